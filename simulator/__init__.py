@@ -1,0 +1,1 @@
+"""A Binance Spot exchange to test against: a program of its own, started with `python -m simulator`."""

@@ -1,0 +1,297 @@
+"""The matching engine: takes orders, fills them along the price path, and remembers everything.
+
+The book has no depth of its own: whatever the price reaches is filled, in as many parts as the settings say.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from decimal import ROUND_DOWN, Decimal
+from hashlib import sha256
+
+from simulator.accounts import ZERO, Account, Accounts
+from simulator.candles import SCALE, as_decimal
+from simulator.errors import Refusal, insufficient_balance, rejected
+from simulator.market import Market
+from simulator.orders import STOPS, Fill, Order, Ticket
+from simulator.settings import Settings
+from simulator.settlement import Settlement
+
+Listener = Callable[[Order, str, Fill | None, int], None]
+
+
+class Engine:
+    """All orders of all accounts."""
+
+    def __init__(self, market: Market, accounts: Accounts, settings: Settings):
+        self.market = market
+        self.accounts = accounts
+        self.settings = settings
+        self.listeners: list[Listener] = []
+        self.settlement = Settlement(market)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every order and fill."""
+        self.orders: dict[int, Order] = {}
+        self.fills: list[Fill] = []
+        self.fills_of: defaultdict[int, list[Fill]] = defaultdict(list)
+        self.open_of: defaultdict[str, dict[int, Order]] = defaultdict(dict)
+        self.changed: set[int] = set()
+        self._by_client_id: dict[tuple[str, str, str], int] = {}
+        self._agenda: list[tuple[int, int, bool]] = []
+        self._planned: dict[int, int] = {}
+
+    def restore(self, orders: list[Order], fills: list[Fill]) -> None:
+        """Take up orders and fills from an earlier run."""
+        self.clear()
+        self.fills = fills
+        for fill in fills:
+            self.fills_of[fill.order_id].append(fill)
+        for order in orders:
+            self._register(order)
+            if order.open:
+                self._plan(order, max(order.not_before, order.updated))
+            else:
+                del self.open_of[order.account][order.id]
+        self.changed.clear()
+
+    def new_client_id(self) -> str:
+        """An id for an order whose client gave none."""
+        return sha256(f"order {len(self.orders) + 1}".encode()).hexdigest()[:22]
+
+    def open_orders(self, account: Account, symbol: str | None = None) -> list[Order]:
+        return [o for o in self.open_of[account.name].values() if symbol in (None, o.symbol)]
+
+    def find(
+        self, account: Account, symbol: str, order_id: int | None, client_id: str | None
+    ) -> Order | None:
+        """An order by its number, or the latest one with a client order id."""
+        if order_id is None:
+            order_id = self._by_client_id.get((account.name, symbol, client_id or ""))
+        order = self.orders.get(order_id or 0)
+        if order is None or order.account != account.name or order.symbol != symbol:
+            return None
+        return None if client_id is not None and order.client_id != client_id else order
+
+    # Placing and cancelling
+
+    def place(self, account: Account, ticket: Ticket, now: int) -> Order:
+        """Take a new order and fill what can be filled at once; -2010 when the engine rejects it."""
+        self._check_acceptable(account, ticket, now)
+        order = self._order_from(account, ticket, now)
+        self.settlement.reserve(account, order)
+        self._register(order)
+        self._tell(order, "NEW", None, now)
+        if order.working:
+            self._arrive(account, order, now)
+        if order.open:
+            self._plan(order, order.not_before)
+        return order
+
+    def cancel(self, account: Account, order: Order, now: int) -> None:
+        """Take an open order off the book; -2011 when it is not open."""
+        if not order.open:
+            raise Refusal(-2011, "Unknown order sent.")
+        self._finish(account, order, "CANCELED", now)
+
+    def _check_acceptable(self, account: Account, ticket: Ticket, now: int) -> None:
+        if ticket.rules.status != "TRADING":
+            raise rejected("Market is closed.")
+        same = self.find(account, ticket.rules.symbol, None, ticket.client_id)
+        if same is not None and same.open:
+            raise rejected("Duplicate order sent.")
+        price = self.market.price(ticket.rules.symbol, now)
+        if price is None:
+            if ticket.quote_quantity is not None:
+                raise rejected("Order book liquidity is less than symbol minimum quantity.")
+            return
+        if ticket.type == "LIMIT_MAKER" and _marketable(ticket, price):
+            raise rejected("Order would immediately match and take.")
+        if ticket.stop_price is not None and ticket.trailing_delta is None and _triggered(ticket, price):
+            raise rejected("Order would trigger immediately.")
+
+    def _order_from(self, account: Account, ticket: Ticket, now: int) -> Order:
+        price = self.market.price(ticket.rules.symbol, now)
+        quantity = ticket.quantity
+        if quantity is None:
+            assert ticket.quote_quantity is not None
+            assert price is not None
+            quantity = self._lots(ticket.rules.symbol, ticket.quote_quantity / as_decimal(price))
+            if quantity == 0:
+                raise rejected("Order book liquidity is less than LOT_SIZE filter minimum quantity.")
+        pays = ticket.type == "MARKET" and ticket.buys and price is not None
+        if pays and account.free(ticket.rules.quote) < quantity * as_decimal(price or 0):
+            raise insufficient_balance()
+        waits = ticket.type in STOPS
+        return Order(
+            id=len(self.orders) + 1,
+            account=account.name,
+            symbol=ticket.rules.symbol,
+            client_id=ticket.client_id,
+            side=ticket.side,
+            type=ticket.type,
+            time_in_force=ticket.time_in_force,
+            price=ticket.price or ZERO,
+            qty=quantity,
+            quote_qty=ticket.quote_quantity or ZERO,
+            stop_price=ticket.stop_price or ZERO,
+            trailing_delta=ticket.trailing_delta,
+            iceberg=ticket.iceberg or ZERO,
+            stp_mode=ticket.stp_mode,
+            time=now,
+            updated=now,
+            extra=ticket.extra,
+            working=not waits,
+            working_time=-1 if waits else now,
+            extreme=price or 0,
+            not_before=now,
+        )
+
+    def _register(self, order: Order) -> None:
+        self.orders[order.id] = order
+        self.open_of[order.account][order.id] = order
+        self._by_client_id[order.account, order.symbol, order.client_id] = order.id
+        self.changed.add(order.id)
+
+    # Filling
+
+    def catch_up(self, now: int) -> None:
+        """Carry out, in order of time, all that happened to open orders up to now."""
+        while self._agenda and self._agenda[0][0] <= now:
+            time, number, reached = heapq.heappop(self._agenda)
+            order = self.orders.get(number)
+            if order is None or not order.open or self._planned.get(number) != time:
+                continue
+            if reached:
+                self._reach(self.accounts.named(order.account), order, time)
+            if order.open:
+                self._plan(order, max(time, order.not_before))
+
+    def _reach(self, account: Account, order: Order, time: int) -> None:
+        """The price has come to an order's level: a stop order starts working, a resting one is filled."""
+        order.not_before = time
+        if order.working:
+            self._fill(account, order, self._part(order), order.price, time, maker=True)
+            order.not_before = time + max(self.settings.fill_gap_ms, 1)
+            return
+        order.working, order.working_time, order.updated = True, time, time
+        self._tell(order, "NEW", None, time)
+        self._arrive(account, order, time)
+
+    def _arrive(self, account: Account, order: Order, now: int) -> None:
+        """Fill an order against the market as it is: as far as it can be, then rest or expire."""
+        price = self.market.price(order.symbol, now)
+        available = self._available(order)
+        crosses = price is not None and (not order.price or _marketable(order, price))
+        if crosses and price is not None and (order.time_in_force != "FOK" or available == order.qty):
+            self._take(account, order, price, available, now)
+        if order.open and (order.time_in_force != "GTC" or not order.price):
+            self._finish(account, order, "EXPIRED", now)
+        order.not_before = now + (max(self.settings.fill_gap_ms, 1) if crosses else 0)
+
+    def _take(self, account: Account, order: Order, price: int, available: Decimal, now: int) -> None:
+        """Take liquidity in parts, each further one worse by the slippage, none worse than the limit."""
+        worse = self.settings.slippage_ticks * self.market.tick(order.symbol) * (1 if order.buys else -1)
+        left = available
+        while left > 0 and order.open and price > 0:
+            if order.price and not _marketable(order, price):
+                return
+            part = min(left, self._part(order))
+            if not self.settlement.affordable(account, order, part, as_decimal(price)):
+                return
+            self._fill(account, order, part, as_decimal(price), now, maker=False)
+            left -= part
+            price += worse
+
+    def _fill(
+        self, account: Account, order: Order, qty: Decimal, price: Decimal, time: int, maker: bool
+    ) -> None:
+        fill = self.settlement.settle(account, order, len(self.fills) + 1, qty, price, time, maker)
+        self.fills.append(fill)
+        self.fills_of[order.id].append(fill)
+        order.status = "FILLED" if order.remaining == 0 else "PARTIALLY_FILLED"
+        self._touch(order, time)
+        self._tell(order, "TRADE", fill, time)
+
+    def _finish(self, account: Account, order: Order, status: str, time: int) -> None:
+        self.settlement.release(account, order, time)
+        order.status = status
+        self._touch(order, time)
+        self._tell(order, status, None, time)
+
+    def _touch(self, order: Order, time: int) -> None:
+        order.updated = time
+        self.changed.add(order.id)
+        if not order.open:
+            self.open_of[order.account].pop(order.id, None)
+
+    def _part(self, order: Order) -> Decimal:
+        """How much of an order one trade fills."""
+        step = self.market.symbols.rules[order.symbol].number("LOT_SIZE", "stepSize")
+        part = self._lots(order.symbol, order.qty / max(self.settings.fill_parts, 1))
+        return min(order.remaining, max(part, step))
+
+    def _available(self, order: Order) -> Decimal:
+        if self.settings.taker_fraction >= 1:
+            return order.remaining
+        return self._lots(order.symbol, order.qty * self.settings.taker_fraction)
+
+    def _lots(self, symbol: str, quantity: Decimal) -> Decimal:
+        step = self.market.symbols.rules[symbol].number("LOT_SIZE", "stepSize") or Decimal("0.00000001")
+        return (quantity / step).to_integral_value(ROUND_DOWN) * step
+
+    # What comes next
+
+    def _plan(self, order: Order, after: int) -> None:
+        """Put on the agenda when the price will reach an order's level, or when to look again."""
+        time, known_until = self._next_touch(order, after)
+        planned = known_until + 1 if time is None else time
+        self._planned[order.id] = planned
+        heapq.heappush(self._agenda, (planned, order.id, time is not None))
+
+    def _next_touch(self, order: Order, after: int) -> tuple[int | None, int]:
+        if order.working:
+            level, rising = order.price, not order.buys
+        elif order.trailing_delta is not None:
+            return self._next_trailing_touch(order, after)
+        else:
+            level, rising = order.stop_price, order.triggers_rising
+        return self.market.touch(order.symbol, int(level * SCALE), rising, after)
+
+    def _next_trailing_touch(self, order: Order, after: int) -> tuple[int | None, int]:
+        """A trailing stop's level follows the extreme that the price has reached since it became active."""
+        pieces, known_until = self.market.path_segments(order.symbol, after)
+        rising, delta = order.triggers_rising, order.trailing_delta or 0
+        for t0, p0, t1, p1 in pieces:
+            if t1 < after:
+                continue
+            start = max(after, t0)
+            here = p0 + (p1 - p0) * (start - t0) // max(t1 - t0, 1)
+            order.extreme = min(order.extreme, here) if rising else max(order.extreme, here)
+            level = order.extreme * (10_000 + delta if rising else 10_000 - delta) // 10_000
+            if (p1 >= level) if rising else (p1 <= level):
+                return self.market.touch(order.symbol, level, rising, start)
+            order.extreme = min(order.extreme, p1) if rising else max(order.extreme, p1)
+        return None, known_until
+
+    def _tell(self, order: Order, execution: str, fill: Fill | None, time: int) -> None:
+        for listener in self.listeners:
+            listener(order, execution, fill, time)
+
+    def history(self, account: Account, symbol: str) -> Iterator[Order]:
+        """An account's orders of a symbol, oldest first."""
+        return (o for o in self.orders.values() if o.account == account.name and o.symbol == symbol)
+
+
+def _marketable(order: Order | Ticket, price: int) -> bool:
+    """Whether a limit price meets the market."""
+    limit = int((order.price or ZERO) * SCALE)
+    return limit >= price if order.buys else limit <= price
+
+
+def _triggered(ticket: Ticket, price: int) -> bool:
+    stop = int((ticket.stop_price or ZERO) * SCALE)
+    return price >= stop if ticket.triggers_rising else price <= stop

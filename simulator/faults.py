@@ -1,0 +1,10 @@
+"""Scripted faults."""
+
+from __future__ import annotations
+
+
+class Faults:
+    """Faults by script."""
+
+    def clear(self) -> None:
+        """Forget all faults."""

@@ -1,0 +1,227 @@
+"""Orders and fills: what the engine keeps of them, and how answers show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from simulator.accounts import ZERO, money
+from simulator.symbols import Rules
+
+STOPS = frozenset({"STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"})
+PRICED = frozenset({"LIMIT", "LIMIT_MAKER", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"})
+OPEN = frozenset({"NEW", "PARTIALLY_FILLED"})
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What a client asks for in a new order, checked for form."""
+
+    rules: Rules
+    side: str
+    type: str
+    time_in_force: str
+    quantity: Decimal | None
+    quote_quantity: Decimal | None
+    price: Decimal | None
+    stop_price: Decimal | None
+    trailing_delta: int | None
+    iceberg: Decimal | None
+    client_id: str
+    response: str
+    stp_mode: str
+    extra: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def buys(self) -> bool:
+        return self.side == "BUY"
+
+    @property
+    def triggers_rising(self) -> bool:
+        """Whether a stop order waits for the price to rise (stop buy, take-profit sell) or to fall."""
+        return self.type.startswith("STOP_LOSS") == self.buys
+
+
+@dataclass(slots=True)
+class Fill:
+    """One trade of an order."""
+
+    trade_id: int
+    order_id: int
+    symbol: str
+    client_id: str
+    side: str
+    price: Decimal
+    qty: Decimal
+    quote_qty: Decimal
+    commission: Decimal
+    commission_asset: str
+    time: int
+    maker: bool
+
+    def in_order(self) -> dict[str, Any]:
+        """As in the `fills` of an order's answer."""
+        return {
+            "price": money(self.price),
+            "qty": money(self.qty),
+            "commission": money(self.commission),
+            "commissionAsset": self.commission_asset,
+            "tradeId": self.trade_id,
+        }
+
+    def in_my_trades(self) -> dict[str, Any]:
+        return {
+            "symbol": self.symbol,
+            "id": self.trade_id,
+            "orderId": self.order_id,
+            "orderListId": -1,
+            "price": money(self.price),
+            "qty": money(self.qty),
+            "quoteQty": money(self.quote_qty),
+            "commission": money(self.commission),
+            "commissionAsset": self.commission_asset,
+            "time": self.time,
+            "isBuyer": self.side == "BUY",
+            "isMaker": self.maker,
+            "isBestMatch": True,
+        }
+
+    def in_truth(self, account: str) -> dict[str, Any]:
+        return {
+            "account": account,
+            "symbol": self.symbol,
+            "tradeId": self.trade_id,
+            "orderId": self.order_id,
+            "clientOrderId": self.client_id,
+            "side": self.side,
+            "price": money(self.price),
+            "qty": money(self.qty),
+            "quoteQty": money(self.quote_qty),
+            "commission": money(self.commission),
+            "commissionAsset": self.commission_asset,
+            "time": self.time,
+            "isMaker": self.maker,
+        }
+
+
+@dataclass(slots=True)
+class Order:
+    """An order the engine took, in its present state."""
+
+    id: int
+    account: str
+    symbol: str
+    client_id: str
+    side: str
+    type: str
+    time_in_force: str
+    price: Decimal
+    qty: Decimal
+    quote_qty: Decimal
+    stop_price: Decimal
+    trailing_delta: int | None
+    iceberg: Decimal
+    stp_mode: str
+    time: int
+    updated: int
+    extra: tuple[tuple[str, int], ...] = ()
+    status: str = "NEW"
+    executed: Decimal = ZERO
+    quote_executed: Decimal = ZERO
+    working: bool = True
+    working_time: int = -1
+    locked: Decimal = ZERO
+    extreme: int = 0
+    not_before: int = 0
+    counted: tuple[int, ...] = ()
+
+    @property
+    def buys(self) -> bool:
+        return self.side == "BUY"
+
+    @property
+    def open(self) -> bool:
+        return self.status in OPEN
+
+    @property
+    def remaining(self) -> Decimal:
+        return self.qty - self.executed
+
+    @property
+    def triggers_rising(self) -> bool:
+        return self.type.startswith("STOP_LOSS") == self.buys
+
+    def view(self) -> dict[str, Any]:
+        """As GET order and openOrders show it."""
+        return {
+            "symbol": self.symbol,
+            "orderId": self.id,
+            "orderListId": -1,
+            "clientOrderId": self.client_id,
+            **self._amounts(),
+            "stopPrice": money(self.stop_price),
+            **self._trailing(),
+            "icebergQty": money(self.iceberg),
+            "time": self.time,
+            "updateTime": self.updated,
+            "isWorking": self.working,
+            "workingTime": self.working_time,
+            "origQuoteOrderQty": money(self.quote_qty),
+            "selfTradePreventionMode": self.stp_mode,
+            **dict(self.extra),
+        }
+
+    def answer(self, response: str, fills: list[Fill], now: int) -> dict[str, Any]:
+        """As POST order answers: ACK, RESULT or FULL."""
+        ack = {
+            "symbol": self.symbol,
+            "orderId": self.id,
+            "orderListId": -1,
+            "clientOrderId": self.client_id,
+            "transactTime": now,
+        }
+        if response == "ACK":
+            return ack
+        result = {**ack, **self._amounts(), **self._stop(), "workingTime": self.working_time}
+        result |= {"selfTradePreventionMode": self.stp_mode, **dict(self.extra)}
+        return result | {"fills": [fill.in_order() for fill in fills]} if response == "FULL" else result
+
+    def canceled(self, cancel_id: str, now: int) -> dict[str, Any]:
+        """As DELETE order answers."""
+        return {
+            "symbol": self.symbol,
+            "origClientOrderId": self.client_id,
+            "orderId": self.id,
+            "orderListId": -1,
+            "clientOrderId": cancel_id,
+            "transactTime": now,
+            **self._amounts(),
+            **self._stop(),
+            "selfTradePreventionMode": self.stp_mode,
+            **dict(self.extra),
+        }
+
+    def in_truth(self) -> dict[str, Any]:
+        return {"account": self.account, **self.view()}
+
+    def _amounts(self) -> dict[str, Any]:
+        return {
+            "price": money(self.price),
+            "origQty": money(self.qty),
+            "executedQty": money(self.executed),
+            "origQuoteOrderQty": money(self.quote_qty),
+            "cummulativeQuoteQty": money(self.quote_executed),
+            "status": self.status,
+            "timeInForce": self.time_in_force,
+            "type": self.type,
+            "side": self.side,
+        }
+
+    def _stop(self) -> dict[str, Any]:
+        stop = {"stopPrice": money(self.stop_price)} if self.stop_price else {}
+        iceberg = {"icebergQty": money(self.iceberg)} if self.iceberg else {}
+        return stop | self._trailing() | iceberg
+
+    def _trailing(self) -> dict[str, Any]:
+        return {} if self.trailing_delta is None else {"trailingDelta": self.trailing_delta}
