@@ -62,11 +62,13 @@ class Account:
     updated: int = 0
 
     def __post_init__(self) -> None:
+        self._start = (self.maker_fee, self.taker_fee, self.fees_in_bnb, self.permissions)
         if not self.balances:
             self.reset()
 
     def reset(self) -> None:
-        """Only the first deposits, nothing locked."""
+        """Only the first deposits, nothing locked, fees and permissions as at the start."""
+        self.maker_fee, self.taker_fee, self.fees_in_bnb, self.permissions = self._start
         self.balances = {asset: Balance(amount) for asset, amount in self.deposits.items()}
         self.updated = 0
 

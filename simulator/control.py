@@ -1,17 +1,23 @@
-"""The simulator's own endpoints under /simulator: clock, truth, settings, candles, reset."""
+"""The simulator's own endpoints under /simulator: clock, truth, settings, candles, faults, reset."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from aiohttp import web
 
+from simulator.accounts import Account, permissions_from
+from simulator.candles import scaled
 from simulator.clock import parse_time
+from simulator.edits import Edits
+from simulator.errors import Refusal
 from simulator.exchange import Exchange
 
 Body = dict[str, Any]
+MISTAKES = (ValueError, KeyError, TypeError, InvalidOperation, OverflowError)
 
 
 class Control:
@@ -30,6 +36,9 @@ class Control:
             web.get("/simulator/settings", answer(self.read_settings)),
             web.post("/simulator/settings", answer(self.change_settings)),
             web.post("/simulator/candles", answer(self.change_candles)),
+            web.get("/simulator/faults", answer(self.read_faults)),
+            web.post("/simulator/faults", answer(self.add_fault)),
+            web.delete("/simulator/faults", self.remove_faults),
         ]
 
     def _answering(self, act: Callable[[Body], Any]) -> Callable[[web.Request], Any]:
@@ -42,8 +51,11 @@ class Control:
                 if not isinstance(body, dict):
                     raise ValueError("the body must be a JSON object")
                 return web.json_response(act(body))
-            except (ValueError, KeyError, TypeError, AssertionError) as problem:
-                return web.json_response({"error": str(problem)}, status=400)
+            except Refusal as refusal:
+                return web.json_response({"error": refusal.msg}, status=400)
+            except MISTAKES as problem:
+                told = f"{problem} is missing or unknown" if isinstance(problem, KeyError) else str(problem)
+                return web.json_response({"error": told}, status=400)
 
         return handle
 
@@ -65,29 +77,136 @@ class Control:
             clock.set(parse_time(str(body["time"])))
         if "advance" in body:
             clock.set(clock.now() + int(body["advance"]))
-        if "speed" in body:
-            clock.run_at(speed)
+        clock.run_at(speed)
         return self.read_clock({})
 
     # What happened
 
     async def truth(self, request: web.Request) -> web.Response:
-        """Orders, fills, balances and requests as they are; `?log=N` for more of the newest requests."""
+        """Orders, fills, balances and requests as they are; `?log=N` for so many of the newest requests."""
         self.exchange.now()
-        return web.json_response(self.exchange.truth(int(request.query.get("log", "1000"))))
+        newest = request.query.get("log", "1000")
+        return web.json_response(self.exchange.truth(int(newest) if newest.isdigit() else 1000))
 
     def reset(self, _body: Body) -> Body:
         self.exchange.reset()
         return {}
 
-    # Settings and candles
+    # Settings
 
     def read_settings(self, _body: Body) -> Body:
-        return self.exchange.settings.view()
+        """Everything that can be set."""
+        exchange = self.exchange
+        return {
+            **exchange.settings.view(),
+            "rate_limits": {_limit_name(x): x["limit"] for x in exchange.symbols.rate_limits},
+            "accounts": {account.name: _account_view(account) for account in exchange.accounts},
+        }
 
     def change_settings(self, body: Body) -> Body:
-        self.exchange.settings.change(body)
+        """Change settings by name; accounts, symbols, prices and rate_limits are objects by name."""
+        plain = dict(body)
+        for name, fields in plain.pop("accounts", {}).items():
+            _change_account(self.exchange.accounts.named(name), fields)
+        for symbol, changes in plain.pop("symbols", {}).items():
+            self.exchange.symbols.amend(symbol, changes)
+        for symbol, price in plain.pop("prices", {}).items():
+            self._fix_price(symbol, price)
+        for name, limit in plain.pop("rate_limits", {}).items():
+            self._change_limit(name, int(limit))
+        self.exchange.settings.change(plain)
         return self.read_settings({})
 
+    def _fix_price(self, symbol: str, price: str | None) -> None:
+        """Hold a symbol's price still, or with null let it follow its candles again."""
+        self.exchange.symbols.get(symbol)
+        if price is None:
+            self.exchange.market.fixed.pop(symbol, None)
+        else:
+            self.exchange.market.fixed[symbol] = scaled(str(price))
+        self.exchange.engine.look_again(symbol, self.exchange.clock.now())
+
+    def _change_limit(self, name: str, most: int) -> None:
+        chosen = [limit for limit in self.exchange.symbols.rate_limits if _limit_name(limit) == name]
+        if not chosen:
+            raise KeyError(name)
+        chosen[0]["limit"] = most
+
+    # Candles
+
     def change_candles(self, body: Body) -> Body:
-        raise ValueError("not yet")
+        """Change a symbol's served candles: restate, remove, repeat, add; `reset` undoes all first."""
+        unknown = set(body) - {"symbol", "restate", "remove", "repeat", "add", "reset"}
+        if unknown:
+            raise ValueError(f"candles have no {', '.join(sorted(unknown))}")
+        market, symbol = self.exchange.market, body["symbol"]
+        series = market.series[symbol]
+        if body.get("reset"):
+            market.edits.pop(symbol, None)
+        edits = market.edits.setdefault(symbol, Edits(symbol))
+        for fields in body.get("restate", []):
+            changes = {name: value for name, value in fields.items() if name != "at"}
+            edits.change(series, int(fields["at"]), changes)
+        for open_time in body.get("remove", []):
+            edits.remove(int(open_time))
+        for open_time in body.get("repeat", []):
+            edits.repeat(series, int(open_time))
+        for row in body.get("add", []):
+            if not series.append(row):
+                edits.add(row)
+        self.exchange.engine.look_again(symbol, self.exchange.now())
+        if not edits.rows:
+            del market.edits[symbol]
+        return {"symbol": symbol, "changed": sorted(edits.rows)}
+
+    # Faults
+
+    def read_faults(self, _body: Body) -> Body:
+        return {"faults": self.exchange.faults.view()}
+
+    def add_fault(self, body: Body) -> Body:
+        fault = self.exchange.faults.add(body)
+        return fault.view()
+
+    async def remove_faults(self, request: web.Request) -> web.Response:
+        """Forget all faults, or with `?id=N` one."""
+        number = request.query.get("id")
+        if number is not None and not number.isdigit():
+            return web.json_response({"error": f"{number!r} is not the number of a fault"}, status=400)
+        self.exchange.faults.remove(None if number is None else int(number))
+        return web.json_response(self.read_faults({}))
+
+
+def _limit_name(limit: dict[str, Any]) -> str:
+    """REQUEST_WEIGHT, RAW_REQUESTS, or ORDERS with its window: ORDERS_10S, ORDERS_1D."""
+    kind = str(limit["rateLimitType"])
+    return kind if kind != "ORDERS" else f"ORDERS_{limit['intervalNum']}{limit['interval'][0]}"
+
+
+def _account_view(account: Account) -> Body:
+    may = account.permissions
+    return {
+        "maker_fee": str(account.maker_fee),
+        "taker_fee": str(account.taker_fee),
+        "fees_in_bnb": account.fees_in_bnb,
+        "permissions": {"read": may.read, "trade": may.trade, "withdraw": may.withdraw, "ips": list(may.ips)},
+    }
+
+
+def _change_account(account: Account, fields: Body) -> None:
+    unknown = set(fields) - {"maker_fee", "taker_fee", "fees_in_bnb", "permissions", "deposit"}
+    if unknown:
+        raise ValueError(f"an account has no {', '.join(sorted(unknown))}")
+    account.maker_fee = _rate(fields.get("maker_fee", account.maker_fee))
+    account.taker_fee = _rate(fields.get("taker_fee", account.taker_fee))
+    account.fees_in_bnb = bool(fields.get("fees_in_bnb", account.fees_in_bnb))
+    account.permissions = permissions_from(fields.get("permissions", {}), account.permissions)
+    for asset, amount in fields.get("deposit", {}).items():
+        account.receive(asset, max(Decimal(str(amount)), -account.free(asset)))
+
+
+def _rate(value: Any) -> Decimal:
+    rate = Decimal(str(value))
+    if not 0 <= rate < 1:
+        raise ValueError(f"a fee is a share from 0 to below 1, not {value}")
+    return rate

@@ -25,6 +25,13 @@ class Call:
     ip: str
     headers: dict[str, str] = field(default_factory=dict)
     owner: Account | None = None
+    repeated: bool = False
+    clock_offset: int = 0
+
+    @property
+    def told_time(self) -> int:
+        """The time that the exchange shows and judges timestamps by: its clock, unless that is made wrong."""
+        return self.exchange.clock.now() + self.clock_offset
 
     @property
     def account(self) -> Account:

@@ -252,6 +252,13 @@ class Engine:
         self._planned[order.id] = planned
         heapq.heappush(self._agenda, (planned, order.id, time is not None))
 
+    def look_again(self, symbol: str, now: int) -> None:
+        """Plan a symbol's open orders anew, because its price is not what was foreseen."""
+        for orders in self.open_of.values():
+            for order in orders.values():
+                if order.symbol == symbol:
+                    self._plan(order, max(now, order.not_before))
+
     def _next_touch(self, order: Order, after: int) -> tuple[int | None, int]:
         if order.working:
             level, rising = order.price, not order.buys

@@ -76,6 +76,7 @@ class Exchange:
         self.faults = Faults()
         self.log = RequestLog()
         self.start_time = clock.now()
+        self._first_settings = settings.view()
 
     def now(self) -> int:
         """Exchange time, after everything that happened to open orders until then."""
@@ -106,7 +107,7 @@ class Exchange:
         self.market.edits.clear()
         self.market.fixed.clear()
         self.symbols.restore()
-        self.settings.__init__(limits=self.settings.limits)  # type: ignore[misc]
+        self.settings.change(self._first_settings)
 
     def truth(self, newest: int = 1000) -> dict[str, Any]:
         """What the exchange did, whatever clients were told."""

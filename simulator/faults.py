@@ -1,10 +1,131 @@
-"""Scripted faults."""
+"""Scripted faults: what is to go wrong, for which requests or stream frames, when and how often.
+
+A fault has a `match`, a choice among what matches (`nth`, `times`, `seconds`, `probability`) and an `action`.
+Without a choice it fires for everything that matches until it is deleted.
+"""
 
 from __future__ import annotations
 
+import random
+import time
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+MATCHES = frozenset({"method", "path", "symbol", "channel", "stream"})
+CHOICES = frozenset({"nth", "times", "seconds", "probability", "seed", "when"})
+ANSWERS = frozenset({"status", "code", "msg", "headers", "body", "html", "truncate"})
+REST_ACTIONS = ANSWERS | {"reset", "silence", "delay", "clock_offset_ms", "ban"}
+CONNECTION_FAULTS = frozenset({"close", "reset", "half_open", "silent", "server_shutdown"})
+FRAME_FAULTS = frozenset({"duplicate", "out_of_order", "missing_close", "garbage"})
+STREAM_ACTIONS = CONNECTION_FAULTS | FRAME_FAULTS | {"refuse"}
+
+
+@dataclass
+class Fault:
+    """One scripted fault and how often it met and hit."""
+
+    id: int
+    match: dict[str, str]
+    action: dict[str, Any]
+    choice: dict[str, Any]
+    since: float = field(default_factory=time.monotonic)
+    matched: int = 0
+    fired: int = 0
+
+    def __post_init__(self) -> None:
+        self._chance = random.Random(self.choice.get("seed", self.id))
+
+    @property
+    def when(self) -> str:
+        return str(self.choice.get("when", "before"))
+
+    @property
+    def stream(self) -> str | None:
+        """What is to happen to streams; None for a fault of requests."""
+        return self.action.get("stream")
+
+    def meets(self, facts: dict[str, str]) -> bool:
+        """Whether every condition holds; each may use * and ?, letters count as they are."""
+        return all(fnmatchcase(facts.get(name, ""), wanted) for name, wanted in self.match.items())
+
+    def fires(self) -> bool:
+        """Count a match and say whether it is one of those that go wrong."""
+        self.matched += 1
+        choice = self.choice
+        hit = choice.get("nth") in (None, self.matched)
+        hit = hit and self.fired < choice.get("times", self.fired + 1)
+        hit = hit and time.monotonic() - self.since <= choice.get("seconds", float("inf"))
+        hit = hit and ("probability" not in choice or self._chance.random() < choice["probability"])
+        self.fired += hit
+        return bool(hit)
+
+    def view(self) -> dict[str, Any]:
+        counts = {"matched": self.matched, "fired": self.fired}
+        return {"id": self.id, "match": self.match, **self.choice, "action": self.action, **counts}
+
 
 class Faults:
-    """Faults by script."""
+    """All scripted faults, oldest first."""
+
+    def __init__(self) -> None:
+        self._next = 1
+        self.active: list[Fault] = []
+
+    def add(self, script: dict[str, Any]) -> Fault:
+        """Take up a fault; ValueError with a sentence when the script cannot be understood."""
+        unknown = set(script) - {"match", "action"} - CHOICES
+        match, action = script.get("match", {}), script.get("action")
+        if unknown or not isinstance(match, dict) or set(match) - MATCHES:
+            raise ValueError(
+                f"a fault has match ({', '.join(sorted(MATCHES))}), action and {', '.join(sorted(CHOICES))}"
+            )
+        _check_action(action)
+        if script.get("when", "before") not in ("before", "after"):
+            raise ValueError('"when" is "before" or "after" the exchange took the request')
+        choice = {name: script[name] for name in script if name in CHOICES}
+        _check_numbers(choice)
+        fault = Fault(self._next, {k: str(v) for k, v in match.items()}, dict(action or {}), choice)
+        self._next += 1
+        self.active.append(fault)
+        return fault
+
+    def remove(self, number: int | None) -> None:
+        """Forget one fault, or all."""
+        self.active = [f for f in self.active if number is not None and f.id != number]
 
     def clear(self) -> None:
-        """Forget all faults."""
+        self.remove(None)
+
+    def view(self) -> list[dict[str, Any]]:
+        return [fault.view() for fault in self.active]
+
+    def for_request(self, facts: dict[str, str], when: str) -> Fault | None:
+        """The first fault that fires for a request, before or after the exchange takes it."""
+        for fault in self.active:
+            if fault.stream is None and fault.when == when and fault.meets(facts) and fault.fires():
+                return fault
+        return None
+
+    def for_stream(self, facts: dict[str, str], kinds: frozenset[str]) -> Fault | None:
+        """The first fault of some kinds that fires for a stream, a frame or a connection."""
+        for fault in self.active:
+            if fault.stream in kinds and fault.meets(facts) and fault.fires():
+                return fault
+        return None
+
+
+def _check_action(action: Any) -> None:
+    if not isinstance(action, dict) or not action:
+        raise ValueError(f"a fault needs an action: one of {', '.join(sorted(REST_ACTIONS))} or stream")
+    if "stream" in action:
+        if action["stream"] not in STREAM_ACTIONS or set(action) - {"stream", "status"}:
+            raise ValueError(f"a stream fault is one of {', '.join(sorted(STREAM_ACTIONS))}")
+    elif set(action) - REST_ACTIONS:
+        raise ValueError(f"an action is made of {', '.join(sorted(REST_ACTIONS))}")
+
+
+def _check_numbers(choice: dict[str, Any]) -> None:
+    for name in choice.keys() - {"when"}:
+        if not isinstance(choice[name], int | float) or isinstance(choice[name], bool) or choice[name] < 0:
+            raise ValueError(f"{name!r} must be a number, not {choice[name]!r}")

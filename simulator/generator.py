@@ -99,6 +99,9 @@ class GeneratedSeries:
     def end(self) -> int | None:
         return None
 
+    def append(self, row: list[Any]) -> bool:
+        return False  # there is no last candle to go on from
+
     def rows(self, first: int, stop: int) -> bytes:
         pieces = []
         while first < stop:

@@ -89,12 +89,15 @@ class Limits:
         self._bans[ip] = self.now() + seconds * 1000
 
     def _check_ban(self, ip: str, now: int) -> None:
-        left = self._bans.get(ip, 0) - now
-        if left <= 0:
-            return
+        if self._bans.get(ip, 0) > now:
+            raise self.banned(ip)
+
+    def banned(self, ip: str) -> Refusal:
+        """What a banned address is told: 418, until when, and for how many seconds."""
+        left = self._bans.get(ip, 0) - self.now()
         until = self._clock.now() + left
         msg = f"Way too much request weight used; IP banned until {until}. {PLEASE} bans."
-        raise Refusal(-1003, msg, 418, {"Retry-After": str(-(-left // 1000))})
+        return Refusal(-1003, msg, 418, {"Retry-After": str(-(-left // 1000))})
 
     # Orders, by account
 

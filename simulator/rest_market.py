@@ -37,7 +37,7 @@ def ping(_call: Call) -> Any:
 
 @registry.add("GET", "/api/v3/time", NONE, 1)
 def server_time(call: Call) -> Any:
-    return {"serverTime": call.exchange.clock.now()}
+    return {"serverTime": call.told_time}
 
 
 @registry.add(
@@ -51,7 +51,7 @@ def exchange_info(call: Call) -> Any:
     )
     wanted = _permissions(call.params)
     chosen = [r for r in chosen if (status in (None, r.status)) and (wanted is None or _permitted(r, wanted))]
-    return symbols.info(call.now, chosen)
+    return symbols.info(call.told_time, chosen)
 
 
 def _permissions(params: Params) -> set[str] | None:

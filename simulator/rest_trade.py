@@ -19,7 +19,7 @@ ONE = "symbol orderId origClientOrderId"
 NOT_FOUND = "Order does not exist."
 
 
-def _ticket(call: Call) -> Ticket:
+def ticket_of(call: Call) -> Ticket:
     """The order that is asked for, past every check that does not need the engine."""
     engine = call.exchange.engine
     ticket = read_ticket(call.params, call.exchange.symbols, engine.new_client_id)
@@ -29,11 +29,11 @@ def _ticket(call: Call) -> Ticket:
 
 @registry.add("POST", "/api/v3/order", TRADE, 1, ORDER)
 def new_order(call: Call) -> Any:
-    ticket = _ticket(call)
-    return _place(call, ticket)
+    ticket = ticket_of(call)
+    return place(call, ticket)
 
 
-def _place(call: Call, ticket: Ticket) -> dict[str, Any]:
+def place(call: Call, ticket: Ticket) -> dict[str, Any]:
     call.headers |= call.exchange.limits.take_order(call.account.name)
     engine = call.exchange.engine
     order = engine.place(call.account, ticket, call.now)
@@ -46,7 +46,7 @@ def test_weight(params: Params) -> int:
 
 @registry.add("POST", "/api/v3/order/test", TRADE, test_weight, ORDER + " computeCommissionRates")
 def check_order(call: Call) -> Any:
-    ticket = _ticket(call)
+    ticket = ticket_of(call)
     if not call.params.flag("computeCommissionRates"):
         return {}
     account = call.account
@@ -84,10 +84,10 @@ def _find(call: Call, params: Params, order_id: str = "orderId") -> Order | None
 
 @registry.add("DELETE", "/api/v3/order", TRADE, 1, ONE + " newClientOrderId cancelRestrictions")
 def cancel_order(call: Call) -> Any:
-    return _cancel(call, _find(call, call.params), call.params.client_id("newClientOrderId"))
+    return cancel(call, _find(call, call.params), call.params.client_id("newClientOrderId"))
 
 
-def _cancel(call: Call, order: Order | None, cancel_id: str | None) -> dict[str, Any]:
+def cancel(call: Call, order: Order | None, cancel_id: str | None) -> dict[str, Any]:
     engine = call.exchange.engine
     if order is None:
         raise Refusal(-2011, "Unknown order sent.")
@@ -110,7 +110,7 @@ def cancel_open_orders(call: Call) -> Any:
     orders = call.exchange.engine.open_orders(call.account, symbol)
     if not orders:
         raise Refusal(-2011, "Unknown order sent.")
-    return [_cancel(call, order, None) for order in orders]
+    return [cancel(call, order, None) for order in orders]
 
 
 def open_weight(params: Params) -> int:

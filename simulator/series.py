@@ -6,13 +6,14 @@ All rows of a series lie in one byte string with an array of offsets: a thousand
 from __future__ import annotations
 
 import gzip
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from simulator.candles import Candle, parse
+from simulator.candles import H4, Candle, parse
 
 Times = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -36,6 +37,9 @@ class Series(Protocol):
 
     def end(self) -> int | None:
         """Close time of the last candle; None when there is no last one."""
+
+    def append(self, row: list[Any]) -> bool:
+        """Go on with a sound candle after the last one; False when the row cannot stand there."""
 
 
 class StoredSeries:
@@ -84,6 +88,27 @@ class StoredSeries:
 
     def end(self) -> int | None:
         return int(self._closes[-1]) if len(self._closes) else 0
+
+    def append(self, row: list[Any]) -> bool:
+        if not _sound(row) or row[0] <= (self.end() or 0):
+            return False
+        rendered = _row([str(value) for value in row])
+        self._text += (b"," if self._text else b"") + rendered
+        self._opens = np.append(self._opens, row[0])
+        self._closes = np.append(self._closes, row[6])
+        self._offsets = np.append(self._offsets, self._offsets[-1] + len(rendered) + 1)
+        return True
+
+
+def _sound(row: list[Any]) -> bool:
+    """Whether the engine can trade along a row: whole times, and prices in their order."""
+    try:
+        o, h, lo, c = (Decimal(str(value)) for value in row[1:5])
+        rest = [Decimal(str(row[i])) for i in (5, 7, 8, 9, 10)]
+        times = row[0] < row[6] and row[0] % H4 == 0 and row[6] < row[0] + H4
+    except (InvalidOperation, IndexError, TypeError):
+        return False
+    return bool(times and 0 < lo <= min(o, c) and max(o, c) <= h and min(rest) >= 0)
 
 
 def _row(fields: list[str]) -> bytes:

@@ -60,6 +60,7 @@ class SymbolTable:
     def __init__(self, entries: Iterable[dict[str, Any]], rate_limits: list[dict[str, Any]]):
         self.rules = {entry["symbol"]: Rules(entry) for entry in entries}
         self.rate_limits = [{"intervalNum": 1, **limit} for limit in rate_limits]
+        self._first_limits = copy.deepcopy(self.rate_limits)
         self._original = {name: copy.deepcopy(rules.entry) for name, rules in self.rules.items()}
 
     @classmethod
@@ -95,6 +96,7 @@ class SymbolTable:
 
     def restore(self) -> None:
         """Undo every amendment."""
+        self.rate_limits[:] = copy.deepcopy(self._first_limits)
         for name, entry in self._original.items():
             if self.rules[name].entry != entry:
                 self.rules[name] = Rules(copy.deepcopy(entry))
