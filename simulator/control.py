@@ -15,6 +15,8 @@ from simulator.clock import parse_time
 from simulator.edits import Edits
 from simulator.errors import Refusal
 from simulator.exchange import Exchange
+from simulator.faults import CONNECTION_FAULTS
+from simulator.streams import Hub
 
 Body = dict[str, Any]
 MISTAKES = (ValueError, KeyError, TypeError, InvalidOperation, OverflowError)
@@ -23,8 +25,9 @@ MISTAKES = (ValueError, KeyError, TypeError, InvalidOperation, OverflowError)
 class Control:
     """What tests and demonstrations steer the exchange with; no limits, no keys."""
 
-    def __init__(self, exchange: Exchange):
+    def __init__(self, exchange: Exchange, hub: Hub):
         self.exchange = exchange
+        self.hub = hub
 
     def routes(self) -> list[web.RouteDef]:
         answer = self._answering
@@ -78,7 +81,10 @@ class Control:
         if "advance" in body:
             clock.set(clock.now() + int(body["advance"]))
         clock.run_at(speed)
-        return self.read_clock({})
+        now = self.exchange.now()
+        self.hub.tell_closes(now)
+        self.hub.nudge.set()
+        return {"time": now, "speed": speed}
 
     # What happened
 
@@ -166,6 +172,8 @@ class Control:
 
     def add_fault(self, body: Body) -> Body:
         fault = self.exchange.faults.add(body)
+        if fault.stream in CONNECTION_FAULTS:
+            self.hub.inflict(fault)
         return fault.view()
 
     async def remove_faults(self, request: web.Request) -> web.Response:

@@ -91,10 +91,11 @@ class Engine:
             self._plan(order, order.not_before)
         return order
 
-    def cancel(self, account: Account, order: Order, now: int) -> None:
+    def cancel(self, account: Account, order: Order, cancel_id: str | None, now: int) -> None:
         """Take an open order off the book; -2011 when it is not open."""
         if not order.open:
             raise Refusal(-2011, "Unknown order sent.")
+        order.cancel_id = cancel_id or self.new_client_id()[::-1]
         self._finish(account, order, "CANCELED", now)
 
     def _check_acceptable(self, account: Account, ticket: Ticket, now: int) -> None:
@@ -231,8 +232,8 @@ class Engine:
     def _part(self, order: Order) -> Decimal:
         """How much of an order one trade fills."""
         step = self.market.symbols.rules[order.symbol].number("LOT_SIZE", "stepSize")
-        part = self._lots(order.symbol, order.qty / max(self.settings.fill_parts, 1))
-        return min(order.remaining, max(part, step))
+        part = order.qty / max(self.settings.fill_parts, 1)
+        return min(order.remaining, -(-part // step) * step if step else part)
 
     def _available(self, order: Order) -> Decimal:
         if self.settings.taker_fraction >= 1:

@@ -94,7 +94,7 @@ class Exchange:
 
     def _count_filled(self, order: Order, execution: str, _fill: object, _time: int) -> None:
         if execution == "TRADE" and len(self.engine.fills_of[order.id]) == 1:
-            self.limits.order_filled(order.account)
+            self.limits.give_back(order.account)
 
     def reset(self) -> None:
         """Accounts and orders as at the start; the clock and the market stay as they are."""

@@ -17,7 +17,7 @@ CHOICES = frozenset({"nth", "times", "seconds", "probability", "seed", "when"})
 ANSWERS = frozenset({"status", "code", "msg", "headers", "body", "html", "truncate"})
 REST_ACTIONS = ANSWERS | {"reset", "silence", "delay", "clock_offset_ms", "ban"}
 CONNECTION_FAULTS = frozenset({"close", "reset", "half_open", "silent", "server_shutdown"})
-FRAME_FAULTS = frozenset({"duplicate", "out_of_order", "missing_close", "garbage"})
+FRAME_FAULTS = frozenset({"duplicate", "out_of_order", "missing", "missing_close", "garbage"})
 STREAM_ACTIONS = CONNECTION_FAULTS | FRAME_FAULTS | {"refuse"}
 
 
@@ -52,8 +52,12 @@ class Fault:
     def fires(self) -> bool:
         """Count a match and say whether it is one of those that go wrong."""
         self.matched += 1
+        return self.hits(self.matched)
+
+    def hits(self, ordinal: int) -> bool:
+        """Whether the fault befalls its nth match; counted when it does."""
         choice = self.choice
-        hit = choice.get("nth") in (None, self.matched)
+        hit = choice.get("nth") in (None, ordinal)
         hit = hit and self.fired < choice.get("times", self.fired + 1)
         hit = hit and time.monotonic() - self.since <= choice.get("seconds", float("inf"))
         hit = hit and ("probability" not in choice or self._chance.random() < choice["probability"])
@@ -63,6 +67,20 @@ class Fault:
     def view(self) -> dict[str, Any]:
         counts = {"matched": self.matched, "fired": self.fired}
         return {"id": self.id, "match": self.match, **self.choice, "action": self.action, **counts}
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A request, and how many like it each fault has met with it."""
+
+    met: list[tuple[Fault, int]]
+
+    def fire(self, when: str) -> Fault | None:
+        """The first fault that befalls the request before or after the exchange takes it."""
+        for fault, ordinal in self.met:
+            if fault.when == when and fault.hits(ordinal):
+                return fault
+        return None
 
 
 class Faults:
@@ -100,12 +118,12 @@ class Faults:
     def view(self) -> list[dict[str, Any]]:
         return [fault.view() for fault in self.active]
 
-    def for_request(self, facts: dict[str, str], when: str) -> Fault | None:
-        """The first fault that fires for a request, before or after the exchange takes it."""
-        for fault in self.active:
-            if fault.stream is None and fault.when == when and fault.meets(facts) and fault.fires():
-                return fault
-        return None
+    def arrive(self, facts: dict[str, str]) -> Arrival:
+        """Count a request with every fault that it meets, whichever of them fires in the end."""
+        met = [fault for fault in self.active if fault.stream is None and fault.meets(facts)]
+        for fault in met:
+            fault.matched += 1
+        return Arrival([(fault, fault.matched) for fault in met])
 
     def for_stream(self, facts: dict[str, str], kinds: frozenset[str]) -> Fault | None:
         """The first fault of some kinds that fires for a stream, a frame or a connection."""

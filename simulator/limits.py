@@ -118,8 +118,8 @@ class Limits:
             headers[f"X-MBX-ORDER-COUNT-{_letter(limit)}"] = str(used)
         return headers
 
-    def order_filled(self, account: str) -> None:
-        """An order that trades for the first time no longer counts as unfilled."""
+    def give_back(self, account: str) -> None:
+        """Count one unfilled order less: it was refused, or has traded for the first time."""
         for (owner, length), (window, used) in self._orders.items():
             if owner == account:
                 self._orders[owner, length] = (window, max(0, used - 1))

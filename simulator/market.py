@@ -126,6 +126,18 @@ class Market:
             pieces.append(candle if whole else span(symbol, candle, start, end, tick))
         return pieces
 
+    def served_row(self, symbol: str, open_time: int) -> bytes | None:
+        """A four-hour candle's row as klines serves it; empty when removed, None when there is none."""
+        edits, series = self.edits.get(symbol), self.series[symbol]
+        if edits is not None and open_time in edits.rows:
+            return (
+                edits.rows[open_time].split(b"],[")[0].rstrip(b"]") + b"]" if edits.rows[open_time] else b""
+            )
+        index = series.count_until(open_time) - 1
+        if index < 0 or series.open_time(index) != open_time:
+            return None
+        return series.rows(index, index + 1)
+
     def price(self, symbol: str, now: int) -> int | None:
         """The last price; None where there has been no trade yet."""
         if symbol in self.fixed:

@@ -134,7 +134,7 @@ class Order:
     locked: Decimal = ZERO
     extreme: int = 0
     not_before: int = 0
-    counted: tuple[int, ...] = ()
+    cancel_id: str = ""
 
     @property
     def buys(self) -> bool:
@@ -187,14 +187,14 @@ class Order:
         result |= {"selfTradePreventionMode": self.stp_mode, **dict(self.extra)}
         return result | {"fills": [fill.in_order() for fill in fills]} if response == "FULL" else result
 
-    def canceled(self, cancel_id: str, now: int) -> dict[str, Any]:
+    def canceled(self, now: int) -> dict[str, Any]:
         """As DELETE order answers."""
         return {
             "symbol": self.symbol,
             "origClientOrderId": self.client_id,
             "orderId": self.id,
             "orderListId": -1,
-            "clientOrderId": cancel_id,
+            "clientOrderId": self.cancel_id,
             "transactTime": now,
             **self._amounts(),
             **self._stop(),

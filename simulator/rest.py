@@ -63,12 +63,14 @@ class Rest:
             "method": request.method,
             "path": request.path,
             "symbol": call.params.values.get("symbol", ""),
+            "channel": "rest",
         }
-        before = self.exchange.faults.for_request(facts, "before")
+        arrived = self.exchange.faults.arrive(facts)
+        before = arrived.fire("before")
         if before is not None and (answer := await self._misbehave(before, call, request)) is not None:
             return answer
         answer = self._answer(endpoint, call, request.headers.get("X-MBX-APIKEY"), sent)
-        after = self.exchange.faults.for_request(facts, "after")
+        after = arrived.fire("after")
         if after is not None and (other := await self._misbehave(after, call, request, answer)) is not None:
             return other
         return answer

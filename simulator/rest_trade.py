@@ -16,6 +16,8 @@ ORDER = (
     "stopPrice trailingDelta icebergQty newOrderRespType selfTradePreventionMode"
 )
 ONE = "symbol orderId origClientOrderId"
+ARCHIVED_AFTER = 90 * 86_400_000
+ARCHIVED = "Order was canceled or expired with no executed qty over 90 days ago and has been archived."
 NOT_FOUND = "Order does not exist."
 
 
@@ -34,9 +36,14 @@ def new_order(call: Call) -> Any:
 
 
 def place(call: Call, ticket: Ticket) -> dict[str, Any]:
-    call.headers |= call.exchange.limits.take_order(call.account.name)
-    engine = call.exchange.engine
-    order = engine.place(call.account, ticket, call.now)
+    engine, limits = call.exchange.engine, call.exchange.limits
+    counts = limits.take_order(call.account.name)
+    try:
+        order = engine.place(call.account, ticket, call.now)
+    except Refusal:
+        limits.give_back(call.account.name)
+        raise
+    call.headers |= counts
     return order.answer(ticket.response, engine.fills_of[order.id], call.now)
 
 
@@ -71,6 +78,8 @@ def query_order(call: Call) -> Any:
     order = _find(call, call.params)
     if order is None or not call.exchange.visible(order.time, call.now):
         raise Refusal(-2013, NOT_FOUND)
+    if not order.open and not order.executed and call.now - order.updated > ARCHIVED_AFTER:
+        raise Refusal(-2026, ARCHIVED)
     return order.view()
 
 
@@ -92,8 +101,8 @@ def cancel(call: Call, order: Order | None, cancel_id: str | None) -> dict[str, 
     if order is None:
         raise Refusal(-2011, "Unknown order sent.")
     _check_restrictions(call.params, order)
-    engine.cancel(call.account, order, call.now)
-    return order.canceled(cancel_id or engine.new_client_id()[::-1], call.now)
+    engine.cancel(call.account, order, cancel_id, call.now)
+    return order.canceled(call.now)
 
 
 def _check_restrictions(params: Params, order: Order) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
@@ -17,6 +18,8 @@ from simulator.options import Options
 from simulator.rest import Rest
 from simulator.settings import Settings
 from simulator.sources import open_market
+from simulator.streams import Hub
+from simulator.ws_api import UserStreams
 
 PULSE = 0.1  # real seconds between two looks at the clock
 
@@ -31,9 +34,28 @@ def build(options: Options) -> tuple[Exchange, str]:
 
 def application(exchange: Exchange) -> web.Application:
     app = web.Application(client_max_size=64 * 2**20)
-    app.add_routes(Control(exchange).routes())
+    hub = Hub(exchange)
+    users = UserStreams(hub)
+    app.add_routes(Control(exchange, hub).routes())
+    app.router.add_get("/stream", hub.connect)
+    app.router.add_get("/ws", hub.connect)
+    app.router.add_get("/ws/{streams:.*}", hub.connect)
+    app.router.add_get("/ws-api/v3", users.connect)
+    app.cleanup_ctx.append(_telling(hub))
     app.router.add_route("*", "/{path:.*}", Rest(exchange).handle)
     return app
+
+
+def _telling(hub: Hub) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Let the hub tell its streams for as long as the application lives."""
+
+    async def tell(_app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(hub.run())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    return tell
 
 
 async def run(options: Options, exchange: Exchange, told: str) -> None:

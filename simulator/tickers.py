@@ -80,13 +80,17 @@ def last_day(market: Market, symbol: str, now: int) -> Candle | None:
     return merge(parts, now - DAY + 1, now) if parts else None
 
 
+def last_day_or_still(market: Market, symbol: str, now: int) -> Candle:
+    return last_day(market, symbol, now) or _still(market, symbol, now)
+
+
 def _still(market: Market, symbol: str, now: int) -> Candle:
     last = market.price(symbol, now) or 0
     return Candle(now - DAY + 1, last, last, last, last, 0, now, 0, 0, 0, 0)
 
 
 def mini_day(market: Market, symbol: str, now: int) -> dict[str, Any]:
-    c = last_day(market, symbol, now) or _still(market, symbol, now)
+    c = last_day_or_still(market, symbol, now)
     return {
         "symbol": symbol,
         "openPrice": plain(c.open),
@@ -110,7 +114,7 @@ def first_trade(time: int) -> int:
 
 def day(market: Market, symbol: str, now: int) -> dict[str, Any]:
     mini = mini_day(market, symbol, now)
-    c = last_day(market, symbol, now) or _still(market, symbol, now)
+    c = last_day_or_still(market, symbol, now)
     bid, ask = best(market, symbol, now)
     size = plain(_size(market, symbol, 1, now))
     change = c.close - c.open

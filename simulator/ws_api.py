@@ -1,0 +1,332 @@
+"""The WebSocket API: the REST endpoints as methods, sessions, and the user data stream."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+
+from simulator import signing
+from simulator.accounts import Account, money
+from simulator.connections import Connection
+from simulator.endpoints import NONE, TRADE, Call, Endpoint
+from simulator.errors import Refusal
+from simulator.frames import dump
+from simulator.orders import Fill, Order
+from simulator.params import Params
+from simulator.rest import ROUTES, cut
+from simulator.streams import Hub
+
+METHODS = {
+    "ping": "GET /api/v3/ping",
+    "time": "GET /api/v3/time",
+    "exchangeInfo": "GET /api/v3/exchangeInfo",
+    "klines": "GET /api/v3/klines",
+    "uiKlines": "GET /api/v3/uiKlines",
+    "avgPrice": "GET /api/v3/avgPrice",
+    "depth": "GET /api/v3/depth",
+    "trades.recent": "GET /api/v3/trades",
+    "ticker.24hr": "GET /api/v3/ticker/24hr",
+    "ticker.price": "GET /api/v3/ticker/price",
+    "ticker.book": "GET /api/v3/ticker/bookTicker",
+    "order.place": "POST /api/v3/order",
+    "order.test": "POST /api/v3/order/test",
+    "order.status": "GET /api/v3/order",
+    "order.cancel": "DELETE /api/v3/order",
+    "order.cancelReplace": "POST /api/v3/order/cancelReplace",
+    "openOrders.status": "GET /api/v3/openOrders",
+    "openOrders.cancelAll": "DELETE /api/v3/openOrders",
+    "allOrders": "GET /api/v3/allOrders",
+    "myTrades": "GET /api/v3/myTrades",
+    "account.status": "GET /api/v3/account",
+    "account.commission": "GET /api/v3/account/commission",
+    "account.rateLimits.orders": "GET /api/v3/rateLimit/order",
+}
+CONNECT_WEIGHT = 2
+
+
+class ApiConnection(Connection):
+    """A client of /ws-api/v3."""
+
+    channel = "ws-api"
+
+    def __init__(self, hub: Hub, request: web.Request):
+        super().__init__(hub.exchange, request)
+        self.account: Account | None = None
+        self.subscriptions: dict[int, Account] = {}
+        self._next_subscription = 0
+        self._show_limits = request.query.get("returnRateLimits", "true") != "false"
+        self._own: dict[str, Callable[[Params], Any]] = {
+            "session.logon": self._logon,
+            "session.status": lambda _params: self._session(),
+            "session.logout": self._logout,
+            "userDataStream.subscribe": self._subscribe,
+            "userDataStream.subscribe.signature": self._subscribe_signed,
+            "userDataStream.unsubscribe": self._unsubscribe,
+            "session.subscriptions": lambda _params: [{"subscriptionId": n} for n in self.subscriptions],
+        }
+
+    def streams(self) -> list[str]:
+        return ["executionReport", "outboundAccountPosition"] if self.subscriptions else []
+
+    def shutdown_notice(self) -> str:
+        return f'{{"event":{super().shutdown_notice()}}}'
+
+    async def heard(self, text: str) -> None:
+        try:
+            request = json.loads(text)
+            number, method = request.get("id"), str(request["method"]).removeprefix("v3/")
+            sent = request.get("params") or {}
+            params = Params((name, _text(value)) for name, value in sent.items())
+        except (ValueError, KeyError, AttributeError):
+            told = "JSON sent for parameter 'params' is not valid"
+            self.send(dump({"id": None, "status": 400, "error": {"code": -1135, "msg": told}}))
+            return
+        answer = await self._answer(method, params)
+        if answer is not None:
+            show = params.values.get("returnRateLimits", str(self._show_limits)).lower() == "true"
+            limits = {"rateLimits": self.exchange.limits.weight_usage(self.ip)} if show else {}
+            self.send(dump({"id": number, **answer, **limits}))
+        if answer is not None and answer["status"] == 418:
+            await self.socket.close(code=1008, message=b"banned")
+
+    async def _answer(self, method: str, params: Params) -> dict[str, Any] | None:
+        """Status and result, or status and error; None when a fault swallows the answer."""
+        endpoint = self._endpoint(method)
+        facts = {
+            "method": "WS",
+            "path": method,
+            "symbol": params.values.get("symbol", ""),
+            "channel": "ws-api",
+        }
+        status = 0
+        try:
+            if endpoint is None and method not in self._own:
+                raise Refusal(-1020, "This operation is not supported.")
+            weight = endpoint.weigh(params) if endpoint else 2
+            self.exchange.limits.admit(self.ip, weight)
+            arrived = self.exchange.faults.arrive(facts)
+            if (answer := await self._misbehave(arrived.fire("before"))) is None:
+                answer = {"status": 200, "result": self._result(method, endpoint, params)}
+                other = await self._misbehave(arrived.fire("after"))
+                answer = other or answer
+            status = int(answer["status"])
+        except Refusal as refusal:
+            status = refusal.status
+            answer = {"status": status, "error": self._error(refusal)}
+        self.exchange.record("WS", method, endpoint.weigh(params) if endpoint else 2, status, facts["symbol"])
+        return answer if status else None
+
+    def _endpoint(self, method: str) -> Endpoint | None:
+        verb, _, path = METHODS.get(method, "").partition(" ")
+        return ROUTES.get((verb, path))
+
+    async def _misbehave(self, fault: Any) -> dict[str, Any] | None:
+        """Carry out a fault of requests; status 0 stands for no answer at all."""
+        if fault is None:
+            return None
+        action = fault.action
+        await asyncio.sleep(float(action.get("delay", 0)))
+        if "reset" in action:
+            cut(self.request.transport)
+        if "silence" in action or "reset" in action:
+            return {"status": 0}
+        if "status" not in action and "code" not in action:
+            return None
+        error = {"code": action.get("code", -1000), "msg": action.get("msg", "Unknown error.")}
+        return {"status": int(action.get("status", 400)), "error": error}
+
+    def _error(self, refusal: Refusal) -> dict[str, Any]:
+        error = refusal.body()
+        if refusal.status in (418, 429):
+            now = self.exchange.clock.now()
+            wait = int(refusal.headers.get("Retry-After", "10")) * 1000
+            error["data"] = {"serverTime": now, "retryAfter": now + wait}
+        return error
+
+    def _result(self, method: str, endpoint: Endpoint | None, params: Params) -> Any:
+        if endpoint is None:
+            return self._own[method](params)
+        signed = {name: text for name, text in params.values.items() if name not in NOT_READ}
+        call = Call(self.exchange, Params(signed.items()), self.exchange.now(), self.ip)
+        if endpoint.security != NONE:
+            call.owner = self._identify(params, endpoint.security == TRADE)
+        endpoint.check_known(call.params)
+        answer = endpoint.answer(call)
+        return json.loads(answer) if isinstance(answer, bytes) else answer
+
+    def _identify(self, params: Params, needs_trade: bool = False) -> Account:
+        """The account of a request: by its signature, or else the session's."""
+        now = self.exchange.clock.now()
+        if "signature" not in params.values and "apiKey" not in params.values and self.account is not None:
+            signing.check_time(params, now)
+            return self.account
+        key = params.values.get("apiKey")
+        account = signing.find_account(self.exchange.accounts, key, self.ip, needs_trade)
+        pairs = sorted((n, v) for n, v in params.values.items() if n != "signature")
+        plain = "&".join(f"{name}={value}" for name, value in pairs)
+        encoded = "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs)
+        signature = params.values.get("signature")
+        try:
+            signing.check_signature(account, encoded, signature)
+        except Refusal:
+            signing.check_signature(account, plain, signature)
+        signing.check_time(params, now)
+        return account
+
+    # Sessions and subscriptions
+
+    def _logon(self, params: Params) -> Any:
+        account = self._identify(params)
+        if not account.secret.startswith("-----BEGIN"):
+            raise Refusal(-4056, "HMAC_SHA256 API key is not supported.")
+        self.account = account
+        return self._session()
+
+    def _logout(self, _params: Params) -> Any:
+        self.account = None
+        return self._session()
+
+    def _session(self) -> dict[str, Any]:
+        return {
+            "apiKey": self.account.key if self.account else None,
+            "authorizedSince": self.opened if self.account else None,
+            "connectedSince": self.opened,
+            "returnRateLimits": self._show_limits,
+            "serverTime": self.exchange.clock.now(),
+            "userDataStream": bool(self.subscriptions),
+        }
+
+    def _subscribe(self, _params: Params) -> Any:
+        if self.account is None:
+            raise Refusal(-1002, "You are not authorized to execute this request.", 401)
+        return self._add_subscription(self.account)
+
+    def _subscribe_signed(self, params: Params) -> Any:
+        return self._add_subscription(self._identify(params))
+
+    def _add_subscription(self, account: Account) -> dict[str, int]:
+        number = self._next_subscription
+        self._next_subscription += 1
+        self.subscriptions[number] = account
+        return {"subscriptionId": number}
+
+    def _unsubscribe(self, params: Params) -> Any:
+        number = params.integer("subscriptionId")
+        if number is None:
+            self.subscriptions.clear()
+        else:
+            self.subscriptions.pop(number, None)
+        return {}
+
+    def inform(self, account: str, kind: str, event: str) -> None:
+        """Send an event of an account to its subscriptions."""
+        for number, subscriber in self.subscriptions.items():
+            if subscriber.name == account:
+                self.tell(kind, f'{{"subscriptionId":{number},"event":{event}}}')
+
+
+NOT_READ = frozenset({"apiKey", "signature", "returnRateLimits"})
+
+
+class UserStreams:
+    """Connects clients of the WebSocket API, and tells them what happens to their accounts."""
+
+    def __init__(self, hub: Hub):
+        self.hub = hub
+        self.exchange = hub.exchange
+        self._execution = 0
+        self.exchange.engine.listeners.append(self.told)
+
+    async def connect(self, request: web.Request) -> web.StreamResponse:
+        """Serve /ws-api/v3."""
+        connection = ApiConnection(self.hub, request)
+        try:
+            self.exchange.limits.admit(connection.ip, CONNECT_WEIGHT)
+        except Refusal as refusal:
+            return web.Response(status=refusal.status, headers=refusal.headers)
+        self.hub.connections.add(connection)
+        try:
+            return await connection.serve()
+        finally:
+            self.hub.connections.discard(connection)
+
+    def told(self, order: Order, execution: str, fill: Fill | None, time: int) -> None:
+        """Listen to the engine."""
+        self._execution += 1
+        clients = [c for c in self.hub.connections if isinstance(c, ApiConnection) and c.subscriptions]
+        if not clients:
+            return
+        report = dump(execution_report(order, execution, fill, time, self._execution))
+        position = dump(self._position(order, fill, time))
+        for client in clients:
+            client.inform(order.account, "executionReport", report)
+            client.inform(order.account, "outboundAccountPosition", position)
+
+    def _position(self, order: Order, fill: Fill | None, time: int) -> dict[str, Any]:
+        account = self.exchange.accounts.named(order.account)
+        assets = list(self.exchange.engine.settlement.assets(order))
+        if fill is not None and fill.commission_asset not in assets:
+            assets.append(fill.commission_asset)
+        held = {asset: account.of(asset) for asset in assets}
+        balances = [{"a": a, "f": money(b.free), "l": money(b.locked)} for a, b in held.items()]
+        return {"e": "outboundAccountPosition", "E": time, "u": time, "B": balances}
+
+
+def execution_report(
+    order: Order, execution: str, fill: Fill | None, time: int, number: int
+) -> dict[str, Any]:
+    """An executionReport as the user data stream sends it."""
+    canceled = execution == "CANCELED"
+    nothing = money(order.price * 0)
+    report: dict[str, Any] = {
+        "e": "executionReport",
+        "E": time,
+        "s": order.symbol,
+        "c": order.cancel_id if canceled else order.client_id,
+        "S": order.side,
+        "o": order.type,
+        "f": order.time_in_force,
+        "q": money(order.qty),
+        "p": money(order.price),
+        "P": money(order.stop_price),
+        "F": money(order.iceberg),
+        "g": -1,
+        "C": order.client_id if canceled else "",
+        "x": execution,
+        "X": order.status,
+        "r": "NONE",
+        "i": order.id,
+        "l": money(fill.qty) if fill else nothing,
+        "z": money(order.executed),
+        "L": money(fill.price) if fill else nothing,
+        "n": money(fill.commission) if fill else "0",
+        "N": fill.commission_asset if fill else None,
+        "T": time,
+        "t": fill.trade_id if fill else -1,
+        "I": number,
+        "w": order.working and order.open,
+        "m": fill.maker if fill else False,
+        "M": fill is not None,
+        "O": order.time,
+        "Z": money(order.quote_executed),
+        "Y": money(fill.quote_qty) if fill else nothing,
+        "Q": money(order.quote_qty),
+    }
+    if order.working:
+        report["W"] = order.working_time
+    report["V"] = order.stp_mode
+    if order.trailing_delta is not None:
+        report["d"] = order.trailing_delta
+    return report | {{"strategyId": "j", "strategyType": "J"}[name]: value for name, value in order.extra}
+
+
+def _text(value: Any) -> str:
+    """A JSON parameter as the text that is signed and checked."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else dump(value)
