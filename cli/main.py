@@ -1,0 +1,195 @@
+"""The command `eightbells`: every failure that a person can act on is one line and an exit code that is not 0."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from eightbells.errors import EightbellsError
+
+app = typer.Typer(
+    help="Keeps the four-hour watch on Binance Spot.", no_args_is_help=True, add_completion=False,
+    pretty_exceptions_enable=False,
+)  # fmt: skip
+
+Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
+
+
+def run() -> None:
+    """Entry point: no traceback for what the user has to act on."""
+    try:
+        app()
+    except EightbellsError as error:
+        Console(stderr=True).print(
+            f"eightbells: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.command()
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="End after the cycles instead of leaving the UI up.")
+    ] = False,
+    as_json: AsJson = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with real klines; default: EIGHTBELLS_MARKET_DATA.")
+    ] = None,
+    symbols: Symbols = None,
+    cycles: Annotated[int, typer.Option(min=1, max=2000, help="How many four-hour cycles to run.")] = 12,
+    port: Annotated[int | None, typer.Option(help="Port of the Prefect UI; 0 for any free one.")] = None,
+) -> None:
+    """Run the whole watch on a simulated exchange: history, cycles, orders, and the Prefect UI to look at."""
+    from cli.demo import Demo
+
+    Demo(once, as_json, data, _listed(symbols), cycles, port).run()
+
+
+@app.command()
+def cycle(
+    candle: Annotated[str | None, typer.Option(help="Open time of a past candle, 2021-03-01T04:00Z.")] = None,
+    symbols: Symbols = None,
+    trade: Annotated[bool, typer.Option(help="Place orders, or only fetch, prove and evaluate.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Run the watch once, for the newest closed candle or a past one."""
+    from eightbells.candles import grid
+
+    parameters: dict[str, Any] = {"candle": _moment(candle), "symbols": _listed(symbols), "trade": trade}
+    report = _run_flow("four-hour-cycle", parameters)
+    facts = {
+        "candle": report.candle, "outcome": report.outcome, "inserted": report.ingested.inserted,
+        "quarantined": report.ingested.quarantined, "signals": len(report.evaluated.decisions),
+        "orders": len(report.orders), "equity": str(report.equity), "problems": report.problems,
+        "refused": [list(row) for row in report.refused],
+    }  # fmt: skip
+    _say(facts, as_json)
+    assert grid.STEP_MS
+    if report.outcome != "complete":
+        raise typer.Exit(1)
+
+
+@app.command()
+def backfill(
+    symbols: Symbols = None,
+    start: Annotated[str | None, typer.Option(help="First day, 2021-03-01; default: the beginning.")] = None,
+    end: Annotated[
+        str | None, typer.Option(help="Last day; default: up to the newest closed candle.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Load, prove and store history."""
+    parameters = {"symbols": _listed(symbols), "start": _day(start), "end": _day(end)}
+    ingested = _run_flow("backfill", parameters)
+    facts = {name: value for name, value in asdict(ingested).items() if isinstance(value, int)}
+    _say({**facts, "symbols": len(ingested.verdicts)}, as_json)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest migration."""
+    from eightbells.database.engine import connect, database_url
+    from eightbells.database.migrations import migrate as apply
+    from eightbells.settings import load_settings
+
+    with database_url(load_settings()) as url:
+        engine = connect(url)
+        print(f"the database is at migration {apply(engine)}")
+        engine.dispose()
+
+
+@app.command()
+def serve() -> None:
+    """Serve the deployments to the Prefect server of PREFECT_API_URL: run what is scheduled or started in the UI."""
+    from cli.prefect_server import prepare_environment
+    from eightbells.settings import load_settings
+
+    prepare_environment(load_settings())
+    from flows.deployments import serve as serve_deployments
+
+    asyncio.run(serve_deployments())
+
+
+@app.command()
+def metrics() -> None:
+    """Serve /metrics for Prometheus until ended."""
+    from threading import Event
+
+    from eightbells.database.engine import open_database
+    from eightbells.metrics import serve as serve_metrics
+    from eightbells.settings import load_settings
+
+    settings = load_settings()
+    with open_database(settings) as engine:
+        try:
+            port = serve_metrics(engine, settings.metrics.host, settings.metrics.port)
+        except OSError as error:
+            raise EightbellsError(
+                f"port {settings.metrics.port} of /metrics is taken: {error.strerror}"
+            ) from None
+        print(f"metrics at http://{settings.metrics.host}:{port}/metrics", flush=True)
+        Event().wait()
+
+
+def _run_flow(name: str, parameters: dict[str, Any]) -> Any:
+    """Run a flow here, with a Prefect server, on a database that is up to date."""
+    from cli import prefect_server
+    from cli.running import quiet_console, run_deployed
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+
+    settings = load_settings()
+    settings.credentials()
+    with open_database(settings), prefect_server.running(settings):
+        from flows.deployments import register
+
+        quiet_console()
+
+        async def registered() -> Any:
+            await register()
+            return await run_deployed(name, parameters)
+
+        return asyncio.run(registered())
+
+
+def _say(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        print(f"{name:12} {value}")
+
+
+def _listed(symbols: str | None) -> list[str] | None:
+    if symbols is None:
+        return None
+    found = [symbol.strip().upper() for symbol in symbols.split(",") if symbol.strip()]
+    if not found:
+        raise EightbellsError("--symbols is empty: give names such as BTCUSDT,ETHUSDT")
+    return found
+
+
+def _day(given: str | None) -> date | None:
+    try:
+        return None if given is None else date.fromisoformat(given)
+    except ValueError:
+        raise EightbellsError(f"{given} is not a day: write it like 2021-03-01") from None
+
+
+def _moment(given: str | None) -> datetime | None:
+    try:
+        moment = None if given is None else datetime.fromisoformat(given)
+    except ValueError:
+        raise EightbellsError(f"{given} is not a time: write it like 2021-03-01T04:00Z") from None
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,100 @@
+"""A Prefect server of our own, where none is given: on the embedded Postgres, on loopback, calling nobody."""
+
+from __future__ import annotations
+
+import os
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cli.processes import Child, Processes, free_port, is_free, python
+from eightbells.database import embedded
+from eightbells.errors import EightbellsError
+from eightbells.settings import Settings
+
+USUAL_PORT = 4200
+_READY_SECONDS = 90.0
+
+
+def prepare_environment(settings: Settings) -> None:
+    """Settings of Prefect for this process and all it starts. To be called before Prefect is imported."""
+    wanted = {
+        "PREFECT_HOME": str(settings.directory / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_LOGGING_LEVEL": "INFO",
+    }
+    for name, value in wanted.items():
+        os.environ.setdefault(name, value)
+
+
+def start(
+    processes: Processes, settings: Settings, port: int, database: embedded.EmbeddedServer | None
+) -> Child:
+    """Start the server; `wait_ready` waits for it.
+
+    Args:
+        database: where its own database `prefect` is kept; without one it uses SQLite in the data folder.
+    """
+    environment = {}
+    if database is not None:
+        database.ensure_database("prefect")
+        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = (
+            f"postgresql+asyncpg://postgres:@/prefect?host={database.socket}"
+        )
+    os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+    return processes.start(
+        "prefect-server",
+        python("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)),
+        environment,
+    )
+
+
+def wait_ready(server: Child) -> None:
+    server.wait_until(lambda: answers(os.environ["PREFECT_API_URL"]), _READY_SECONDS)
+
+
+def answers(url: str) -> bool:
+    """Whether a Prefect API answers there."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def choose_port(wanted: int | None) -> int:
+    """The wanted port, or the usual one, or where that is taken any free one.
+
+    Raises:
+        EightbellsError: the port that was asked for is taken.
+    """
+    if wanted is None:
+        return USUAL_PORT if is_free(USUAL_PORT) else free_port()
+    if wanted and not is_free(wanted):
+        raise EightbellsError(f"port {wanted} is taken: choose another with --port")
+    return wanted or free_port()
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[None]:
+    """A Prefect API for the flows of this process: the one PREFECT_API_URL names, or one of our own meanwhile.
+
+    Raises:
+        EightbellsError: PREFECT_API_URL is set and nothing answers there.
+    """
+    prepare_environment(settings)
+    if given := os.environ.get("PREFECT_API_URL"):
+        if not answers(given):
+            raise EightbellsError(f"no Prefect server answers at {given} (PREFECT_API_URL)")
+        yield
+        return
+    if answers(usual := f"http://127.0.0.1:{USUAL_PORT}/api"):
+        os.environ["PREFECT_API_URL"] = usual
+        yield
+        return
+    with embedded.server(settings.directory) as database, Processes(settings.directory / "logs") as processes:
+        wait_ready(start(processes, settings, free_port(), database))
+        yield

@@ -1,0 +1,41 @@
+"""Flows run in this process, recorded by the Prefect server under their deployments."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+
+async def run_deployed(name: str, parameters: dict[str, Any]) -> Any:
+    """Run a deployment's flow here and now; its run is listed under the deployment like any other.
+
+    Args:
+        name: `flow/deployment` as the UI shows it.
+
+    Raises:
+        Exception: what the flow failed with.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.flow_engine import run_flow
+    from prefect.states import Pending
+
+    from flows.deployments import declared, flow_of
+
+    entry = next(entry for entry in declared() if entry["name"] == name)
+    flow = flow_of(entry)
+    async with get_client() as client:
+        deployment = await client.read_deployment_by_name(f"{flow.name}/{name}")
+        given = flow.serialize_parameters(parameters)
+        run = await client.create_flow_run_from_deployment(deployment.id, parameters=given, state=Pending())
+    return await run_flow(flow, flow_run=run, parameters=parameters)
+
+
+def quiet_console() -> None:
+    """Leave the terminal to us: Prefect's log still goes to its server, where the UI shows it."""
+    import prefect  # noqa: F401  sets its logging up
+
+    for name in ("", "prefect", *logging.root.manager.loggerDict):
+        logger = logging.getLogger(name)
+        for handler in list(logger.handlers):
+            if type(handler).__name__ == "PrefectConsoleHandler":
+                logger.removeHandler(handler)

@@ -1,0 +1,105 @@
+"""Slots of the grid without a candle: found, asked for again, and then repaired or recorded as absent."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, text
+
+from eightbells.candles import grid
+
+Slots = npt.NDArray[np.int64]
+
+# A young slot may still be delivered: its absence needs a second look one candle later.
+YOUNG = timedelta(hours=4)
+
+
+def missing(connection: Connection, symbol: str, first_ms: int, last_ms: int) -> Slots:
+    """Open times (ms, ascending) from first to last, both included, that are neither stored nor absent for good."""
+    wanted = np.arange(first_ms, last_ms + 1, grid.STEP_MS, dtype=np.int64)
+    known = connection.execute(
+        text(
+            'SELECT open_time FROM candles WHERE symbol = :symbol AND "interval" = :interval '
+            "AND open_time BETWEEN :first AND :last "
+            "UNION ALL SELECT open_time FROM candle_gaps WHERE symbol = :symbol AND \"interval\" = :interval "
+            "AND open_time BETWEEN :first AND :last AND state = 'absent'"
+        ),
+        {
+            "symbol": symbol, "interval": grid.INTERVAL,
+            "first": grid.to_time(first_ms), "last": grid.to_time(last_ms),
+        },
+    ).scalars()  # fmt: skip
+    return np.setdiff1d(wanted, np.fromiter(map(grid.to_ms, known), dtype=np.int64), assume_unique=True)
+
+
+def stored_span(connection: Connection, symbol: str, last_ms: int) -> tuple[int | None, int | None]:
+    """Open times (ms) of the first stored candle and of the newest one up to `last_ms`."""
+    first, newest = connection.execute(
+        text(
+            'SELECT min(open_time), max(open_time) FROM candles WHERE symbol = :symbol AND "interval" = :interval '
+            "AND open_time <= :last"
+        ),
+        {"symbol": symbol, "interval": grid.INTERVAL, "last": grid.to_time(last_ms)},
+    ).one()
+    return (first and grid.to_ms(first)), (newest and grid.to_ms(newest))
+
+
+def record_asked(connection: Connection, symbol: str, slots: Collection[int], now_ms: int) -> int:
+    """Note that the exchange was asked for these slots and had no sound candle; returns how many became absent.
+
+    A slot asked for the second time is absent, unless it is young, or a bad row of it lies in quarantine: then
+    the exchange has something there and may yet mend it.
+    """
+    if not slots:
+        return 0
+    row = connection.execute(
+        text("""
+        WITH asked AS (
+            INSERT INTO candle_gaps (symbol, "interval", open_time, state, asked, found_at)
+            SELECT :symbol, :interval, slot, 'open', 1, :now FROM unnest(CAST(:slots AS timestamptz[])) AS slot
+            ON CONFLICT (symbol, "interval", open_time) DO UPDATE
+            SET asked = candle_gaps.asked + 1 WHERE candle_gaps.state = 'open' AND candle_gaps.asked < 30000
+            RETURNING open_time, asked
+        )
+        SELECT array_agg(open_time) FROM asked WHERE asked >= 2 AND open_time + :step + :young <= :now
+        """),
+        {
+            "symbol": symbol, "interval": grid.INTERVAL, "now": grid.to_time(now_ms),
+            "slots": [grid.to_time(int(slot)) for slot in slots], "step": grid.STEP, "young": YOUNG,
+        },
+    ).scalar_one()  # fmt: skip
+    return _declare_absent(connection, symbol, row or [], now_ms)
+
+
+def _declare_absent(connection: Connection, symbol: str, slots: list[object], now_ms: int) -> int:
+    if not slots:
+        return 0
+    return connection.execute(
+        text("""
+        UPDATE candle_gaps AS g SET state = 'absent', settled_at = :now
+        WHERE g.symbol = :symbol AND g."interval" = :interval AND g.state = 'open' AND g.open_time = ANY(:slots)
+        AND NOT EXISTS (
+            SELECT FROM quarantined_candles AS q
+            WHERE q.symbol = g.symbol AND q."interval" = g."interval" AND q.open_time = g.open_time
+        )
+        """),
+        {"symbol": symbol, "interval": grid.INTERVAL, "now": grid.to_time(now_ms), "slots": slots},
+    ).rowcount
+
+
+def open_slots(connection: Connection, symbol: str, first_ms: int, last_ms: int) -> list[int]:
+    """Slots of the span that were asked for in vain and are not settled yet."""
+    rows = connection.execute(
+        text(
+            'SELECT open_time FROM candle_gaps WHERE symbol = :symbol AND "interval" = :interval '
+            "AND state = 'open' AND open_time BETWEEN :first AND :last ORDER BY open_time"
+        ),
+        {
+            "symbol": symbol, "interval": grid.INTERVAL,
+            "first": grid.to_time(first_ms), "last": grid.to_time(last_ms),
+        },
+    ).scalars()  # fmt: skip
+    return [grid.to_ms(slot) for slot in rows]

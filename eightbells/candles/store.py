@@ -1,0 +1,123 @@
+"""Candles in Postgres: written exactly, restated with their old version kept, read back as they were known."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import pandas as pd
+from sqlalchemy import Connection, text
+
+from eightbells.candles import grid
+from eightbells.candles.frame import VALUES
+
+_ONE_WRITER = 8_888_002  # key of the advisory lock under which batches are numbered
+_FIELDS = ", ".join(VALUES)
+# times travel as milliseconds and become timestamps in Postgres, which is faster at it
+_INCOMING = f"""
+CREATE TEMP TABLE IF NOT EXISTS incoming ON COMMIT DELETE ROWS
+AS SELECT symbol, 0::bigint AS open_ms, 0::bigint AS close_ms, {", ".join(VALUES[1:])} FROM candles WITH NO DATA
+"""
+_TIME = "timestamptz 'epoch' + {} * interval '1 millisecond'"
+_COPY = "COPY incoming FROM STDIN"
+_UPSERT = f"""
+WITH written AS (
+    INSERT INTO candles (symbol, "interval", open_time, {_FIELDS}, source, batch_id)
+    SELECT
+        symbol, :interval, {_TIME.format("open_ms")}, {_TIME.format("close_ms")}, {", ".join(VALUES[1:])}, :source, :batch
+    FROM incoming
+    ON CONFLICT (symbol, "interval", open_time) DO UPDATE
+    SET ({_FIELDS}, source, batch_id) = ({", ".join(f"excluded.{name}" for name in VALUES)}, excluded.source, excluded.batch_id)
+    WHERE ({", ".join(f"candles.{name}" for name in VALUES)})
+    IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in VALUES)})
+    RETURNING xmax = 0 AS inserted
+)
+SELECT count(*) FILTER (WHERE inserted), count(*) FILTER (WHERE NOT inserted) FROM written
+"""
+_REPAIRED = f"""
+UPDATE candle_gaps AS g SET state = 'repaired', settled_at = :at
+FROM incoming AS i
+WHERE g.symbol = i.symbol AND g."interval" = :interval AND g.open_time = {_TIME.format("i.open_ms")} AND g.state <> 'repaired'
+"""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one batch changed."""
+
+    batch: int
+    inserted: int
+    revised: int
+
+
+def write(
+    connection: Connection, frame: pd.DataFrame, source: str, known_ms: int, flow_run: str | None
+) -> Written:
+    """Store closed, judged candles as one batch, in the caller's transaction.
+
+    A row equal to what is stored changes nothing; one that differs replaces it, and a trigger keeps the old
+    version. Gaps that the rows fill are marked repaired.
+
+    Args:
+        frame: a candle frame without None.
+        source: `rest`, `ws` or `archive`.
+        known_ms: the exchange's time at which the rows were judged.
+    """
+    connection.execute(text(_INCOMING))
+    _copy(connection, frame)
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_WRITER})
+    batch: int = connection.execute(
+        text(
+            'INSERT INTO batches (source, "interval", known_at, flow_run) '
+            "VALUES (:source, :interval, :known, :run) RETURNING id"
+        ),
+        {"source": source, "interval": grid.INTERVAL, "known": grid.to_time(known_ms), "run": flow_run},
+    ).scalar_one()
+    values = {"interval": grid.INTERVAL, "source": source, "batch": batch, "at": grid.to_time(known_ms)}
+    inserted, revised = connection.execute(text(_UPSERT), values).one()
+    connection.execute(text(_REPAIRED), values)
+    return Written(batch, inserted, revised)
+
+
+def _copy(connection: Connection, frame: pd.DataFrame) -> None:
+    columns = [frame[name].tolist() for name in ("symbol", "open_time", *VALUES)]
+    line = "\t".join(["%s"] * len(columns)) + "\n"
+    rows = zip(*columns, strict=True)
+    with connection.connection.cursor().copy(_COPY) as copy:
+        # in blocks, so that Postgres reads one while the next is made
+        while block := "".join([line % row for row in itertools.islice(rows, 2000)]):
+            copy.write(block)
+
+
+_READ = """
+SELECT open_time, open, high, low, close, volume, quote_volume, trades FROM {source}
+WHERE symbol = :symbol AND "interval" = :interval AND open_time <= :last
+ORDER BY open_time DESC LIMIT :count
+"""
+
+
+def read_window(
+    connection: Connection, symbol: str, last_ms: int, count: int, as_of_batch: int | None = None
+) -> pd.DataFrame:
+    """The newest `count` candles of a symbol up to and with the one that opened at `last_ms`, oldest first.
+
+    Returns:
+        Columns open, high, low, close, volume, quote_volume (Decimal) and trades (int); index open_time (UTC).
+        With `as_of_batch`, the candles as they were known right after that batch.
+    """
+    source = "candles" if as_of_batch is None else "candles_as_of_batch(:batch)"
+    values = {
+        "symbol": symbol, "interval": grid.INTERVAL, "last": grid.to_time(last_ms), "count": count, "batch": as_of_batch,
+    }  # fmt: skip
+    if as_of_batch is None:
+        del values["batch"]
+    rows = connection.execute(text(_READ.format(source=source)), values).all()
+    names = ["open_time", *("open", "high", "low", "close", "volume", "quote_volume", "trades")]
+    frame = pd.DataFrame(rows[::-1], columns=names)
+    return frame.set_index(pd.DatetimeIndex(frame.pop("open_time"), tz="UTC", name="open_time"))
+
+
+def newest_batch(connection: Connection) -> int:
+    """The newest batch this transaction sees; every older one is seen too."""
+    batch: int = connection.execute(text("SELECT coalesce(max(id), 0) FROM batches")).scalar_one()
+    return batch

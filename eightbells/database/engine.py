@@ -1,0 +1,84 @@
+"""The way to Postgres: an engine for `DATABASE_URL`, or for the embedded server where none is set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from eightbells.database import embedded
+from eightbells.errors import EightbellsError
+from eightbells.settings import Settings
+
+OLDEST_POSTGRES = 150000
+
+
+def connect(url: str | URL) -> Engine:
+    """An engine that has proven that a Postgres new enough answers there. Times come back in UTC.
+
+    Raises:
+        EightbellsError: the address cannot be read, nothing answers, or the server is too old.
+    """
+    try:
+        address = make_url(url).set(drivername="postgresql+psycopg")
+    except ArgumentError:
+        raise EightbellsError(
+            "DATABASE_URL cannot be read: it should look like postgresql://user@host/name"
+        ) from None
+    engine = create_engine(
+        address,
+        pool_pre_ping=True,
+        pool_size=4,
+        max_overflow=16,
+        connect_args={"options": "-c timezone=UTC", "connect_timeout": 10, "application_name": "eightbells"},
+    )
+    try:
+        with engine.connect() as connection:
+            version = connection.connection.driver_connection.info.server_version  # type: ignore[union-attr]
+    except OperationalError as error:
+        shown = address.render_as_string(hide_password=True)
+        raise EightbellsError(f"no database at {shown}: {_first_line(error)}") from None
+    if version < OLDEST_POSTGRES:
+        raise EightbellsError(f"Postgres 15 or newer is needed, this is {version // 10000}")
+    return engine
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Engine]:
+    """The engine of this installation; an embedded server runs at least as long as the context lasts.
+
+    Raises:
+        EightbellsError: the database is not there, or lacks the migrations.
+    """
+    from eightbells.database.migrations import require_current
+
+    with database_url(settings) as url:
+        engine = connect(url)
+        try:
+            require_current(engine)
+            yield engine
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def database_url(settings: Settings) -> Iterator[URL]:
+    """Where the database is: `DATABASE_URL`, or the embedded server, started if need be."""
+    if address := settings.database_url.get_secret_value():
+        try:
+            yield make_url(address)
+        except ArgumentError:
+            raise EightbellsError(
+                "DATABASE_URL cannot be read: it should look like postgresql://user@host/name"
+            ) from None
+        return
+    with embedded.server(settings.directory) as server:
+        server.ensure_database(settings.database.name)
+        yield server.url(settings.database.name)
+
+
+def _first_line(error: OperationalError) -> str:
+    return " ".join(str(error.orig).split())[:300]

@@ -1,0 +1,1 @@
+"""Alembic revisions; each applies one file of sql/."""

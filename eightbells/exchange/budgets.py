@@ -1,0 +1,98 @@
+"""What may be asked of the exchange, shared by every process through Postgres and never overshot."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+from sqlalchemy import Engine
+
+from eightbells import metrics
+from eightbells.settings import BudgetSettings
+
+# A request reaches the exchange a little after its permit: windows are longer by this much.
+MARGIN_SECONDS = 0.5
+# What downloads leave of the exchange's weight, so that orders are never starved.
+DOWNLOAD_SHARE = 0.9
+WEIGHT = "weight"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `allowed` in any `seconds`."""
+
+    allowed: int
+    seconds: float
+
+
+@dataclass
+class Budgets:
+    """Permits from Postgres. One connection, one short transaction a permit, no more than a round trip.
+
+    Limits that the user set hold from the start; those of the exchange once `learn` has read them.
+    """
+
+    engine: Engine
+    settings: BudgetSettings
+    weight: Limit = Limit(6000, 60)
+    _connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def learn(self, rate_limits: Sequence[Mapping[str, object]]) -> None:
+        """Take the weight limit from exchangeInfo's rateLimits."""
+        for limit in rate_limits:
+            if limit.get("rateLimitType") == "REQUEST_WEIGHT" and limit.get("interval") == "MINUTE":
+                self.weight = Limit(int(str(limit["limit"])), 60.0 * int(str(limit.get("intervalNum", 1))))
+
+    async def take(self, budget: str | None, weight: int) -> None:
+        """Wait until the request may be sent: first its own budget, then its weight."""
+        own = self._own(budget)
+        if own is not None:
+            await self._wait_for(str(budget), 1, own)
+        share = DOWNLOAD_SHARE if budget == "klines" else 1.0
+        await self._wait_for(WEIGHT, weight, Limit(int(self.weight.allowed * share), self.weight.seconds))
+
+    async def close_until(self, seconds: float, reason: str) -> None:
+        """Nobody on this machine asks anything for so long: a 429 or 418 was met."""
+        await self._execute(
+            "INSERT INTO budgets VALUES (%s, clock_timestamp() + %s * interval '1 second', %s) ON CONFLICT (name) "
+            "DO UPDATE SET closed_until = greatest(budgets.closed_until, excluded.closed_until), reason = excluded.reason",
+            (WEIGHT, seconds, reason),
+        )
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+    def _own(self, budget: str | None) -> Limit | None:
+        allowed = getattr(self.settings, budget) if budget else "exchange"
+        if not isinstance(allowed, int):
+            return None
+        return Limit(allowed, 60.0 if budget == "klines" else 1.0)
+
+    async def _wait_for(self, budget: str, cost: int, limit: Limit) -> None:
+        started = time.monotonic()
+        while wait := await self._ask(budget, cost, limit):
+            await asyncio.sleep(wait * random.uniform(1.0, 1.05))
+        if (waited := time.monotonic() - started) > 0.05:
+            metrics.BUDGET_WAIT.labels(budget).inc(waited)
+
+    async def _ask(self, budget: str, cost: int, limit: Limit) -> float:
+        margin = MARGIN_SECONDS if limit.seconds > 10 else MARGIN_SECONDS / 5
+        row = await self._execute(
+            "SELECT take_permit(%s, %s, %s, %s)", (budget, cost, limit.allowed, limit.seconds + margin)
+        )
+        assert row is not None
+        return float(str(row[0]))
+
+    async def _execute(self, statement: str, values: tuple[object, ...]) -> tuple[object, ...] | None:
+        async with self._lock:
+            if self._connection is None or self._connection.closed:
+                address = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+                self._connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
+            cursor = await self._connection.execute(statement, values)
+            return await cursor.fetchone() if cursor.description else None

@@ -1,0 +1,212 @@
+"""The one way to Binance: every request takes its permit, is counted, and fails only as a classified `ExchangeError`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine
+
+from eightbells import metrics
+from eightbells.candles.grid import INTERVAL
+from eightbells.exchange import recovery
+from eightbells.exchange.budgets import Budgets
+from eightbells.exchange.client import StampedClient
+from eightbells.exchange.clock import ExchangeClock
+from eightbells.exchange.recovery import Action, ExchangeError
+from eightbells.settings import Settings
+
+Json = dict[str, Any]
+ORDER_WEIGHT = 1
+
+
+@dataclass(frozen=True)
+class OrderRequest:
+    """An order as it goes to the exchange: everything a string, the timestamp already in it."""
+
+    symbol: str
+    side: str
+    type: str
+    quantity: str
+    client_order_id: str
+    timestamp_ms: int
+    recv_window_ms: int
+    price: str | None = None
+    time_in_force: str | None = None
+
+
+class Gateway:
+    """Requests to one account. Open it with `open_gateway`; it does not retry, its callers' tasks do."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        key, secret = settings.credentials()
+        self.clock = ExchangeClock()
+        self.budgets = Budgets(engine, settings.budgets)
+        self.recv_window_ms = settings.exchange.recv_window_ms
+        self.concurrency = settings.exchange.concurrency
+        self._table = recovery.remedies(settings.errors)
+        self._client = StampedClient(
+            key, secret, settings.rest_url, self.clock, settings.exchange.recv_window_ms,
+            settings.exchange.timeout_seconds, self.concurrency,
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        await self._client.close_connection()
+        await self.budgets.close()
+
+    async def sync_clock(self) -> None:
+        """Measure the exchange's clock anew."""
+        await self.clock.sync(self._server_time)
+
+    async def _server_time(self) -> int:
+        answer = await self._call("time", 1, None, self._client.get_server_time)
+        return int(answer["serverTime"])
+
+    async def exchange_info(self, symbols: Sequence[str] | None = None) -> Json:
+        """exchangeInfo, of some symbols or of all; its rate limits are taken over at once.
+
+        Raises:
+            ExchangeError: -1121 where one of the symbols is not listed.
+        """
+        params = {} if symbols is None else {"symbols": _json_list(symbols)}
+        info: Json = await self._call(
+            "exchangeInfo", 20, None, lambda: self._client._get("exchangeInfo", data=params)
+        )
+        self.budgets.learn(info["rateLimits"])
+        return info
+
+    async def klines(
+        self, symbol: str, start_ms: int, end_ms: int | None = None, limit: int = 1000
+    ) -> list[list[Any]]:
+        """Klines as Binance lists them, from `start_ms` on; the last one may still run."""
+        params = {
+            "symbol": symbol,
+            "interval": INTERVAL,
+            "startTime": start_ms,
+            "endTime": end_ms,
+            "limit": limit,
+        }
+        rows: list[list[Any]] = await self._call(
+            "klines", 2, "klines", lambda: self._client.get_klines(**params)
+        )
+        return rows
+
+    async def prices(self) -> dict[str, str]:
+        """Last price of every symbol, as the exchange's decimal strings."""
+        rows = await self._call("ticker/price", 4, None, self._client.get_all_tickers)
+        return {row["symbol"]: row["price"] for row in rows}
+
+    async def account(self) -> Json:
+        return await self._json("account", 20, "account", lambda: self._client.get_account())
+
+    async def place_order(self, order: OrderRequest) -> Json:
+        """Hand an order to the exchange, once, with the timestamp it was committed with.
+
+        Raises:
+            ExchangeError: `failure.certainly_not_executed` says whether it can exist all the same.
+        """
+        params = {
+            "symbol": order.symbol, "side": order.side, "type": order.type, "quantity": order.quantity,
+            "price": order.price, "timeInForce": order.time_in_force, "newClientOrderId": order.client_order_id,
+            "newOrderRespType": "FULL", "timestamp": order.timestamp_ms, "recvWindow": order.recv_window_ms,
+        }  # fmt: skip
+        present = {name: value for name, value in params.items() if value is not None}
+        metrics.ORDERS_SENT.labels(order.side).inc()
+        return await self._json(
+            "order.place", 0, None, lambda: self._client._post("order", True, data=present)
+        )
+
+    async def permit_order(self) -> None:
+        """Wait for the permit of one order; taken before its timestamp is set, so that no wait ages it."""
+        await self.budgets.take("orders", ORDER_WEIGHT)
+
+    async def order(self, symbol: str, client_order_id: str) -> Json:
+        """The newest order that carries the client id. Raises ExchangeError -2013 where none is visible."""
+        return await self._json(
+            "order.get", 4, "account",
+            lambda: self._client.get_order(symbol=symbol, origClientOrderId=client_order_id),
+        )  # fmt: skip
+
+    async def cancel_order(self, symbol: str, order_id: int) -> Json:
+        return await self._json(
+            "order.cancel", 1, "orders", lambda: self._client.cancel_order(symbol=symbol, orderId=order_id)
+        )
+
+    async def open_orders(self, symbol: str) -> list[Json]:
+        rows: list[Json] = await self._call(
+            "openOrders", 6, "account", lambda: self._client.get_open_orders(symbol=symbol)
+        )
+        return rows
+
+    async def recent_orders(self, symbol: str, since_ms: int) -> list[Json]:
+        """allOrders from a time on, within the day that Binance allows one question to span."""
+        rows: list[Json] = await self._call(
+            "allOrders", 20, "account",
+            lambda: self._client.get_all_orders(symbol=symbol, startTime=since_ms, limit=1000),
+        )  # fmt: skip
+        return rows
+
+    async def trades(self, symbol: str, order_id: int) -> list[Json]:
+        """Our trades of one order."""
+        rows: list[Json] = await self._call(
+            "myTrades", 5, "account", lambda: self._client.get_my_trades(symbol=symbol, orderId=order_id)
+        )
+        return rows
+
+    async def _json(
+        self, endpoint: str, weight: int, budget: str | None, ask: Callable[[], Awaitable[Any]]
+    ) -> Json:
+        answer = await self._call(endpoint, weight, budget, ask)
+        if not isinstance(answer, dict):
+            raise self._error(endpoint, ValueError("not an object"))
+        return answer
+
+    async def _call(
+        self, endpoint: str, weight: int, budget: str | None, ask: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        if weight:  # an order has its permit already
+            await self.budgets.take(budget, weight)
+        metrics.REQUESTS.labels(endpoint).inc()
+        try:
+            return await ask()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            failed = self._error(endpoint, error)
+        metrics.FAILURES.labels(failed.failure.code).inc()
+        if failed.failure.remedy.action is Action.WAIT and failed.failure.status in (418, 429):
+            await self.budgets.close_until(failed.failure.remedy.delay, str(failed))
+        raise failed
+
+    def _error(self, endpoint: str, error: Exception) -> ExchangeError:
+        headers = getattr(getattr(error, "response", None), "headers", {})
+        until = recovery.banned_until_ms(str(getattr(error, "message", "")))
+        wait: float | None = None
+        if str(headers.get("Retry-After", "")).isdigit():
+            wait = float(headers["Retry-After"])
+        elif until is not None and self.clock.is_set:
+            wait = max(0.0, (until - self.clock.now_ms()) / 1000)
+        return ExchangeError(endpoint, recovery.classify(error, self._table, wait))
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings, engine: Engine) -> AsyncIterator[Gateway]:
+    """A gateway whose clock is set.
+
+    Raises:
+        ExchangeError: the exchange does not answer.
+        EightbellsError: the mode needs a key and there is none.
+    """
+    gateway = Gateway(settings, engine)
+    try:
+        await gateway.sync_clock()
+        yield gateway
+    finally:
+        await gateway.close()
+
+
+def _json_list(symbols: Sequence[str]) -> str:
+    return "[" + ",".join(f'"{symbol}"' for symbol in symbols) + "]"

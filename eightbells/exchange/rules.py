@@ -1,0 +1,161 @@
+"""A symbol's trading rules, and values made to fit them: exact, and refused rather than bent beyond recognition."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any, Literal
+
+from sqlalchemy import Connection, text
+
+Side = Literal["BUY", "SELL"]
+_ZERO = Decimal(0)
+
+
+class RuleBroken(ValueError):
+    """No value near the wanted one would be accepted; the text says which rule and which bound."""
+
+
+@dataclass(frozen=True)
+class SymbolRules:
+    """Filters of one symbol as exchangeInfo lists them. A step, tick, minimum or maximum of 0 is no rule."""
+
+    symbol: str
+    status: str
+    base_asset: str
+    quote_asset: str
+    order_types: frozenset[str]
+    min_price: Decimal
+    max_price: Decimal
+    tick: Decimal
+    lot: Step
+    market_lot: Step
+    min_notional: Decimal
+    max_notional: Decimal
+    min_applies_to_market: bool
+    max_applies_to_market: bool
+
+    @classmethod
+    def from_exchange_info(cls, entry: Mapping[str, Any]) -> SymbolRules:
+        """Read one entry of exchangeInfo's `symbols`."""
+        filters = {item["filterType"]: item for item in entry["filters"]}
+        price = filters.get("PRICE_FILTER", {})
+        notional = filters.get("NOTIONAL", {})
+        older = filters.get("MIN_NOTIONAL", {})
+        return cls(
+            symbol=entry["symbol"],
+            status=entry["status"],
+            base_asset=entry["baseAsset"],
+            quote_asset=entry["quoteAsset"],
+            order_types=frozenset(entry["orderTypes"]),
+            min_price=_number(price, "minPrice"),
+            max_price=_number(price, "maxPrice"),
+            tick=_number(price, "tickSize"),
+            lot=Step.read(filters.get("LOT_SIZE", {})),
+            market_lot=Step.read(filters.get("MARKET_LOT_SIZE", {})),
+            min_notional=max(_number(notional, "minNotional"), _number(older, "minNotional")),
+            max_notional=_number(notional, "maxNotional"),
+            min_applies_to_market=bool(notional.get("applyMinToMarket") or older.get("applyToMarket")),
+            max_applies_to_market=bool(notional.get("applyMaxToMarket")),
+        )
+
+    def price(self, side: Side, wanted: Decimal) -> Decimal:
+        """The limit price on the tick that never pays more than was wanted, nor sells for less."""
+        price = _to_step(wanted, self.tick, ROUND_FLOOR if side == "BUY" else ROUND_CEILING)
+        _within(f"{self.symbol} price", price, self.min_price, self.max_price)
+        if price <= 0:
+            raise RuleBroken(f"{self.symbol} price {_plain(wanted)} is below the tick {_plain(self.tick)}")
+        return price
+
+    def quantity(self, wanted: Decimal, price: Decimal, *, market: bool = False) -> Decimal:
+        """The largest quantity that is not above the wanted one and passes LOT_SIZE and the notional filters.
+
+        Raises:
+            RuleBroken: even that is too small, or too large, for the symbol.
+        """
+        quantity = self.lot.floor(self.market_lot.floor(wanted) if market else wanted)
+        self.lot.check(f"{self.symbol} quantity", quantity)
+        if market:
+            self.market_lot.check(f"{self.symbol} market quantity", quantity)
+        self._check_notional(quantity * price, market)
+        return quantity
+
+    def _check_notional(self, notional: Decimal, market: bool) -> None:
+        low = self.min_notional if not market or self.min_applies_to_market else _ZERO
+        high = self.max_notional if not market or self.max_applies_to_market else _ZERO
+        _within(f"{self.symbol} notional", notional, low, high)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Minimum, maximum and step of a quantity."""
+
+    least: Decimal
+    most: Decimal
+    step: Decimal
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> Step:
+        return cls(_number(entry, "minQty"), _number(entry, "maxQty"), _number(entry, "stepSize"))
+
+    def floor(self, value: Decimal) -> Decimal:
+        capped = min(value, self.most) if self.most else value
+        return _to_step(capped, self.step, ROUND_FLOOR)
+
+    def check(self, what: str, value: Decimal) -> None:
+        _within(what, value, self.least, self.most)
+        if value <= 0:
+            raise RuleBroken(f"{what} {_plain(value)} is nothing")
+
+
+def wire(value: Decimal) -> str:
+    """How a number goes to the exchange: plain digits, no exponent, which Binance refuses with -1100."""
+    return _plain(value)
+
+
+def _plain(value: Decimal) -> str:
+    shown = format(value, "f")
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown
+
+
+def _number(entry: Mapping[str, Any], name: str) -> Decimal:
+    return Decimal(str(entry.get(name, "0")))
+
+
+def _to_step(value: Decimal, step: Decimal, rounding: str) -> Decimal:
+    return (value / step).to_integral_value(rounding) * step if step else value
+
+
+def _within(what: str, value: Decimal, low: Decimal, high: Decimal) -> None:
+    if low and value < low:
+        raise RuleBroken(f"{what} {_plain(value)} is below the minimum {_plain(low)}")
+    if high and value > high:
+        raise RuleBroken(f"{what} {_plain(value)} is above the maximum {_plain(high)}")
+
+
+def save(connection: Connection, entry: Mapping[str, Any], seen_at: datetime) -> None:
+    """Keep a symbol's entry of exchangeInfo."""
+    connection.execute(
+        text("""
+        INSERT INTO symbols (symbol, status, base_asset, quote_asset, rules, seen_at)
+        VALUES (:symbol, :status, :base, :quote, CAST(:rules AS jsonb), :seen)
+        ON CONFLICT (symbol) DO UPDATE SET
+            status = excluded.status, base_asset = excluded.base_asset, quote_asset = excluded.quote_asset,
+            rules = excluded.rules, seen_at = excluded.seen_at
+        """),
+        {
+            "symbol": entry["symbol"], "status": entry["status"], "base": entry["baseAsset"],
+            "quote": entry["quoteAsset"], "rules": json.dumps(entry), "seen": seen_at,
+        },
+    )  # fmt: skip
+
+
+def load(connection: Connection, symbol: str) -> SymbolRules | None:
+    """The rules as last seen, or None where the symbol was never seen."""
+    entry = connection.execute(
+        text("SELECT rules FROM symbols WHERE symbol = :symbol"), {"symbol": symbol}
+    ).scalar_one_or_none()
+    return None if entry is None else SymbolRules.from_exchange_info(entry)

@@ -1,0 +1,106 @@
+"""The expectations a candle has to meet, as a Great Expectations suite. Imported only where something is judged."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import warnings
+from typing import Any
+
+import pandas as pd
+
+# before the import: no events to the makers of the library, no progress bars in the log
+os.environ["GX_ANALYTICS_ENABLED"] = "false"
+
+import great_expectations as gx
+import great_expectations.expectations as gxe
+from great_expectations.data_context.types.base import ProgressBarsConfig
+
+from eightbells.candles import grid
+from eightbells.candles.frame import KLINE, PRICES
+
+NAME = "four-hour-candles-1"
+_NEVER_ABOVE = (
+    ("low", "open", "low above open"),
+    ("low", "close", "low above close"),
+    ("open", "high", "open above high"),
+    ("close", "high", "close above high"),
+    ("taker_buy_base", "volume", "taker volume above volume"),
+    ("open_time", "close_time", "closed before it opened"),
+)
+_NEVER_NEGATIVE = ("volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
+_TRUE = (("on_grid", "not on the four-hour grid"), ("closed", "not closed"))
+
+
+def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
+    """Judge a candle frame of any number of symbols in one run.
+
+    Args:
+        frame: a candle frame with a running index from 0.
+        now_ms: the exchange's time; nothing may close after it.
+
+    Returns:
+        The reasons against each bad row, by its index; a sound frame gives an empty dict.
+    """
+    batch = frame.drop(columns="raw").assign(
+        on_grid=[type(opened) is int and opened % grid.STEP_MS == 0 for opened in frame["open_time"]],
+        closed=[type(closed) is int and closed < now_ms for closed in frame["close_time"]],
+    )
+    definition, suite = _suite()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library's own, about pandas
+        result = definition.get_batch({"dataframe": batch}).validate(suite, result_format="COMPLETE")
+    reasons: dict[int, list[str]] = {}
+    for outcome in result.results:
+        if outcome.exception_info.get("raised_exception"):
+            raise RuntimeError(
+                f"expectation could not be checked: {outcome.exception_info['exception_message']}"
+            )
+        for row in outcome.result.get("unexpected_index_list") or []:
+            reasons.setdefault(int(row), []).append(outcome.expectation_config.meta["reason"])
+    return reasons
+
+
+@functools.cache
+def _suite() -> tuple[Any, Any]:
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    asset = context.data_sources.add_pandas("candles").add_dataframe_asset("klines")
+    suite = gx.ExpectationSuite(name=NAME, expectations=list(_expectations()))
+    return asset.add_batch_definition_whole_dataframe("all symbols"), context.suites.add(suite)
+
+
+def _expectations() -> list[Any]:
+    null = [
+        gxe.ExpectColumnValuesToNotBeNull(column=name, meta={"reason": f"{name} missing or not exact"})
+        for name in KLINE
+    ]
+    positive = [
+        gxe.ExpectColumnValuesToBeBetween(
+            column=name, min_value=0, strict_min=True, meta={"reason": f"{name} not positive"}
+        )
+        for name in PRICES
+    ]
+    negative = [
+        gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, meta={"reason": f"{name} negative"})
+        for name in _NEVER_NEGATIVE
+    ]
+    above = [
+        gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+            column_A=larger, column_B=smaller, or_equal=True, ignore_row_if="either_value_is_missing",
+            meta={"reason": reason},
+        )
+        for smaller, larger, reason in _NEVER_ABOVE
+    ]  # fmt: skip
+    true = [
+        gxe.ExpectColumnValuesToBeInSet(column=name, value_set=[True], meta={"reason": reason})
+        for name, reason in _TRUE
+    ]
+    unique = gxe.ExpectCompoundColumnsToBeUnique(
+        column_list=["symbol", "open_time"],
+        ignore_row_if="never",
+        meta={"reason": "two versions in one answer"},
+    )
+    return [*null, *positive, *negative, *above, *true, unique]

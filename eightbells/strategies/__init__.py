@@ -1,0 +1,1 @@
+"""Strategies: what they must be, the built-in ones, and their evaluation on proven candles."""

@@ -1,0 +1,50 @@
+"""Donchian breakout: long after a close above the highest high of `entry` candles, until one below the lowest
+low of `exit` candles."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import talib
+from pydantic import Field
+
+from eightbells.strategies import contract
+
+
+class _Parameters(contract.Parameters):
+    entry: int = Field(default=55, ge=2, le=500)
+    exit: int = Field(default=20, ge=2, le=500)
+    memory: int = Field(default=300, ge=1, le=2000)
+
+
+class DonchianBreakout:
+    """The newest of the last `memory` candles that broke a channel decides; without one, flat."""
+
+    version: ClassVar[str] = "1"
+    Parameters: ClassVar[type[contract.Parameters]] = _Parameters
+
+    def __init__(self, parameters: _Parameters) -> None:
+        self._entry, self._exit, self._memory = parameters.entry, parameters.exit, parameters.memory
+
+    @property
+    def window(self) -> int:
+        return max(self._entry, self._exit) + self._memory
+
+    def decide(self, candles: pd.DataFrame) -> contract.Opinion:
+        high, low, close = (candles[name].to_numpy() for name in ("high", "low", "close"))
+        # the channels of the candles before: a candle does not break its own
+        above = close[1:] > talib.MAX(high, self._entry)[:-1]
+        below = close[1:] < talib.MIN(low, self._exit)[:-1]
+        broke = np.flatnonzero((above | below)[-self._memory :])
+        if not len(broke):
+            return contract.Opinion("flat", f"no channel broken in {self._memory} candles")
+        back = len(broke) and (min(self._memory, len(above)) - 1 - int(broke[-1]))
+        index = len(close) - 1 - back
+        ago = "with this candle" if back == 0 else f"{back} candles ago"
+        if above[index - 1]:
+            return contract.Opinion(
+                "long", f"close {close[index]:.8g} broke the {self._entry}-candle high {ago}"
+            )
+        return contract.Opinion("flat", f"close {close[index]:.8g} broke the {self._exit}-candle low {ago}")

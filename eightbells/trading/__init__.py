@@ -1,0 +1,1 @@
+"""From decisions to fills: sizing, the order outbox, execution and the ledger."""

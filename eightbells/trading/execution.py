@@ -1,0 +1,212 @@
+"""Orders on their way: sent once, asked for when in doubt, followed until they are closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Engine
+
+from eightbells.candles import grid
+from eightbells.exchange import rules
+from eightbells.exchange.gateway import Gateway, OrderRequest
+from eightbells.exchange.recovery import Action, ExchangeError
+from eightbells.exchange.rules import RuleBroken, wire
+from eightbells.exchange.universe import refresh_universe
+from eightbells.settings import Settings
+from eightbells.trading import ledger, outbox
+from eightbells.trading.ledger import Fill
+from eightbells.trading.outbox import Order
+from eightbells.trading.states import IN_FLIGHT, State, of_exchange
+
+# How long the exchange's engine may hold a request before it answers (BINANCE.md): after this and recvWindow
+# a request that was not accepted can no longer be.
+ENGINE_TIMEOUT_MS = 10_000
+
+
+class Desk:
+    """Sends and follows one account's orders, writing everything down on the way."""
+
+    def __init__(
+        self, settings: Settings, engine: Engine, gateway: Gateway, flow_run: str | None = None
+    ) -> None:
+        self._settings, self._engine, self._gateway, self._flow_run = settings, engine, gateway, flow_run
+
+    async def send(self, order_id: int) -> State:
+        """Send a planned order; one that is not PLANNED any more is left alone.
+
+        Raises:
+            ExchangeError: it was refused, or its fate is unknown; either is written down already.
+        """
+        await self._gateway.permit_order()
+        order = outbox.begin_sending(
+            self._engine, self._settings, order_id, self._gateway.clock.now_ms(), self._flow_run
+        )
+        if order is None:
+            return self._load(order_id).state
+        try:
+            answer = await self._gateway.place_order(_request(order))
+        except ExchangeError as error:
+            certain = error.failure.certainly_not_executed
+            self._move(order, State.REFUSED if certain else State.UNKNOWN, {"reason": str(error)})
+            raise
+        return self._record(order, answer, _fills_of_answer(answer))
+
+    async def repair(self, order_id: int, error: ExchangeError) -> bool:
+        """After a refusal that can be mended, plan the decision's next attempt; False where it cannot.
+
+        After a broken filter the symbol's rules are fetched and quantity and price made to fit them. The new
+        attempt goes through the outbox like any order: nothing is sent here.
+        """
+        with self._engine.connect() as connection:
+            order = outbox.latest_attempt(connection, order_id)
+        action = error.failure.remedy.action
+        if order.state is not State.REFUSED or action not in (Action.FIX, Action.RESYNC, Action.WAIT):
+            return False
+        quantity, price = order.quantity, order.price
+        if action is Action.FIX:
+            await refresh_universe(self._gateway, self._engine, [order.symbol])
+            try:
+                quantity, price = self._fitted(order)
+            except RuleBroken:
+                return False
+        if action is Action.RESYNC:
+            await self._gateway.sync_clock()
+        with self._engine.begin() as connection:
+            now = self._gateway.clock.now_ms()
+            return outbox.plan_again(connection, order, quantity, price, now, self._flow_run) is not None
+
+    def _fitted(self, order: Order) -> tuple[Decimal, Decimal | None]:
+        with self._engine.connect() as connection:
+            symbol_rules = rules.load(connection, order.symbol)
+        assert symbol_rules is not None
+        if order.price is None:
+            return symbol_rules.lot.floor(symbol_rules.market_lot.floor(order.quantity)), None
+        price = symbol_rules.price("BUY" if order.side == "BUY" else "SELL", order.price)
+        return symbol_rules.quantity(order.quantity, price), price
+
+    async def resolve(self, order: Order) -> State:
+        """Ask what became of an order that was in flight; it is never sent again here.
+
+        It is ABSENT only once the exchange's clock has passed the point after which its request cannot be
+        accepted any more, and neither the order, nor the list of orders, nor a trade is there.
+        """
+        if order.state is State.SENDING:
+            self._move(order, State.UNKNOWN, {"reason": "found in flight"})
+            order = self._load(order.id)
+        impossible_from = self._deadline_ms(order)
+        asked_at = self._gateway.clock.now_ms()
+        answer = await self._find(order)
+        if answer is not None:
+            return await self._follow(order, answer)
+        if asked_at <= impossible_from:
+            return State.UNKNOWN
+        self._move(order, State.ABSENT, {"reason": "neither order nor trade is there after its window"})
+        return State.ABSENT
+
+    async def refresh(self, order: Order) -> State:
+        """Ask for an order's state and book what was filled since."""
+        return await self._follow(order, await self._gateway.order(order.symbol, order.client_order_id))
+
+    async def cancel(self, order: Order) -> State:
+        """Cancel what is left of an open order; what was filled before stays, and is booked."""
+        if order.exchange_order_id is None:
+            return await self.refresh(order)
+        try:
+            answer = await self._gateway.cancel_order(order.symbol, order.exchange_order_id)
+        except ExchangeError as error:
+            if error.failure.code != "-2011":  # filled or cancelled meanwhile: its state will tell
+                raise
+            return await self.refresh(order)
+        return await self._follow(order, answer)
+
+    def _deadline_ms(self, order: Order) -> int:
+        assert order.request_time is not None
+        assert order.recv_window_ms is not None
+        return grid.to_ms(order.request_time) + order.recv_window_ms + ENGINE_TIMEOUT_MS
+
+    async def _find(self, order: Order) -> dict[str, Any] | None:
+        try:
+            answer = await self._gateway.order(order.symbol, order.client_order_id)
+        except ExchangeError as error:
+            if error.failure.code not in ("-2013", "-2026"):
+                raise
+        else:
+            return answer
+        assert order.request_time is not None
+        since = grid.to_ms(order.request_time) - 1000
+        recent = await self._gateway.recent_orders(order.symbol, since)
+        return next((found for found in recent if found["clientOrderId"] == order.client_order_id), None)
+
+    async def _follow(self, order: Order, answer: dict[str, Any]) -> State:
+        executed = Decimal(answer["executedQty"])
+        fills: Iterable[Fill] = ()
+        if executed:
+            fills = map(_fill_of_trade, await self._gateway.trades(order.symbol, int(answer["orderId"])))
+        return self._record(order, answer, fills)
+
+    def _record(self, order: Order, answer: dict[str, Any], fills: Iterable[Fill]) -> State:
+        """State, fills and what the exchange says it executed, in one transaction."""
+        state = of_exchange(answer["status"])
+        with self._engine.begin() as connection:
+            present = outbox.load(connection, order.id, lock=True)
+            ledger.book(connection, present, fills)
+            outbox.note_exchange(connection, present, int(answer["orderId"]), Decimal(answer["executedQty"]))
+            if state is not present.state:
+                at = grid.to_time(self._gateway.clock.now_ms())
+                detail = {"status": answer["status"], "executed": answer["executedQty"]}
+                outbox.move(connection, present, state, at, detail, self._flow_run)
+        return state
+
+    def _move(self, order: Order, to: State, detail: dict[str, str]) -> None:
+        with self._engine.begin() as connection:
+            at = grid.to_time(self._gateway.clock.now_ms())
+            outbox.move(connection, order, to, at, detail, self._flow_run)
+
+    def _load(self, order_id: int) -> Order:
+        with self._engine.connect() as connection:
+            return outbox.load(connection, order_id)
+
+
+def to_settle(engine: Engine, account: str) -> list[Order]:
+    """Orders whose books are not final: in flight, open, or with trades that are not booked."""
+    with engine.connect() as connection:
+        open_states = IN_FLIGHT | {State.OPEN, State.PARTIALLY_FILLED}
+        found = {order.id: order for order in outbox.in_states(connection, account, open_states)}
+        found |= {order.id: order for order in outbox.unbooked(connection, account)}
+    return [found[order] for order in sorted(found)]
+
+
+def _request(order: Order) -> OrderRequest:
+    assert order.request_time is not None
+    assert order.recv_window_ms is not None
+    return OrderRequest(
+        symbol=order.symbol,
+        side=order.side,
+        type=order.type,
+        quantity=wire(order.quantity),
+        price=None if order.price is None else wire(order.price),
+        time_in_force=order.time_in_force,
+        client_order_id=order.client_order_id,
+        timestamp_ms=grid.to_ms(order.request_time),
+        recv_window_ms=order.recv_window_ms,
+    )
+
+
+def _fills_of_answer(answer: dict[str, Any]) -> list[Fill]:
+    at = grid.to_time(int(answer["transactTime"]))
+    return [
+        Fill(
+            int(fill["tradeId"]), Decimal(fill["price"]), Decimal(fill["qty"]),
+            Decimal(fill["price"]) * Decimal(fill["qty"]), Decimal(fill["commission"]), fill["commissionAsset"], at,
+        )
+        for fill in answer.get("fills", [])
+    ]  # fmt: skip
+
+
+def _fill_of_trade(trade: dict[str, Any]) -> Fill:
+    return Fill(
+        int(trade["id"]), Decimal(trade["price"]), Decimal(trade["qty"]), Decimal(trade["quoteQty"]),
+        Decimal(trade["commission"]), trade["commissionAsset"], grid.to_time(int(trade["time"])),
+    )  # fmt: skip

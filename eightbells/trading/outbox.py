@@ -1,0 +1,259 @@
+"""The order outbox: an order is a committed row before it is a request, and every change of it an event."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Engine, RowMapping, text
+
+from eightbells.candles import grid
+from eightbells.settings import Settings
+from eightbells.trading.sizing import Sized
+from eightbells.trading.states import State
+
+
+@dataclass(frozen=True)
+class Order:
+    """A row of the outbox."""
+
+    id: int
+    signal_id: int
+    leg: str
+    attempt: int
+    account: str
+    strategy: str
+    symbol: str
+    open_time: datetime
+    side: str
+    type: str
+    time_in_force: str | None
+    quantity: Decimal
+    price: Decimal | None
+    client_order_id: str
+    state: State
+    exchange_order_id: int | None
+    request_time: datetime | None
+    recv_window_ms: int | None
+    executed_quantity: Decimal
+
+
+_COLUMNS = ", ".join(Order.__annotations__)
+
+
+def client_order_id(
+    account: str, strategy: str, version: str, symbol: str, open_ms: int, leg: str, attempt: int
+) -> str:
+    """The id of an order at the exchange: it comes from the decision, so that whoever decides again finds it.
+
+    At most 36 characters of Binance's alphabet; the attempt stands readable at its end.
+    """
+    decision = "|".join((account, strategy, version, symbol, grid.INTERVAL, str(open_ms), leg))
+    return f"eb-{hashlib.sha256(decision.encode()).hexdigest()[:28]}-{attempt}"
+
+
+def plan(
+    connection: Connection, account: str, signal: int, identity: tuple[str, str, str, int], sized: Sized,
+    now_ms: int, flow_run: str | None, attempt: int = 1,
+) -> bool:  # fmt: skip
+    """Insert the order of a decision; False where the decision has its order already.
+
+    Args:
+        identity: strategy, its version, symbol and the candle's open time (ms).
+    """
+    strategy, version, symbol, open_ms = identity
+    limit = sized.price is not None
+    return bool(
+        connection.execute(
+            text("""
+            INSERT INTO orders (
+                signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
+                price, client_order_id, planned_at, flow_run
+            ) VALUES (
+                :signal, :leg, :attempt, :account, :strategy, :symbol, :opened, :side, :type, :tif, :quantity,
+                :price, :client, :now, :run
+            ) ON CONFLICT DO NOTHING
+            """),
+            {
+                "signal": signal, "leg": sized.leg, "attempt": attempt, "account": account, "strategy": strategy,
+                "symbol": symbol, "opened": grid.to_time(open_ms), "side": sized.side,
+                "type": "LIMIT" if limit else "MARKET", "tif": "GTC" if limit else None,
+                "quantity": sized.quantity, "price": sized.price, "now": grid.to_time(now_ms), "run": flow_run,
+                "client": client_order_id(account, strategy, version, symbol, open_ms, sized.leg, attempt),
+            },
+        ).rowcount
+    )  # fmt: skip
+
+
+def plan_again(
+    connection: Connection,
+    order: Order,
+    quantity: Decimal,
+    price: Decimal | None,
+    now_ms: int,
+    flow_run: str | None,
+) -> int | None:
+    """Another attempt at the order's decision, after one that is REFUSED or ABSENT; None where there is one already."""
+    successor = client_order_id_of_attempt(order.client_order_id, order.attempt + 1)
+    found: int | None = connection.execute(
+        text("""
+        INSERT INTO orders (
+            signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
+            price, client_order_id, planned_at, flow_run
+        )
+        SELECT
+            signal_id, leg, attempt + 1, account, strategy, symbol, open_time, side, type, time_in_force, :quantity,
+            :price, :client, :now, :run
+        FROM orders WHERE id = :id
+        ON CONFLICT DO NOTHING RETURNING id
+        """),
+        {
+            "id": order.id, "quantity": quantity, "price": price, "client": successor,
+            "now": grid.to_time(now_ms), "run": flow_run,
+        },
+    ).scalar_one_or_none()  # fmt: skip
+    return found
+
+
+def client_order_id_of_attempt(first: str, attempt: int) -> str:
+    """The id of another attempt at the same decision."""
+    return f"{first.rpartition('-')[0]}-{attempt}"
+
+
+def latest_attempt(connection: Connection, order: int) -> Order:
+    """The newest attempt at the decision that an order belongs to."""
+    row = connection.execute(
+        text(
+            f"SELECT {_COLUMNS} FROM orders WHERE (signal_id, leg) = "
+            "(SELECT signal_id, leg FROM orders WHERE id = :id) ORDER BY attempt DESC LIMIT 1"
+        ),
+        {"id": order},
+    ).one()
+    return _order(row._mapping)
+
+
+def load(connection: Connection, order: int, *, lock: bool = False) -> Order:
+    row = connection.execute(
+        text(f"SELECT {_COLUMNS} FROM orders WHERE id = :id" + (" FOR UPDATE" if lock else "")), {"id": order}
+    ).one()
+    return _order(row._mapping)
+
+
+def in_states(connection: Connection, account: str, states: Collection[State]) -> list[Order]:
+    """The account's orders in any of the states, oldest first."""
+    rows = connection.execute(
+        text(f"SELECT {_COLUMNS} FROM orders WHERE account = :account AND state = ANY(:states) ORDER BY id"),
+        {"account": account, "states": list(states)},
+    )
+    return [_order(row._mapping) for row in rows]
+
+
+def of_candle(connection: Connection, account: str, open_time: datetime) -> list[Order]:
+    """The orders that were decided on a candle, oldest first."""
+    rows = connection.execute(
+        text(f"SELECT {_COLUMNS} FROM orders WHERE account = :account AND open_time = :opened ORDER BY id"),
+        {"account": account, "opened": open_time},
+    )
+    return [_order(row._mapping) for row in rows]
+
+
+def unbooked(connection: Connection, account: str) -> list[Order]:
+    """Orders of which the exchange has executed more than the fills that are booked."""
+    rows = connection.execute(
+        text(
+            f"SELECT {_COLUMNS} FROM orders AS o WHERE account = :account AND executed_quantity > "
+            "(SELECT coalesce(sum(f.quantity), 0) FROM fills AS f WHERE f.order_id = o.id) ORDER BY id"
+        ),
+        {"account": account},
+    )
+    return [_order(row._mapping) for row in rows]
+
+
+def begin_sending(
+    engine: Engine, settings: Settings, order: int, timestamp_ms: int, flow_run: str | None
+) -> Order | None:
+    """Commit that this very request, with this very timestamp, goes out now; None where it may not.
+
+    It may not where the order is no longer PLANNED, where trading is switched off, or where its candle has
+    grown old. Until the commit nothing was sent; after it the order counts as sent, whatever happens to this
+    process.
+    """
+    recv_window_ms = settings.exchange.recv_window_ms
+    with engine.begin() as connection:
+        present = load(connection, order, lock=True)
+        if present.state is not State.PLANNED:
+            return None
+        off = switched_off(connection)
+        reason = (
+            f"trading is switched off: {off}" if off
+            else lateness(grid.to_ms(present.open_time), timestamp_ms, settings)
+        )  # fmt: skip
+        if reason:
+            move(connection, present, State.REFUSED, grid.to_time(timestamp_ms), {"reason": reason}, flow_run)
+            return None
+        connection.execute(
+            text("UPDATE orders SET request_time = :time, recv_window_ms = :window WHERE id = :id"),
+            {"id": order, "time": grid.to_time(timestamp_ms), "window": recv_window_ms},
+        )
+        move(connection, present, State.SENDING, grid.to_time(timestamp_ms), {}, flow_run)
+        return load(connection, order)
+
+
+def lateness(open_ms: int, now_ms: int, settings: Settings) -> str | None:
+    """Why a candle is too old to trade on, or None where it is fresh."""
+    minutes = (now_ms - grid.closes_at(open_ms)) / 60_000
+    if minutes <= settings.trading.max_candle_age_minutes:
+        return None
+    return (
+        f"the candle closed {minutes:.0f} minutes ago, "
+        f"trading stops after {settings.trading.max_candle_age_minutes:g}"
+    )
+
+
+def switched_off(connection: Connection) -> str | None:
+    """Why trading is off, or None where it is on."""
+    reason: str | None = connection.execute(
+        text("SELECT reason FROM switches WHERE name = 'trading' AND NOT is_on")
+    ).scalar_one_or_none()
+    return reason
+
+
+def move(
+    connection: Connection,
+    order: Order,
+    to: State,
+    at: datetime,
+    detail: Mapping[str, Any],
+    flow_run: str | None,
+) -> None:
+    """One transition, by inserting its event; the database refuses an illegal one."""
+    connection.execute(
+        text(
+            "INSERT INTO order_events (order_id, from_state, to_state, at, detail, flow_run) "
+            "VALUES (:id, :from, :to, :at, CAST(:detail AS jsonb), :run)"
+        ),
+        {
+            "id": order.id, "from": order.state, "to": to, "at": at,
+            "detail": json.dumps(detail, default=str), "run": flow_run,
+        },
+    )  # fmt: skip
+
+
+def note_exchange(connection: Connection, order: Order, exchange_id: int, executed: Decimal) -> None:
+    """Keep the exchange's id and how much it says it has executed, which never shrinks."""
+    connection.execute(
+        text(
+            "UPDATE orders SET exchange_order_id = :exchange, "
+            "executed_quantity = greatest(executed_quantity, :executed) WHERE id = :id"
+        ),
+        {"id": order.id, "exchange": exchange_id, "executed": executed},
+    )
+
+
+def _order(row: RowMapping) -> Order:
+    return Order(**{**row, "state": State(row["state"])})  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""What the Prefect UI lists: one file a deployment."""

@@ -1,0 +1,64 @@
+"""Backfill: load, prove and store the history of any symbols, and settle what the exchange does not have."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from eightbells.candles import grid
+from eightbells.errors import EightbellsError
+from tasks.candles import Ingested, ask_again, load_history, merged, plan_history, refresh_rules
+from tasks.reports import publish_backfill
+from tasks.session import Session, open_session
+
+
+def _run_name() -> str:
+    given = flow_run.parameters
+    symbols = given.get("symbols") or ["all symbols"]
+    named = ", ".join(symbols[:3]) + (f" and {len(symbols) - 3} more" if len(symbols) > 3 else "")
+    return f"{named} from {given.get('start') or 'the beginning'}"
+
+
+@flow(name="backfill", flow_run_name=_run_name)
+async def backfill(
+    symbols: list[str] | None = None, start: date | None = None, end: date | None = None
+) -> Ingested:
+    """Load the four-hour candles of a span into Postgres.
+
+    Candles that are stored already are not asked for again; running it twice changes nothing. Slots that the
+    exchange does not have are asked for twice and then recorded as absent.
+
+    Args:
+        symbols: Symbols to load. Empty: those of eightbells.toml.
+        start: First day. Empty: the beginning of history.
+        end: Last day. Empty: up to the newest closed candle.
+    """
+    async with open_session() as session:
+        first, last = _span(session, start, end)
+        wanted = [symbol.strip().upper() for symbol in symbols or session.settings.symbols]
+        universe = await refresh_rules(session, wanted)
+        if universe.refused:
+            raise EightbellsError(
+                f"not listed at the exchange: {', '.join(universe.refused)}; nothing was loaded"
+            )
+        pages = await plan_history(session, universe.symbols, first, last)
+        loaded = await load_history(session, pages, sum(page.slots for page in pages))
+        ingested = merged(loaded, await ask_again(session, pages))
+        await publish_backfill(session, universe.symbols, first, last, ingested)
+        return ingested
+
+
+def _span(session: Session, start: date | None, end: date | None) -> tuple[int, int]:
+    """First and last slot (ms) of the span that is over."""
+    begin = start or date.fromisoformat(session.settings.candles.history_start)
+    first = grid.to_ms(datetime(begin.year, begin.month, begin.day, tzinfo=UTC))
+    last = grid.last_closed(session.now_ms)
+    if end is not None:
+        last = min(last, grid.to_ms(datetime(end.year, end.month, end.day, 20, tzinfo=UTC)))
+        if end < begin:
+            raise EightbellsError(f"the start {begin} lies after the end {end}")
+    if first > last:
+        raise EightbellsError(f"the start {begin} lies after the newest closed candle {grid.label(last)}")
+    return first, last

@@ -1,0 +1,64 @@
+"""The deployments of prefect.yaml, registered and served without a work pool."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect import Flow
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.deployments.runner import RunnerDeployment
+from prefect.runner import Runner
+
+from eightbells.settings import PROJECT
+
+SAME_TIME = 4  # flow runs at once; each takes about 100 MB
+
+
+def declared() -> list[dict[str, Any]]:
+    """The entries of prefect.yaml."""
+    entries: list[dict[str, Any]] = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
+    return entries
+
+
+def flow_of(entry: dict[str, Any]) -> Flow[..., Any]:
+    """The flow that an entry's entrypoint names."""
+    path, _, name = entry["entrypoint"].partition(":")
+    flow: Flow[..., Any] = getattr(importlib.import_module(".".join(Path(path).with_suffix("").parts)), name)
+    return flow
+
+
+async def register() -> list[RunnerDeployment]:
+    """Make every deployment known to the Prefect server, as prefect.yaml declares it."""
+    deployments = [await _deployment(entry) for entry in declared()]
+    for deployment in deployments:
+        await deployment.aapply()
+    return deployments
+
+
+async def serve() -> None:
+    """Register the deployments and run what is scheduled or started by hand, until cancelled."""
+    runner = Runner(name="eightbells", limit=SAME_TIME, pause_on_shutdown=False)
+    for entry in declared():
+        await runner.aadd_deployment(await _deployment(entry))
+    await runner.start()
+
+
+async def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
+    limit = entry.get("concurrency_limit")
+    return await flow_of(entry).ato_deployment(
+        name=entry["name"],
+        description=entry["description"],
+        tags=entry["tags"],
+        parameters=entry["parameters"],
+        schedules=[{"schedule": schedule_of(item)} for item in entry["schedules"]] or None,
+        concurrency_limit=ConcurrencyLimitConfig(**limit) if limit else None,
+    )
+
+
+def schedule_of(item: dict[str, Any]) -> Any:
+    from prefect.client.schemas.schedules import CronSchedule
+
+    return CronSchedule(cron=item["cron"], timezone=item["timezone"])

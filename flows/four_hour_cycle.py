@@ -1,0 +1,70 @@
+"""The four-hour watch: prove the candle that has just closed, ask the strategies, place the orders that follow."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas import State
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from eightbells.candles import grid
+from tasks.candles import await_close, fetch_newest, refresh_rules
+from tasks.reports import publish_cycle
+from tasks.session import open_session
+from tasks.trading import CycleReport, close_books, evaluate_strategies, plan, send_orders, settle_orders
+
+
+def _run_name() -> str:
+    chosen = flow_run.parameters.get("candle")
+    if chosen:
+        return f"candle {str(chosen)[:16].replace('T', ' ')}"
+    due = flow_run.scheduled_start_time or datetime.now(UTC)
+    return f"candle {grid.label(grid.last_closed(grid.to_ms(due) + 60_000))}"
+
+
+@flow(name="four-hour-cycle", flow_run_name=_run_name)
+async def four_hour_cycle(
+    candle: datetime | None = None, symbols: list[str] | None = None, trade: bool = True
+) -> CycleReport | State[Any]:
+    """Run the watch for the candle that has just closed, or for a past one.
+
+    Running it again for the same candle places nothing new. On a candle older than `max_candle_age_minutes`
+    nothing is traded.
+
+    Args:
+        candle: Open time of the candle, for example 2021-03-01T04:00Z. Empty: the newest closed one.
+        symbols: Symbols to run for. Empty: those of eightbells.toml.
+        trade: Switch off to fetch, prove and evaluate without placing orders.
+    """
+    if candle is None and (stale := _superseded()):
+        return stale
+    async with open_session() as session:
+        opened = await await_close(session, candle)
+        label = grid.label(opened)
+        universe = await refresh_rules(session, symbols or session.settings.symbols)
+        ingested = await fetch_newest(session, universe.symbols, opened, label)
+        ingested.failed |= universe.refused
+        problems = await settle_orders(session, before=opened)
+        evaluated = evaluate_strategies(session, universe.symbols, opened, ingested, label)
+        if trade:
+            orders = plan(session, evaluated.decisions, len(universe.symbols), opened, label)
+            await send_orders(session, orders)
+            problems += await settle_orders(session)
+        report = await close_books(session, opened, ingested, evaluated, problems, label)
+        await publish_cycle(report, label)
+        return report
+
+
+def _superseded() -> State[Any] | None:
+    """After an outage the runs that were missed start all at once: only the newest has work to do."""
+    now, due = datetime.now(UTC), flow_run.scheduled_start_time
+    if due is None or now - due < timedelta(minutes=1):
+        return None
+    if grid.floor(grid.to_ms(now)) <= grid.floor(grid.to_ms(due)):
+        return None
+    return Completed(
+        name="SkippedStale", message=f"due at {due:%Y-%m-%d %H:%M} UTC; the candle after it has closed since"
+    )

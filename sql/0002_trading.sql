@@ -1,0 +1,229 @@
+-- Decisions, the orders that follow, and what became of them. The chain of foreign keys is the safety:
+-- order -> signal -> evaluation -> validation that passed.
+
+CREATE TABLE evaluations (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account text NOT NULL,
+    strategy text NOT NULL,
+    strategy_version text NOT NULL,
+    parameters jsonb NOT NULL,
+    parameters_hash text NOT NULL,
+    code_version text NOT NULL,
+    symbol text NOT NULL,
+    "interval" text NOT NULL,
+    open_time timestamptz NOT NULL,      -- the candle decided on
+    window_start timestamptz NOT NULL,
+    window_candles integer NOT NULL CHECK (window_candles > 0),
+    as_of_batch bigint NOT NULL REFERENCES batches,
+    inputs_hash text NOT NULL,
+    validation_id bigint NOT NULL,
+    proven boolean NOT NULL DEFAULT TRUE CHECK (proven),
+    evaluated_at timestamptz NOT NULL,
+    flow_run text,
+    FOREIGN KEY (validation_id, symbol, "interval", open_time, proven)
+    REFERENCES validations (id, symbol, "interval", last_open_time, success),
+    FOREIGN KEY (symbol, "interval", open_time) REFERENCES candles,
+    UNIQUE (account, strategy, strategy_version, symbol, "interval", open_time)
+);
+
+CREATE TABLE signals (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    evaluation_id bigint NOT NULL UNIQUE REFERENCES evaluations,
+    target text NOT NULL CHECK (target IN ('long', 'flat')),
+    price numeric NOT NULL CHECK (price > 0), -- close of the candle decided on
+    reason text NOT NULL
+);
+
+CREATE TABLE order_transitions (
+    from_state text NOT NULL,
+    to_state text NOT NULL,
+    PRIMARY KEY (from_state, to_state)
+);
+INSERT INTO order_transitions VALUES
+('PLANNED', 'SENDING'), ('PLANNED', 'REFUSED'),
+('SENDING', 'OPEN'), ('SENDING', 'PARTIALLY_FILLED'), ('SENDING', 'FILLED'), ('SENDING', 'CANCELED'),
+('SENDING', 'EXPIRED'), ('SENDING', 'REFUSED'), ('SENDING', 'UNKNOWN'),
+('UNKNOWN', 'OPEN'), ('UNKNOWN', 'PARTIALLY_FILLED'), ('UNKNOWN', 'FILLED'), ('UNKNOWN', 'CANCELED'),
+('UNKNOWN', 'EXPIRED'), ('UNKNOWN', 'ABSENT'),
+('OPEN', 'PARTIALLY_FILLED'), ('OPEN', 'FILLED'), ('OPEN', 'CANCELED'), ('OPEN', 'EXPIRED'),
+('PARTIALLY_FILLED', 'FILLED'), ('PARTIALLY_FILLED', 'CANCELED'), ('PARTIALLY_FILLED', 'EXPIRED');
+
+CREATE TABLE orders (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    signal_id bigint NOT NULL REFERENCES signals,
+    leg text NOT NULL CHECK (leg IN ('entry', 'exit')),
+    attempt smallint NOT NULL DEFAULT 1 CHECK (attempt > 0),
+    account text NOT NULL,
+    strategy text NOT NULL,
+    symbol text NOT NULL REFERENCES symbols,
+    open_time timestamptz NOT NULL,
+    side text NOT NULL CHECK (side IN ('BUY', 'SELL')),
+    type text NOT NULL CHECK (type IN ('LIMIT', 'MARKET')),
+    time_in_force text CHECK (time_in_force IN ('GTC', 'IOC', 'FOK')),
+    quantity numeric NOT NULL CHECK (quantity > 0),
+    price numeric CHECK (price > 0),
+    client_order_id text NOT NULL CHECK (client_order_id ~ '^[a-zA-Z0-9_-]{1,36}$'),
+    state text NOT NULL DEFAULT 'PLANNED',
+    exchange_order_id bigint,
+    request_time timestamptz,            -- the timestamp inside the signed request
+    recv_window_ms integer,
+    executed_quantity numeric NOT NULL DEFAULT 0 CHECK (executed_quantity BETWEEN 0 AND quantity),
+    planned_at timestamptz NOT NULL,
+    flow_run text,
+    CHECK ((type = 'LIMIT') = (price IS NOT NULL)),
+    CHECK ((type = 'LIMIT') = (time_in_force IS NOT NULL)),
+    CHECK (state IN ('PLANNED', 'REFUSED') OR request_time IS NOT NULL),
+    UNIQUE (account, client_order_id),
+    UNIQUE (signal_id, leg, attempt)
+);
+
+-- One decision, one order: another attempt only after one that certainly does not exist.
+CREATE UNIQUE INDEX orders_one_live_attempt ON orders (signal_id, leg)
+WHERE state NOT IN ('ABSENT', 'REFUSED');
+CREATE INDEX orders_unsettled ON orders (account, symbol)
+WHERE state IN ('PLANNED', 'SENDING', 'UNKNOWN', 'OPEN', 'PARTIALLY_FILLED');
+
+CREATE TABLE order_events (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    order_id bigint NOT NULL REFERENCES orders,
+    from_state text,
+    to_state text NOT NULL,
+    at timestamptz NOT NULL,             -- the exchange's clock
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    detail jsonb NOT NULL DEFAULT '{}',
+    flow_run text
+);
+CREATE INDEX ON order_events (order_id);
+
+CREATE TRIGGER order_events_are_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON order_events
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- An order's state changes by the insertion of an event and in no other way, and only along a legal
+-- transition: state and event cannot come apart.
+CREATE FUNCTION apply_order_event() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    present text;
+BEGIN
+    SELECT state INTO present FROM orders WHERE id = NEW.order_id FOR UPDATE;
+    IF NEW.from_state IS NULL AND NEW.to_state = 'PLANNED' AND present = 'PLANNED' THEN
+        RETURN NEW;
+    END IF;
+    IF present IS DISTINCT FROM NEW.from_state OR NOT EXISTS (
+        SELECT FROM order_transitions t WHERE t.from_state = NEW.from_state AND t.to_state = NEW.to_state
+    ) THEN
+        RAISE EXCEPTION 'order % is %, it cannot go from % to %',
+            NEW.order_id, present, NEW.from_state, NEW.to_state USING ERRCODE = 'check_violation';
+    END IF;
+    UPDATE orders SET state = NEW.to_state WHERE id = NEW.order_id;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER order_events_apply BEFORE INSERT ON order_events
+FOR EACH ROW EXECUTE FUNCTION apply_order_event();
+
+CREATE FUNCTION refuse_bare_state_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_trigger_depth() < 2 THEN
+        RAISE EXCEPTION 'the state of order % changes only by an event', NEW.id
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER orders_state_follows_events BEFORE UPDATE OF state ON orders
+FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION refuse_bare_state_change();
+
+CREATE FUNCTION refuse_unplanned_order() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state <> 'PLANNED' THEN
+        RAISE EXCEPTION 'an order begins as PLANNED, not as %', NEW.state USING ERRCODE = 'check_violation';
+    END IF;
+    INSERT INTO order_events (order_id, to_state, at, flow_run)
+    VALUES (NEW.id, 'PLANNED', NEW.planned_at, NEW.flow_run);
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER orders_begin_planned AFTER INSERT ON orders
+FOR EACH ROW EXECUTE FUNCTION refuse_unplanned_order();
+
+CREATE TABLE fills (
+    account text NOT NULL,
+    symbol text NOT NULL,
+    trade_id bigint NOT NULL,
+    order_id bigint NOT NULL REFERENCES orders,
+    side text NOT NULL CHECK (side IN ('BUY', 'SELL')),
+    price numeric NOT NULL CHECK (price > 0),
+    quantity numeric NOT NULL CHECK (quantity > 0),
+    quote_quantity numeric NOT NULL CHECK (quote_quantity >= 0),
+    commission numeric NOT NULL CHECK (commission >= 0),
+    commission_asset text NOT NULL,
+    traded_at timestamptz NOT NULL,
+    PRIMARY KEY (account, symbol, trade_id)
+);
+CREATE INDEX ON fills (order_id);
+
+CREATE TRIGGER fills_are_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON fills
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- What each strategy owns, net of the fees that were taken in the asset itself.
+CREATE VIEW positions AS
+SELECT
+    o.account,
+    o.strategy,
+    o.symbol,
+    sum(
+        CASE f.side WHEN 'BUY' THEN f.quantity ELSE -f.quantity END
+        - CASE WHEN f.commission_asset = s.base_asset THEN f.commission ELSE 0 END
+    ) AS quantity,
+    sum(
+        CASE f.side WHEN 'BUY' THEN -f.quote_quantity ELSE f.quote_quantity END
+        - CASE WHEN f.commission_asset = s.quote_asset THEN f.commission ELSE 0 END
+    ) AS quote_flow,                     -- what was taken in less what was paid, net of fees in the quote
+    count(*) AS fills,
+    max(f.traded_at) AS last_traded_at
+FROM fills AS f
+INNER JOIN orders AS o ON f.order_id = o.id
+INNER JOIN symbols AS s ON o.symbol = s.symbol
+GROUP BY o.account, o.strategy, o.symbol;
+
+-- What was not done, and why: a symbol whose data did not pass, a size below the minimum, a stale candle.
+CREATE TABLE refusals (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account text NOT NULL,
+    strategy text NOT NULL DEFAULT '',   -- empty: the symbol is refused to every strategy
+    symbol text NOT NULL,
+    open_time timestamptz NOT NULL,
+    stage text NOT NULL CHECK (stage IN ('universe', 'quality', 'evaluation', 'age', 'switch', 'sizing', 'risk')),
+    reason text NOT NULL,
+    at timestamptz NOT NULL,
+    flow_run text,
+    UNIQUE (account, strategy, symbol, open_time, stage, reason)
+);
+
+CREATE TABLE balances (
+    account text NOT NULL,
+    asset text NOT NULL,
+    free numeric NOT NULL CHECK (free >= 0),
+    locked numeric NOT NULL CHECK (locked >= 0),
+    seen_at timestamptz NOT NULL,
+    PRIMARY KEY (account, asset)
+);
+
+CREATE TABLE cycles (
+    account text NOT NULL,
+    open_time timestamptz NOT NULL,      -- the candle whose close it served
+    finished_at timestamptz NOT NULL,
+    equity numeric,                      -- in the quote asset, at the candle's close prices
+    summary jsonb NOT NULL,
+    flow_run text,
+    PRIMARY KEY (account, open_time)
+);
+
+-- 'trading' stops everything within one order when it is off.
+CREATE TABLE switches (
+    name text PRIMARY KEY,
+    is_on boolean NOT NULL,
+    reason text NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO switches (name, is_on, reason) VALUES ('trading', TRUE, 'as installed');

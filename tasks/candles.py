@@ -1,0 +1,226 @@
+"""Steps about candles: wait for the close, fetch, prove, store, and settle what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from eightbells.candles import gaps, grid
+from eightbells.errors import EightbellsError
+from eightbells.exchange.history import Page, fetch_pages, plan_pages
+from eightbells.exchange.recovery import Action, ExchangeError
+from eightbells.exchange.universe import Universe, first_candle, refresh_universe
+from eightbells.quality.gate import Admission, Verdict, admit
+from eightbells.strategies.contract import build
+from tasks.recovering import attempts_left, recovering
+from tasks.session import Progress, Session
+
+EARLY_MS = 60_000  # a run may start this long before the boundary it is for: clocks differ
+
+
+@dataclass
+class Ingested:
+    """What an ingestion brought: sums over its batches, the newest verdict of each symbol, and who failed."""
+
+    inserted: int = 0
+    revised: int = 0
+    quarantined: int = 0
+    checked: int = 0
+    absent: int = 0
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def add(self, admission: Admission) -> None:
+        self.inserted += admission.inserted
+        self.revised += admission.revised
+        self.quarantined += admission.quarantined
+        self.checked += admission.checked
+        for symbol, verdict in admission.verdicts.items():
+            if symbol not in self.verdicts or verdict.last_open > self.verdicts[symbol].last_open:
+                self.verdicts[symbol] = verdict
+
+
+@task(task_run_name="wait for the close", cache_policy=NO_CACHE)
+async def await_close(session: Session, candle: datetime | None) -> int:
+    """Wait until the candle is over by the exchange's clock and has settled; returns its open time (ms)."""
+    if candle is not None:
+        opened = grid.to_ms(candle)
+        if opened % grid.STEP_MS:
+            raise EightbellsError(
+                f"{candle} is not on the four-hour grid: candles open at 00:00, 04:00 ... UTC"
+            )
+        if opened > grid.last_closed(session.now_ms + EARLY_MS):
+            raise EightbellsError(f"the candle of {grid.label(opened)} is not over yet")
+    else:
+        opened = grid.last_closed(session.now_ms + EARLY_MS)
+    ready = grid.closes_at(opened) + session.settings.candles.settle_seconds * 1000
+    await asyncio.sleep(max(0, ready - session.now_ms) / 1000)
+    return opened
+
+
+@task(task_run_name="rules of {symbols}", cache_policy=NO_CACHE)
+@recovering
+async def refresh_rules(session: Session, symbols: Sequence[str]) -> Universe:
+    """Fetch the symbols' rules and leave out those that the exchange does not list."""
+    return await refresh_universe(session.gateway, session.engine, list(symbols))
+
+
+@task(task_run_name="candles to {label}", cache_policy=NO_CACHE)
+@recovering
+async def fetch_newest(session: Session, symbols: tuple[str, ...], opened: int, label: str) -> Ingested:
+    """Fetch what the strategies' windows lack and the newest candles again, all symbols at once; prove and store."""
+    pages = []
+    for symbol in symbols:
+        first = _since(session, symbol, opened)
+        pages += _pages(session, symbol, first, opened, refetch=True)
+    ingested = await _ingest(session, pages, isolate=True)
+    for symbol in set(symbols) - set(ingested.failed):
+        ingested.absent += _record_asked(session, symbol, pages)
+    return ingested
+
+
+@task(task_run_name="what is missing of {symbols}", cache_policy=NO_CACHE)
+@recovering
+async def plan_history(session: Session, symbols: tuple[str, ...], start_ms: int, end_ms: int) -> list[Page]:
+    """The pages that cover what is not stored from start to end; stored candles are not asked for again."""
+    pages = []
+    for symbol in symbols:
+        listed = await first_candle(session.gateway, session.engine, symbol)
+        if listed is not None and listed <= end_ms:
+            pages += _pages(
+                session, symbol, max(start_ms, listed), end_ms, refetch=_is_newest(session, end_ms)
+            )
+    return pages
+
+
+@task(task_run_name="load {slots} candles", cache_policy=NO_CACHE)
+@recovering
+async def load_history(
+    session: Session, pages: list[Page], slots: int, progress: Progress | None = None
+) -> Ingested:
+    """Fetch, prove and store the pages in batches, each committed: a crash loses nothing that was stored."""
+    ingested = await _ingest(session, pages, progress=session.progress)
+    for symbol in dict.fromkeys(page.symbol for page in pages):
+        ingested.absent += _record_asked(session, symbol, pages)
+    return ingested
+
+
+@task(task_run_name="ask again for what is missing", cache_policy=NO_CACHE)
+@recovering
+async def ask_again(session: Session, pages: list[Page]) -> Ingested:
+    """Ask a second time for every slot that was not delivered; what is still not there is absent."""
+    again = []
+    with session.engine.connect() as connection:
+        for page in pages:
+            slots = gaps.open_slots(connection, page.symbol, page.first_ms, page.last_ms)
+            again += plan_pages(page.symbol, np.array(slots, dtype=np.int64))
+    ingested = await _ingest(session, again)
+    for symbol in dict.fromkeys(page.symbol for page in again):
+        ingested.absent += _record_asked(session, symbol, again)
+    return ingested
+
+
+def _since(session: Session, symbol: str, opened: int) -> int:
+    """From where a cycle wants candles: the longest window, or the last stored candle where that is older."""
+    strategies = session.settings.strategies
+    window = max([build(entry).window for entry in strategies], default=session.settings.candles.refetch)
+    with session.engine.connect() as connection:
+        first, last = gaps.stored_span(connection, symbol, opened)
+    wanted = opened - (window - 1) * grid.STEP_MS
+    if first is None or last is None:
+        return wanted
+    return max(first, min(wanted, last + grid.STEP_MS))
+
+
+def _pages(session: Session, symbol: str, first: int, last: int, *, refetch: bool) -> list[Page]:
+    with session.engine.connect() as connection:
+        slots = gaps.missing(connection, symbol, first, last)
+    if refetch:
+        newest = last - np.arange(session.settings.candles.refetch) * grid.STEP_MS
+        slots = np.union1d(slots, newest[newest >= first])
+    return plan_pages(symbol, slots)
+
+
+def _is_newest(session: Session, end_ms: int) -> bool:
+    return end_ms >= grid.last_closed(session.now_ms)
+
+
+async def _ingest(
+    session: Session, pages: Iterable[Page], *, isolate: bool = False, progress: Progress | None = None
+) -> Ingested:
+    """Fetch pages and admit them in batches. With `isolate`, a symbol that fails for good stops only itself."""
+    pages = list(pages)
+    ingested, waiting, rows = Ingested(), [], 0
+    done, total = 0, sum(page.slots for page in pages)
+    async for page, frame in _fetch(session, pages, ingested, isolate):
+        waiting.append(frame)
+        rows, done = rows + len(frame), done + page.slots
+        if rows >= session.settings.candles.rows_per_batch:
+            ingested.add(await _admit(session, waiting))
+            waiting, rows = [], 0
+        if progress:
+            progress(done, total)
+    ingested.add(await _admit(session, waiting))
+    session.fetched.clear()
+    if pages and len(ingested.failed) == len({page.symbol for page in pages}):
+        raise EightbellsError("no symbol's candles could be fetched: " + next(iter(ingested.failed.values())))
+    return ingested
+
+
+async def _fetch(
+    session: Session, pages: list[Page], ingested: Ingested, isolate: bool
+) -> AsyncIterator[tuple[Page, pd.DataFrame]]:
+    """The pages' frames. A failure ends it, or with `isolate` is put off until all others are there."""
+    for page in [page for page in pages if page in session.fetched]:
+        yield page, session.fetched[page]
+    failures: dict[str, ExchangeError] = {}
+    async for page, outcome in fetch_pages(
+        session.gateway, [page for page in pages if page not in session.fetched]
+    ):
+        if isinstance(outcome, ExchangeError):
+            if not isolate:
+                raise outcome
+            failures[page.symbol] = outcome
+            continue
+        if isolate:
+            session.fetched[page] = outcome
+        yield page, outcome
+    for symbol, error in failures.items():
+        action = error.failure.remedy.action
+        if action is Action.STOP or (action is not Action.REFUSE and attempts_left(error.failure) > 0):
+            raise error
+        ingested.failed[symbol] = str(error)
+
+
+async def _admit(session: Session, frames: list[pd.DataFrame]) -> Admission:
+    return await asyncio.to_thread(admit, session.engine, frames, "rest", session.now_ms, session.flow_run)
+
+
+def _record_asked(session: Session, symbol: str, pages: Iterable[Page]) -> int:
+    absent = 0
+    with session.engine.begin() as connection:
+        for page in pages:
+            if page.symbol == symbol:
+                slots = gaps.missing(connection, symbol, page.first_ms, page.last_ms)
+                absent += gaps.record_asked(connection, symbol, slots.tolist(), session.now_ms)
+    return absent
+
+
+def merged(first: Ingested, second: Ingested) -> Ingested:
+    """Two ingestions as one."""
+    return replace(
+        first,
+        inserted=first.inserted + second.inserted,
+        revised=first.revised + second.revised,
+        quarantined=first.quarantined + second.quarantined,
+        checked=first.checked + second.checked,
+        absent=first.absent + second.absent,
+        failed=first.failed | second.failed,
+    )

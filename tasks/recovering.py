@@ -1,0 +1,56 @@
+"""Retries by error code, shown by Prefect as retries of the task with the time and the reason of the wait."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from prefect.client.schemas import State
+from prefect.runtime import task_run
+from prefect.states import AwaitingRetry
+
+from eightbells.exchange.recovery import Action, ExchangeError, Failure
+from tasks.session import Session
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def attempts_left(failure: Failure) -> int:
+    """How often the running task may still try, after this failure."""
+    return failure.remedy.attempts + 1 - (task_run.get_run_count() or 1)
+
+
+def recovering(
+    body: Callable[Concatenate[Session, P], Awaitable[R]],
+) -> Callable[Concatenate[Session, P], Awaitable[R | State[Any]]]:
+    """Let a task that asks the exchange wait and try again as its failure's remedy says.
+
+    The wait is a state of the task run, AwaitingRetry, whose message a person can read; the task must have
+    `cache_policy=NO_CACHE`, else that state is taken for its result.
+    """
+
+    @functools.wraps(body)
+    async def attempt(session: Session, *args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
+        try:
+            return await body(session, *args, **kwargs)
+        except ExchangeError as error:
+            failure = error.failure
+            if failure.remedy.action in (Action.REFUSE, Action.STOP) or attempts_left(failure) < 1:
+                raise
+            if failure.remedy.action is Action.RESYNC:
+                await session.gateway.sync_clock()
+            return awaiting(failure, str(error))
+
+    return attempt
+
+
+def awaiting(failure: Failure, words: str) -> State[Any]:
+    """The state that makes Prefect run the task again after the failure's delay."""
+    remedy, run = failure.remedy, task_run.get_run_count() or 1
+    return AwaitingRetry(
+        scheduled_time=datetime.now(UTC) + timedelta(seconds=remedy.delay),
+        message=f"{words}: waiting {remedy.delay:g} s (attempt {run} of {remedy.attempts})",
+    )

@@ -1,0 +1,91 @@
+"""Artifacts: what a person reads in the UI after a run."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from eightbells.candles import grid
+from eightbells.exchange.rules import wire
+from tasks.candles import Ingested
+from tasks.session import Session
+from tasks.trading import CycleReport
+
+
+@task(task_run_name="report of {label}", cache_policy=NO_CACHE)
+async def publish_cycle(report: CycleReport, label: str) -> None:
+    """Publish what was ingested, what validation said, the signals and the orders of one cycle."""
+    await acreate_markdown_artifact(
+        cycle_markdown(report), key="cycle-report", description=f"Candle {label} UTC"
+    )
+
+
+@task(task_run_name="report of the backfill", cache_policy=NO_CACHE)
+async def publish_backfill(
+    session: Session, symbols: tuple[str, ...], start: int, end: int, ingested: Ingested
+) -> None:
+    """Publish what a backfill brought."""
+    rows = [
+        ("span", f"{grid.label(start)} to {grid.label(end)} UTC"), ("symbols", ", ".join(symbols)),
+        ("candles checked", f"{ingested.checked:,}"), ("stored", f"{ingested.inserted:,}"),
+        ("restated by the exchange", ingested.revised), ("quarantined", ingested.quarantined),
+        ("newly recorded as absent", ingested.absent),
+    ]  # fmt: skip
+    await acreate_markdown_artifact(
+        "# Backfill\n\n" + _table(("", ""), rows),
+        key="backfill-report",
+        description=f"{len(symbols)} symbols",
+    )
+
+
+def cycle_markdown(report: CycleReport) -> str:
+    """The cycle's report, one section a stage."""
+    ingested = report.ingested
+    verdicts = [
+        (
+            verdict.symbol, verdict.checked, verdict.failed, "passed" if verdict.success else "failed",
+            ", ".join(f"{reason} ({count})" for reason, count in verdict.reasons.items()),
+        )
+        for verdict in sorted(ingested.verdicts.values(), key=lambda verdict: verdict.symbol)
+    ]  # fmt: skip
+    signals = [
+        (decision.symbol, decision.strategy, decision.target, wire(decision.price), decision.reason)
+        for decision in report.evaluated.decisions
+    ]
+    orders = [
+        (
+            order.symbol, order.strategy, order.side, order.type, wire(order.quantity),
+            "market" if order.price is None else wire(order.price), order.state, wire(order.executed_quantity),
+            f"`{order.client_order_id}`",
+        )
+        for order in report.orders
+    ]  # fmt: skip
+    sections = [
+        f"# Candle {report.candle} UTC: {report.outcome}",
+        f"Equity **{report.equity:,.2f}**",
+        *(f"- {problem}" for problem in [*report.problems, *ingested.failed.values()]),
+        "## Ingested",
+        f"{ingested.checked} candles checked, {ingested.inserted} stored, {ingested.revised} restated by the "
+        f"exchange, {ingested.quarantined} quarantined, {ingested.absent} recorded as absent.",
+        "## Validation",
+        _table(("symbol", "checked", "failed", "verdict", "reasons"), verdicts),
+        "## Signals",
+        _table(("symbol", "strategy", "target", "close", "reason"), signals),
+        "## Orders",
+        _table(
+            ("symbol", "strategy", "side", "type", "quantity", "price", "state", "executed", "id"), orders
+        ),
+        "## Not traded",
+        _table(("symbol", "strategy", "stage", "reason"), report.refused),
+    ]
+    return "\n\n".join(sections)
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+    if not rows:
+        return "None."
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )

@@ -1,0 +1,47 @@
+"""What every flow opens first: settings, database, gateway, and the flow run it all is done for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+
+import pandas as pd
+from prefect.runtime import flow_run
+from sqlalchemy import Engine
+
+from eightbells import metrics
+from eightbells.database.engine import open_database
+from eightbells.exchange.gateway import Gateway, open_gateway
+from eightbells.exchange.history import Page
+from eightbells.settings import Settings, load_settings
+
+Progress = Callable[[int, int], None]
+# Who runs a flow in this process may watch how far it is (slots done, slots in all).
+PROGRESS: ContextVar[Progress | None] = ContextVar("PROGRESS", default=None)
+
+
+class Session:
+    """Handed from task to task. No dataclass: Prefect would search its fields for futures at every call."""
+
+    def __init__(self, settings: Settings, engine: Engine, gateway: Gateway) -> None:
+        self.settings, self.engine, self.gateway = settings, engine, gateway
+        self.flow_run: str | None = flow_run.get_id() or None
+        self.progress = PROGRESS.get()
+        self.fetched: dict[Page, pd.DataFrame] = {}  # pages that a task's retry need not ask for again
+
+    @property
+    def now_ms(self) -> int:
+        return self.gateway.clock.now_ms()
+
+
+@asynccontextmanager
+async def open_session() -> AsyncIterator[Session]:
+    """A session with its clock set; what was counted is flushed at its end, however it ends."""
+    settings = load_settings()
+    with open_database(settings) as engine:
+        try:
+            async with open_gateway(settings, engine) as gateway:
+                yield Session(settings, engine, gateway)
+        finally:
+            metrics.flush(engine)
