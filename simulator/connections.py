@@ -12,8 +12,7 @@ from aiohttp import web
 
 from simulator.exchange import Exchange
 from simulator.faults import FRAME_FAULTS, Fault
-from simulator.frames import dump
-from simulator.rest import cut
+from simulator.wire import cut, dump
 
 QUEUE = 50_000  # frames that may wait for a slow reader before it is cut off
 PONG_WITHIN = 60.0

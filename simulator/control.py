@@ -53,7 +53,9 @@ class Control:
                 body = json.loads(text) if text.strip() else {}
                 if not isinstance(body, dict):
                     raise ValueError("the body must be a JSON object")
-                return web.json_response(act(body))
+                answer = act(body)
+                self.exchange.keep()
+                return web.json_response(answer)
             except Refusal as refusal:
                 return web.json_response({"error": refusal.msg}, status=400)
             except MISTAKES as problem:
@@ -114,6 +116,7 @@ class Control:
         plain = dict(body)
         for name, fields in plain.pop("accounts", {}).items():
             _change_account(self.exchange.accounts.named(name), fields)
+            self.exchange.deposited = True
         for symbol, changes in plain.pop("symbols", {}).items():
             self.exchange.symbols.amend(symbol, changes)
         for symbol, price in plain.pop("prices", {}).items():

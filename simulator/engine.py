@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from hashlib import sha256
 
 from simulator.accounts import ZERO, Account, Accounts
@@ -233,7 +233,7 @@ class Engine:
         """How much of an order one trade fills."""
         step = self.market.symbols.rules[order.symbol].number("LOT_SIZE", "stepSize")
         part = order.qty / max(self.settings.fill_parts, 1)
-        return min(order.remaining, -(-part // step) * step if step else part)
+        return min(order.remaining, (part / step).to_integral_value(ROUND_UP) * step if step else part)
 
     def _available(self, order: Order) -> Decimal:
         if self.settings.taker_fraction >= 1:

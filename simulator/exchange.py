@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from simulator.accounts import Accounts
@@ -76,6 +77,9 @@ class Exchange:
         self.faults = Faults()
         self.log = RequestLog()
         self.start_time = clock.now()
+        self.deposited = True
+        self.keep: Callable[[], None] = lambda: None
+        self.forget: Callable[[], None] = lambda: None
         self._first_settings = settings.view()
 
     def now(self) -> int:
@@ -99,6 +103,8 @@ class Exchange:
     def reset(self) -> None:
         """Accounts and orders as at the start; the clock and the market stay as they are."""
         self.engine.clear()
+        self.forget()
+        self.deposited = True
         for account in self.accounts:
             account.reset()
         self.limits.clear()

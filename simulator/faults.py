@@ -14,8 +14,8 @@ from typing import Any
 
 MATCHES = frozenset({"method", "path", "symbol", "channel", "stream"})
 CHOICES = frozenset({"nth", "times", "seconds", "probability", "seed", "when"})
-ANSWERS = frozenset({"status", "code", "msg", "headers", "body", "html", "truncate"})
-REST_ACTIONS = ANSWERS | {"reset", "silence", "delay", "clock_offset_ms", "ban"}
+ANSWERS = frozenset({"status", "code", "msg", "body", "html", "truncate"})
+REST_ACTIONS = ANSWERS | {"headers", "reset", "silence", "delay", "clock_offset_ms", "ban"}
 CONNECTION_FAULTS = frozenset({"close", "reset", "half_open", "silent", "server_shutdown"})
 FRAME_FAULTS = frozenset({"duplicate", "out_of_order", "missing", "missing_close", "garbage"})
 STREAM_ACTIONS = CONNECTION_FAULTS | FRAME_FAULTS | {"refuse"}

@@ -6,7 +6,7 @@ A limit, tick or step of 0 is switched off.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Any
 
 from simulator.accounts import Account
@@ -106,7 +106,9 @@ def _value(ticket: Ticket, market: Market, rule: dict[str, Any], now: int) -> De
 
 def _iceberg_parts(ticket: Ticket) -> None:
     limit = ticket.rules.number("ICEBERG_PARTS", "limit")
-    if ticket.iceberg and ticket.quantity and limit and -(-ticket.quantity // ticket.iceberg) > limit:
+    if not ticket.iceberg or not ticket.quantity or not limit:
+        return
+    if (ticket.quantity / ticket.iceberg).to_integral_value(ROUND_UP) > limit:
         raise filter_failure("ICEBERG_PARTS")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from simulator import intervals, tickers
 from simulator.candles import H4, Candle, plain
 from simulator.market import Market
+from simulator.wire import dump
 
 NAME = re.compile(r"^(?P<symbol>[a-z0-9_.-]+)@(?P<kind>[A-Za-z]+)(?P<levels>\d*)(_(?P<interval>\w+))?(@.*)?$")
 ALL = {"!miniTicker@arr": "miniTicker", "!ticker@arr": "ticker"}
@@ -38,10 +39,6 @@ class Stream:
         if kind == "kline" and interval not in intervals.NAMES:
             return None
         return cls(name, match["symbol"].upper(), kind, interval, int(match["levels"] or 0))
-
-
-def dump(event: Any) -> str:
-    return json.dumps(event, separators=(",", ":"))
 
 
 def update(market: Market, stream: Stream, now: int) -> str | None:

@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
 
 from aiohttp import web
 
@@ -18,9 +19,12 @@ from simulator.options import Options
 from simulator.rest import Rest
 from simulator.settings import Settings
 from simulator.sources import open_market
+from simulator.state import State
 from simulator.streams import Hub
+from simulator.upstream import Upstream, passing_streams
 from simulator.ws_api import UserStreams
 
+Background = Callable[[web.Application], AsyncIterator[None]]
 PULSE = 0.1  # real seconds between two looks at the clock
 
 
@@ -29,38 +33,57 @@ def build(options: Options) -> tuple[Exchange, str]:
     market, end, told = open_market(options)
     clock = Clock(options.clock if options.clock is not None else end, options.speed)
     settings = Settings(limits=options.limits, stream_interval=options.stream_interval)
-    return Exchange(clock, market, Accounts(options.accounts), settings), told
+    exchange = Exchange(clock, market, Accounts(options.accounts), settings)
+    if options.state is not None:
+        told += _keep_state(exchange, options.state)
+        if options.upstream is not None:
+            clock.set(end)
+    return exchange, told
 
 
-def application(exchange: Exchange) -> web.Application:
+def _keep_state(exchange: Exchange, path: Path) -> str:
+    """Go on from an earlier run, and write down from now on; says what was found."""
+    state = State(path)
+    exchange.keep = lambda: state.save(exchange)
+    exchange.forget = state.forget
+    return f"; goes on from {path}" if state.restore(exchange) else f"; keeps its state in {path}"
+
+
+def application(exchange: Exchange, upstream: Upstream | None = None) -> web.Application:
+    """Everything that is served; market data comes from upstream if there is one."""
     app = web.Application(client_max_size=64 * 2**20)
     hub = Hub(exchange)
     users = UserStreams(hub)
     app.add_routes(Control(exchange, hub).routes())
-    app.router.add_get("/stream", hub.connect)
-    app.router.add_get("/ws", hub.connect)
-    app.router.add_get("/ws/{streams:.*}", hub.connect)
+    connect = passing_streams(upstream, hub) if upstream else hub.connect
+    app.router.add_get("/stream", connect)
+    app.router.add_get("/ws", connect)
+    app.router.add_get("/ws/{streams:.*}", connect)
     app.router.add_get("/ws-api/v3", users.connect)
-    app.cleanup_ctx.append(_telling(hub))
-    app.router.add_route("*", "/{path:.*}", Rest(exchange).handle)
+    app.cleanup_ctx.append(_working(hub.run))
+    if upstream is not None:
+        app.cleanup_ctx.append(_working(lambda: upstream.follow(exchange)))
+        app.on_cleanup.append(lambda _app: upstream.close())
+    app.router.add_route("*", "/{path:.*}", Rest(exchange, upstream).handle)
     return app
 
 
-def _telling(hub: Hub) -> Callable[[web.Application], AsyncIterator[None]]:
-    """Let the hub tell its streams for as long as the application lives."""
+def _working(work: Callable[[], Coroutine[None, None, None]]) -> Background:
+    """Let a piece of work go on for as long as the application lives."""
 
-    async def tell(_app: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(hub.run())
+    async def context(_app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(work())
         yield
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    return tell
+    return context
 
 
 async def run(options: Options, exchange: Exchange, told: str) -> None:
     """Serve until SIGTERM, SIGINT or the parent's end; OSError when the port is taken."""
-    runner = web.AppRunner(application(exchange), access_log=None, shutdown_timeout=0.2)
+    upstream = Upstream(options.upstream) if options.upstream else None
+    runner = web.AppRunner(application(exchange, upstream), access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     try:
         site = web.TCPSite(runner, options.host, options.port, backlog=1024)
@@ -83,6 +106,7 @@ async def _until_ended(options: Options, exchange: Exchange) -> None:
         loop.add_signal_handler(number, ended.set)
     while not ended.is_set() and _alive(options.parent_pid):
         exchange.now()
+        exchange.keep()
         try:
             await asyncio.wait_for(ended.wait(), PULSE)
         except TimeoutError:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from simulator.candles import H4
 from simulator.clock import parse_time
 from simulator.generator import GeneratedSeries, profiles
 from simulator.market import Market
 from simulator.options import Options
 from simulator.series import Series, StoredSeries
 from simulator.symbols import RATE_LIMITS, SymbolTable, made_up
+from simulator.upstream import Upstream
 
 SETTLE = 2000  # without --clock, the exchange stands this long after the last candle's close
 GENERATED_NOW = "2026-01-01T00:00:02Z"
@@ -21,6 +21,9 @@ def open_market(options: Options) -> tuple[Market, int, str]:
 
     Raises ValueError with a sentence when the data cannot be used.
     """
+    if options.upstream is not None:
+        market, now = Upstream.open_market(options.upstream)
+        return market, now, f"market data of {options.upstream}"
     if options.data is not None:
         return _from_folder(options.data, options.symbols)
     made = profiles(options.generate, options.seed)
@@ -48,7 +51,3 @@ def _from_folder(folder: Path, only: tuple[str, ...] | None) -> tuple[Market, in
     end = max((s.end() or 0) for s in series.values())
     count = sum(s.count_until(end) for s in series.values())
     return Market(series, table), end + 1 + SETTLE, f"{count} candles of {', '.join(series)} from {folder}"
-
-
-def slot_after(time: int) -> int:
-    return time - time % H4 + H4

@@ -14,7 +14,8 @@ from simulator import intervals
 from simulator.connections import Connection
 from simulator.exchange import Exchange
 from simulator.faults import Fault
-from simulator.frames import Stream, closed_kline, dump, update
+from simulator.frames import Stream, closed_kline, update
+from simulator.wire import dump
 
 MOST_STREAMS = 1024
 MOST_CLOSES = 10_000  # candles of an interval that are told after one leap of the clock

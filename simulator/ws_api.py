@@ -15,11 +15,11 @@ from simulator.accounts import Account, money
 from simulator.connections import Connection
 from simulator.endpoints import NONE, TRADE, Call, Endpoint
 from simulator.errors import Refusal
-from simulator.frames import dump
 from simulator.orders import Fill, Order
 from simulator.params import Params
-from simulator.rest import ROUTES, cut
+from simulator.rest import ROUTES
 from simulator.streams import Hub
+from simulator.wire import cut, dump
 
 METHODS = {
     "ping": "GET /api/v3/ping",
@@ -156,7 +156,10 @@ class ApiConnection(Connection):
         if endpoint.security != NONE:
             call.owner = self._identify(params, endpoint.security == TRADE)
         endpoint.check_known(call.params)
-        answer = endpoint.answer(call)
+        try:
+            answer = endpoint.answer(call)
+        finally:
+            self.exchange.keep()
         return json.loads(answer) if isinstance(answer, bytes) else answer
 
     def _identify(self, params: Params, needs_trade: bool = False) -> Account:
