@@ -16,7 +16,6 @@ from simulator.wire import cut, dump
 
 QUEUE = 50_000  # frames that may wait for a slow reader before it is cut off
 PONG_WITHIN = 60.0
-MESSAGES_A_SECOND = 5
 ATTEMPTS, ATTEMPT_WINDOW = 300, 300.0
 REFUSED = {403: "Forbidden", 429: "Too Many Requests", 503: "Service Unavailable"}
 
@@ -25,6 +24,7 @@ class Connection:
     """A connected client; subclasses say what its messages mean."""
 
     channel: ClassVar[str] = ""
+    messages_a_second: ClassVar[int | None] = None
     attempts: ClassVar[defaultdict[str, deque[float]]] = defaultdict(deque)
 
     def __init__(self, exchange: Exchange, request: web.Request):
@@ -36,7 +36,7 @@ class Connection:
         self.silent = self.half_open = False
         self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE)
         self._held: str | None = None
-        self._received: deque[float] = deque(maxlen=MESSAGES_A_SECOND + 1)
+        self._received: deque[float] = deque(maxlen=(self.messages_a_second or 0) + 1)
         self._pinged: float | None = None
 
     # What subclasses are for
@@ -95,9 +95,12 @@ class Connection:
             await self.heard(message.data)
 
     def _too_fast(self) -> bool:
+        """Whether more messages, pings and pongs among them, came within a second than may."""
+        if self.messages_a_second is None or not self.exchange.settings.limits:
+            return False
         self._received.append(time.monotonic())
-        full = len(self._received) > MESSAGES_A_SECOND
-        return full and self._received[-1] - self._received[0] < 1.0 and self.exchange.settings.limits
+        full = len(self._received) > self.messages_a_second
+        return full and self._received[-1] - self._received[0] < 1.0
 
     async def _write(self) -> None:
         while True:
@@ -107,6 +110,7 @@ class Connection:
                     await self.socket.send_str(frame)
                 except ConnectionError:
                     return
+            self._queue.task_done()
 
     async def _ping(self) -> None:
         """Ping at intervals; cut off a client that has not answered within a minute."""
@@ -118,6 +122,11 @@ class Connection:
             if not self.half_open:
                 self._pinged = self._pinged or time.monotonic()
                 await self.socket.ping(str(self.exchange.clock.now()).encode())
+
+    async def end(self, code: int, reason: bytes) -> None:
+        """Close the connection once everything queued has been sent."""
+        await asyncio.wait_for(self._queue.join(), 1.0)
+        await self.socket.close(code=code, message=reason)
 
     # Sending
 

@@ -55,6 +55,7 @@ class Control:
                     raise ValueError("the body must be a JSON object")
                 answer = act(body)
                 self.exchange.keep()
+                self.hub.nudge.set()
                 return web.json_response(answer)
             except Refusal as refusal:
                 return web.json_response({"error": refusal.msg}, status=400)
@@ -85,7 +86,6 @@ class Control:
         clock.run_at(speed)
         now = self.exchange.now()
         self.hub.tell_closes(now)
-        self.hub.nudge.set()
         return {"time": now, "speed": speed}
 
     # What happened

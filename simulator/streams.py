@@ -26,6 +26,7 @@ class MarketConnection(Connection):
     """A client of /ws or /stream."""
 
     channel = "stream"
+    messages_a_second = 5
 
     def __init__(self, hub: Hub, request: web.Request, names: list[str], combined: bool):
         super().__init__(hub.exchange, request)
@@ -146,15 +147,16 @@ class Hub:
 
     async def run(self) -> None:
         """Go on telling until cancelled."""
-        next_update = time.monotonic()
+        last_update = 0.0
         while True:
             now = self.exchange.now()
             self.tell_closes(now)
-            if time.monotonic() >= next_update:
+            interval = self.exchange.settings.stream_interval
+            if time.monotonic() >= last_update + interval:
+                last_update = time.monotonic()
                 self._tell_updates(now)
                 self._end_old(now)
-                next_update = time.monotonic() + self.exchange.settings.stream_interval
-            wait = min(next_update - time.monotonic(), self._until_close(now))
+            wait = min(last_update + interval - time.monotonic(), self._until_close(now))
             try:
                 await asyncio.wait_for(self.nudge.wait(), max(wait, 0.001))
             except TimeoutError:

@@ -150,6 +150,7 @@ class PassedConnection(Connection):
     """A client whose streams come from upstream."""
 
     channel = "stream"
+    messages_a_second = 5
 
     def __init__(self, exchange: Exchange, request: web.Request, source: aiohttp.ClientWebSocketResponse):
         super().__init__(exchange, request)

@@ -92,7 +92,7 @@ class ApiConnection(Connection):
             limits = {"rateLimits": self.exchange.limits.weight_usage(self.ip)} if show else {}
             self.send(dump({"id": number, **answer, **limits}))
         if answer is not None and answer["status"] == 418:
-            await self.socket.close(code=1008, message=b"banned")
+            await self.end(1008, b"banned")
 
     async def _answer(self, method: str, params: Params) -> dict[str, Any] | None:
         """Status and result, or status and error; None when a fault swallows the answer."""
