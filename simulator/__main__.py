@@ -6,12 +6,13 @@ import asyncio
 import sys
 
 from simulator.options import read_options
-from simulator.server import build, run
 
 
 def main() -> int:
     """Run until told to end; 2 with one line on stderr when it cannot start."""
     options = read_options()
+    from simulator.server import build, run  # only now: a wrong argument is answered without this second
+
     try:
         exchange, told = build(options)
         asyncio.run(run(options, exchange, told))

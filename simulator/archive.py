@@ -70,9 +70,8 @@ def _csv(market: Market, symbol: str, interval: str, span: tuple[datetime, datet
 
 
 def _line(row: list[object], micro: bool) -> str:
-    if micro:
-        row[0], row[6] = f"{row[0]}000", f"{row[6]}999"
-    return ",".join(str(value) for value in row) + "\n"
+    times = {0: "000", 6: "999"} if micro else {}
+    return ",".join(f"{value}{times.get(column, '')}" for column, value in enumerate(row)) + "\n"
 
 
 def _zip(name: str, text: bytes) -> bytes:

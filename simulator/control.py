@@ -13,9 +13,12 @@ from simulator.accounts import Account, permissions_from
 from simulator.candles import scaled
 from simulator.clock import parse_time
 from simulator.edits import Edits
+from simulator.endpoints import Call
 from simulator.errors import Refusal
 from simulator.exchange import Exchange
 from simulator.faults import CONNECTION_FAULTS
+from simulator.params import Params
+from simulator.rest_trade import check_order
 from simulator.streams import Hub
 
 Body = dict[str, Any]
@@ -38,6 +41,7 @@ class Control:
             web.post("/simulator/reset", answer(self.reset)),
             web.get("/simulator/settings", answer(self.read_settings)),
             web.post("/simulator/settings", answer(self.change_settings)),
+            web.post("/simulator/check", answer(self.check_orders)),
             web.post("/simulator/candles", answer(self.change_candles)),
             web.get("/simulator/faults", answer(self.read_faults)),
             web.post("/simulator/faults", answer(self.add_fault)),
@@ -99,6 +103,20 @@ class Control:
     def reset(self, _body: Body) -> Body:
         self.exchange.reset()
         return {}
+
+    def check_orders(self, body: Body) -> Body:
+        """Judge many orders at once as order/test would: null for each that is sound, else code and msg."""
+        now, exchange = self.exchange.now(), self.exchange
+        account = exchange.accounts.named(body["account"])
+        answers: list[Body | None] = []
+        for order in body["orders"]:
+            params = Params((name, str(value)) for name, value in order.items())
+            try:
+                check_order(Call(exchange, params, now, "", owner=account))
+                answers.append(None)
+            except Refusal as refusal:
+                answers.append(refusal.body())
+        return {"answers": answers}
 
     # Settings
 

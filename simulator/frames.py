@@ -104,7 +104,7 @@ def _raw_kline(stream: Stream, row: list[Any], event_time: int) -> str:
 
 
 def mini_ticker(market: Market, symbol: str, now: int) -> dict[str, Any]:
-    c = tickers.last_day_or_still(market, symbol, now)
+    c = tickers.last_day(market, symbol, now)
     prices = {"c": plain(c.close), "o": plain(c.open), "h": plain(c.high), "l": plain(c.low)}
     volumes = {"v": plain(c.volume), "q": plain(c.quote_volume)}
     return {"e": "24hrMiniTicker", "E": now, "s": symbol, **prices, **volumes}
@@ -151,7 +151,7 @@ def average_price(market: Market, symbol: str, now: int) -> dict[str, Any]:
 
 
 def trade(market: Market, symbol: str, now: int) -> dict[str, Any]:
-    shown = tickers.trades(market, symbol, 1, now)[-1]
+    shown = tickers.newest_trades(market, symbol, 1, now)[-1]
     return {
         "e": "trade",
         "E": now,

@@ -136,7 +136,7 @@ class GeneratedSeries:
     def _anchor(self, number: int) -> float:
         """Logarithm of the price at a block's start, relative to the usual price."""
         while len(self._anchors) <= number:
-            drawn = float(self._random(len(self._anchors), 1).normal(0.0, 0.45))
+            drawn = float(self._random(len(self._anchors), 1).normal(0.0, 0.3))
             self._anchors.append(0.85 * self._anchors[-1] + drawn)
         return self._anchors[number]
 

@@ -30,6 +30,11 @@ def day_weight(params: Params) -> int:
     return 2 if named <= 20 else 40 if named <= MOST_24HR else 80
 
 
+def by_count(each: int, most: int) -> Any:
+    """A weight for each symbol that is named, up to a greatest one."""
+    return lambda params: min(each * (params.values.get("symbols", "").count(",") + 1), most)
+
+
 @registry.add("GET", "/api/v3/ping", NONE, 1)
 def ping(_call: Call) -> Any:
     return {}
@@ -108,7 +113,52 @@ def depth(call: Call) -> Any:
 @registry.add("GET", "/api/v3/trades", NONE, 25, "symbol limit")
 def trades(call: Call) -> Any:
     rules = call.exchange.symbols.get(call.params.symbol())
-    return tickers.trades(call.exchange.market, rules.symbol, call.params.limit(), call.now)
+    return tickers.newest_trades(call.exchange.market, rules.symbol, call.params.limit(), call.now)
+
+
+@registry.add("GET", "/api/v3/historicalTrades", NONE, 25, "symbol limit fromId")
+def older_trades(call: Call) -> Any:
+    rules = call.exchange.symbols.get(call.params.symbol())
+    return tickers.trades(call.exchange.market, rules.symbol, _numbers(call))
+
+
+@registry.add("GET", "/api/v3/aggTrades", NONE, 4, "symbol fromId startTime endTime limit")
+def aggregate_trades(call: Call) -> Any:
+    rules = call.exchange.symbols.get(call.params.symbol())
+    found = tickers.trades(call.exchange.market, rules.symbol, _numbers(call))
+    return [tickers.aggregate(trade) for trade in found]
+
+
+def _numbers(call: Call) -> range:
+    """The numbers of the trades that are asked for, from a number or a time on, or else the newest."""
+    params, gap = call.params, tickers.TRADE_GAP
+    first, start, end = params.integer("fromId"), params.integer("startTime"), params.integer("endTime")
+    limit = params.limit()
+    last = min(call.now if end is None else end, call.now) // gap
+    if first is None and start is None:
+        return range(max(last - limit + 1, 0), last + 1)
+    first = -(-(start or 0) // gap) if first is None else first
+    return range(first, min(first + limit, last + 1))
+
+
+@registry.add(
+    "GET", "/api/v3/ticker/tradingDay", NONE, by_count(4, 200), "symbol symbols timeZone type symbolStatus"
+)
+def trading_day(call: Call) -> Any:
+    midnight = intervals.opening("1d", call.now)
+    return _one_or_many(
+        call, lambda market, s, now: tickers.full(s, tickers.window(market, s, midnight, now))
+    )
+
+
+@registry.add("GET", "/api/v3/ticker", NONE, by_count(4, 200), "symbol symbols windowSize type symbolStatus")
+def rolling(call: Call) -> Any:
+    if call.params.symbols() is None:
+        raise errors.missing_either("symbol", "symbols")
+    text = call.params.text("windowSize", r"^([1-9]|[1-5][0-9])[mhd]$") or "1d"
+    length = int(text[:-1]) * {"m": intervals.MINUTE, "h": intervals.HOUR, "d": intervals.DAY}[text[-1]]
+    start = call.now - length - (call.now - length) % intervals.MINUTE
+    return _one_or_many(call, lambda market, s, now: tickers.full(s, tickers.window(market, s, start, now)))
 
 
 def _one_or_many(call: Call, ticker: Any) -> Any:

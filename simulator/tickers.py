@@ -50,15 +50,29 @@ def average(market: Market, symbol: str, now: int) -> dict[str, Any]:
     return {"mins": 5, "price": plain(market.average(symbol, 5, now) or 0), "closeTime": now}
 
 
-def trades(market: Market, symbol: str, limit: int, now: int) -> list[dict[str, Any]]:
-    """The newest trades: samples of the price path at even distances."""
+def trades(market: Market, symbol: str, numbers: range) -> list[dict[str, Any]]:
+    """Trades by number: samples of the price path at even distances."""
+    priced = ((number, market.price(symbol, number * TRADE_GAP)) for number in numbers)
+    return [_trade(market, symbol, number, traded) for number, traded in priced if traded]
+
+
+def newest_trades(market: Market, symbol: str, limit: int, now: int) -> list[dict[str, Any]]:
     last = now // TRADE_GAP
-    shown = []
-    for number in range(last - limit + 1, last + 1):
-        traded = market.price(symbol, number * TRADE_GAP)
-        if traded:
-            shown.append(_trade(market, symbol, number, traded))
-    return shown
+    return trades(market, symbol, range(last - limit + 1, last + 1))
+
+
+def aggregate(shown: dict[str, Any]) -> dict[str, Any]:
+    """A trade as aggTrades shows it; each stands alone."""
+    return {
+        "a": shown["id"],
+        "p": shown["price"],
+        "q": shown["qty"],
+        "f": shown["id"],
+        "l": shown["id"],
+        "T": shown["time"],
+        "m": shown["isBuyerMaker"],
+        "M": True,
+    }
 
 
 def _trade(market: Market, symbol: str, number: int, traded: int) -> dict[str, Any]:
@@ -74,23 +88,25 @@ def _trade(market: Market, symbol: str, number: int, traded: int) -> dict[str, A
     }
 
 
-def last_day(market: Market, symbol: str, now: int) -> Candle | None:
-    """The last 24 hours as one candle; None where nothing was traded."""
-    parts = market.parts(symbol, now - DAY + 1, now) if symbol in market.series else []
-    return merge(parts, now - DAY + 1, now) if parts else None
-
-
-def last_day_or_still(market: Market, symbol: str, now: int) -> Candle:
-    return last_day(market, symbol, now) or _still(market, symbol, now)
-
-
-def _still(market: Market, symbol: str, now: int) -> Candle:
+def window(market: Market, symbol: str, start: int, now: int) -> Candle:
+    """Everything traded since a time as one candle; without trades a flat one at the last price."""
+    parts = market.parts(symbol, start, now) if symbol in market.series else []
+    if parts:
+        return merge(parts, start, now)
     last = market.price(symbol, now) or 0
-    return Candle(now - DAY + 1, last, last, last, last, 0, now, 0, 0, 0, 0)
+    return Candle(start, last, last, last, last, 0, now, 0, 0, 0, 0)
+
+
+def last_day(market: Market, symbol: str, now: int) -> Candle:
+    return window(market, symbol, now - DAY + 1, now)
 
 
 def mini_day(market: Market, symbol: str, now: int) -> dict[str, Any]:
-    c = last_day_or_still(market, symbol, now)
+    return mini(symbol, last_day(market, symbol, now))
+
+
+def mini(symbol: str, c: Candle) -> dict[str, Any]:
+    """The short statistics of a window."""
     return {
         "symbol": symbol,
         "openPrice": plain(c.open),
@@ -107,29 +123,39 @@ def mini_day(market: Market, symbol: str, now: int) -> dict[str, Any]:
     }
 
 
+def changes(c: Candle) -> dict[str, str]:
+    """How the price moved in a window."""
+    change = c.close - c.open
+    return {
+        "priceChange": plain(change),
+        "priceChangePercent": f"{change / c.open * 100 if c.open else 0:.3f}",
+        "weightedAvgPrice": plain(c.quote_volume * SCALE // c.volume if c.volume else c.close),
+    }
+
+
+def full(symbol: str, c: Candle) -> dict[str, Any]:
+    """The statistics of a window, as the rolling ticker shows them."""
+    return {"symbol": symbol, **changes(c), **mini(symbol, c)}
+
+
 def first_trade(time: int) -> int:
     """A trade number that grows with time, as a stand-in for the exchange's own."""
     return time // H4 * 10_000_000
 
 
 def day(market: Market, symbol: str, now: int) -> dict[str, Any]:
-    mini = mini_day(market, symbol, now)
-    c = last_day_or_still(market, symbol, now)
+    """The statistics of 24 hours with the best of the book."""
+    c = last_day(market, symbol, now)
     bid, ask = best(market, symbol, now)
     size = plain(_size(market, symbol, 1, now))
-    change = c.close - c.open
-    mean = c.quote_volume * SCALE // c.volume if c.volume else c.close
-    head = {
+    return {
         "symbol": symbol,
-        "priceChange": plain(change),
-        "priceChangePercent": f"{change / c.open * 100 if c.open else 0:.3f}",
-        "weightedAvgPrice": plain(mean),
+        **changes(c),
         "prevClosePrice": plain(market.price(symbol, c.open_time - 1) or c.open),
-        "lastPrice": plain(c.close),
         "lastQty": size,
         "bidPrice": plain(bid),
         "bidQty": size,
         "askPrice": plain(ask),
         "askQty": size,
+        **mini(symbol, c),
     }
-    return head | mini

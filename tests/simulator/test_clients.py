@@ -80,6 +80,7 @@ async def test_python_binance_listens_to_streams(live: Simulator, client: AsyncC
 
 
 async def test_python_binance_listens_to_its_account(live: Simulator, client: AsyncClient) -> None:
+    client.ws_api.TIMEOUT = 0.2  # else its closing takes ten seconds
     async with BinanceSocketManager(client).user_socket() as stream:
         await client.order_market_buy(symbol="BTCUSDT", quantity="0.01")
         events = [await asyncio.wait_for(stream.recv(), 5) for _ in range(4)]
@@ -112,6 +113,7 @@ def test_python_binance_sync_loads_trades_and_reads_back(live: Simulator) -> Non
         assert len(client.get_my_trades(symbol="BTCUSDT")) == 1
     finally:
         client.close_connection()
+        client.loop.close()  # it makes one, and never uses it
 
 
 def _now() -> int:
@@ -126,6 +128,7 @@ def exchange(live: Simulator) -> Iterator[ccxt.binance]:
         for name, url in made.urls["api"].items()
         if url.count("/") > 2
     }
+    made.load_time_difference()
     yield made
     made.session.close()
 

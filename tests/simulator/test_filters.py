@@ -134,6 +134,20 @@ def test_a_step_of_zero_switches_its_rule_off(simulator: Simulator) -> None:
     assert outcome(simulator, type="MARKET", quantity="0.01234567") == "FILLED"
 
 
+def test_many_orders_can_be_judged_at_once(simulator: Simulator) -> None:
+    order = {
+        "symbol": "BTCUSDT",
+        "side": "BUY",
+        "type": "LIMIT",
+        "timeInForce": "GTC",
+        "price": far(simulator),
+    }
+    orders = [order | {"quantity": quantity} for quantity in ("0.01", "0.000001", "1e5")]
+    judged = simulator.control("check", account="key-", orders=orders)["answers"]
+    assert [answer and answer["code"] for answer in judged] == [None, -1013, -1100]
+    assert simulator.truth()["orders"] == []
+
+
 def test_an_order_type_that_the_symbol_lacks_is_refused(simulator: Simulator) -> None:
     simulator.control("settings", symbols={"BTCUSDT": {"orderTypes": ["LIMIT"]}})
     assert outcome(simulator, type="MARKET") == "Market orders are not supported for this symbol."

@@ -189,6 +189,12 @@ def test_every_market_endpoint_answers_for_one_symbol_and_for_all(simulator: Sim
     depth = simulator.get("/api/v3/depth", symbol="BTCUSDT", limit=5).json()
     assert len(depth["bids"]) == len(depth["asks"]) == 5
     assert len(simulator.get("/api/v3/trades", symbol="BTCUSDT", limit=10).json()) == 10
+    rolling = simulator.get("/api/v3/ticker", symbol="BTCUSDT", windowSize="4h").json()
+    assert Decimal(rolling["lastPrice"]) == price
+    today = simulator.get("/api/v3/ticker/tradingDay", symbols='["BTCUSDT","ETHUSDT"]').json()
+    assert [t["openTime"] for t in today] == [START - 2000] * 2
+    trades = simulator.get("/api/v3/aggTrades", symbol="BTCUSDT", startTime=START - DAY, limit=3).json()
+    assert [t["T"] - trades[0]["T"] for t in trades] == [0, 1500, 3000]
     assert simulator.get("/api/v3/avgPrice", symbol="BTCUSDT").json()["mins"] == 5
     assert simulator.get("/sapi/v1/system/status").json() == {"status": 0, "msg": "normal"}
 
