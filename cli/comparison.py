@@ -89,7 +89,7 @@ def _balances(truth: dict[str, Any], connection: Connection) -> list[str]:
             "INNER JOIN symbols AS s ON p.symbol = s.symbol GROUP BY s.base_asset"
         )
     )
-    ours = {asset: quantity for asset, quantity in rows}
+    ours: dict[str, Decimal] = dict(rows.all())
     (held,) = truth["balances"].values()
     found = []
     for asset, quantity in ours.items():

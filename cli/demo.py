@@ -21,12 +21,14 @@ from cli import prefect_server
 from cli.comparison import compare
 from cli.demo_view import View
 from cli.processes import Child, Processes, python
+from cli.running import quiet_console, recorded, run_deployed
 from eightbells.candles import grid
 from eightbells.database import embedded
 from eightbells.database.engine import connect, database_url
 from eightbells.database.migrations import migrate
 from eightbells.errors import EightbellsError
 from eightbells.exchange.gateway import open_gateway
+from eightbells.exchange.rules import wire
 from eightbells.settings import PAPER_KEY, PAPER_SECRET, Settings, load_settings
 from eightbells.trading.execution import Desk, to_settle
 
@@ -61,7 +63,8 @@ class Demo:
             self._view.opening(exchange.source, f"http://127.0.0.1:{port}")
             prefect_server.wait_ready(server)
             engine = stack.enter_context(_engine())
-            outcome = asyncio.run(self._watch(exchange, engine))
+            with recorded():
+                outcome = asyncio.run(self._watch(exchange, engine))
             outcome["seconds"] = round(time.monotonic() - started, 1)
             self._view.closing(outcome)
             if not self.once:
@@ -126,7 +129,6 @@ class Demo:
         return [file.name.removesuffix("-4h.csv.gz") for file in files]
 
     async def _watch(self, exchange: Exchange, engine: Engine) -> dict[str, Any]:
-        from cli.running import quiet_console, run_deployed
         from flows.deployments import register
         from tasks.session import PROGRESS
 
@@ -240,4 +242,4 @@ def _counts(engine: Engine) -> dict[str, Any]:
     with engine.connect() as connection:
         found = dict(connection.execute(text(_COUNTS)).one()._mapping)
     equity: Decimal | None = found["equity"]
-    return {**found, "equity": None if equity is None else format(equity, "f")}
+    return {**found, "equity": None if equity is None else wire(equity)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from dataclasses import asdict
 from datetime import UTC, date, datetime
@@ -14,6 +15,7 @@ import typer
 from rich.console import Console
 
 from eightbells.errors import EightbellsError
+from eightbells.settings import Settings
 
 app = typer.Typer(
     help="Keeps the four-hour watch on Binance Spot.", no_args_is_help=True, add_completion=False,
@@ -25,7 +27,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the las
 
 
 def run() -> None:
-    """Entry point: no traceback for what the user has to act on."""
+    """Entry point: no traceback for what the user has to act on, an orderly end on Ctrl-C and SIGTERM."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has switched SIGINT off
+        signal.signal(number, signal.default_int_handler)
     try:
         app()
     except EightbellsError as error:
@@ -64,8 +68,6 @@ def cycle(
     as_json: AsJson = False,
 ) -> None:
     """Run the watch once, for the newest closed candle or a past one."""
-    from eightbells.candles import grid
-
     parameters: dict[str, Any] = {"candle": _moment(candle), "symbols": _listed(symbols), "trade": trade}
     report = _run_flow("four-hour-cycle", parameters)
     facts = {
@@ -75,7 +77,6 @@ def cycle(
         "refused": [list(row) for row in report.refused],
     }  # fmt: skip
     _say(facts, as_json)
-    assert grid.STEP_MS
     if report.outcome != "complete":
         raise typer.Exit(1)
 
@@ -99,14 +100,21 @@ def backfill(
 @app.command()
 def migrate() -> None:
     """Bring the database to the newest migration."""
-    from eightbells.database.engine import connect, database_url
-    from eightbells.database.migrations import migrate as apply
     from eightbells.settings import load_settings
 
-    with database_url(load_settings()) as url:
+    print(f"the database is at migration {_migrate(load_settings())}")
+
+
+def _migrate(settings: Settings) -> str:
+    from eightbells.database.engine import connect, database_url
+    from eightbells.database.migrations import migrate as apply
+
+    with database_url(settings) as url:
         engine = connect(url)
-        print(f"the database is at migration {apply(engine)}")
-        engine.dispose()
+        try:
+            return apply(engine)
+        finally:
+            engine.dispose()
 
 
 @app.command()
@@ -145,12 +153,14 @@ def metrics() -> None:
 def _run_flow(name: str, parameters: dict[str, Any]) -> Any:
     """Run a flow here, with a Prefect server, on a database that is up to date."""
     from cli import prefect_server
-    from cli.running import quiet_console, run_deployed
+    from cli.running import quiet_console, recorded, run_deployed
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
 
     settings = load_settings()
     settings.credentials()
+    if not settings.database_url.get_secret_value():
+        _migrate(settings)  # the embedded database is ours alone
     with open_database(settings), prefect_server.running(settings):
         from flows.deployments import register
 
@@ -160,7 +170,8 @@ def _run_flow(name: str, parameters: dict[str, Any]) -> Any:
             await register()
             return await run_deployed(name, parameters)
 
-        return asyncio.run(registered())
+        with recorded():
+            return asyncio.run(registered())
 
 
 def _say(facts: dict[str, Any], as_json: bool) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+_DRAIN_SECONDS = 10.0
 
 
 async def run_deployed(name: str, parameters: dict[str, Any]) -> Any:
@@ -28,6 +32,19 @@ async def run_deployed(name: str, parameters: dict[str, Any]) -> Any:
         given = flow.serialize_parameters(parameters)
         run = await client.create_flow_run_from_deployment(deployment.id, parameters=given, state=Pending())
     return await run_flow(flow, flow_run=run, parameters=parameters)
+
+
+@contextmanager
+def recorded() -> Iterator[None]:
+    """Hand what is still to be logged to the Prefect server before it may end; it would be asked for a minute."""
+    try:
+        yield
+    finally:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+
+        for worker in (EventsWorker, APILogWorker):
+            worker.drain_all(timeout=_DRAIN_SECONDS, at_exit=False)
 
 
 def quiet_console() -> None:

@@ -11,8 +11,8 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from eightbells.candles import grid
-from tasks.candles import await_close, fetch_newest, refresh_rules
-from tasks.reports import publish_cycle
+from tasks.candles import EARLY_MS, await_close, fetch_newest, refresh_rules
+from tasks.reports import name_run, publish_cycle
 from tasks.session import open_session
 from tasks.trading import CycleReport, close_books, evaluate_strategies, plan, send_orders, settle_orders
 
@@ -21,8 +21,13 @@ def _run_name() -> str:
     chosen = flow_run.parameters.get("candle")
     if chosen:
         return f"candle {str(chosen)[:16].replace('T', ' ')}"
-    due = flow_run.scheduled_start_time or datetime.now(UTC)
-    return f"candle {grid.label(grid.last_closed(grid.to_ms(due) + 60_000))}"
+    return f"candle {grid.label(grid.last_closed(grid.to_ms(_due()) + EARLY_MS))}"
+
+
+def _due() -> datetime:
+    """When the run was to start, as a plain datetime: Prefect gives one of pendulum's."""
+    due = flow_run.scheduled_start_time
+    return datetime.fromtimestamp(due.timestamp(), UTC) if due else datetime.now(UTC)
 
 
 @flow(name="four-hour-cycle", flow_run_name=_run_name)
@@ -44,7 +49,8 @@ async def four_hour_cycle(
     async with open_session() as session:
         opened = await await_close(session, candle)
         label = grid.label(opened)
-        universe = await refresh_rules(session, symbols or session.settings.symbols)
+        await name_run(f"candle {label}")
+        universe = await refresh_rules(session, symbols or session.settings.symbols, chosen=bool(symbols))
         ingested = await fetch_newest(session, universe.symbols, opened, label)
         ingested.failed |= universe.refused
         problems = await settle_orders(session, before=opened)
@@ -60,8 +66,8 @@ async def four_hour_cycle(
 
 def _superseded() -> State[Any] | None:
     """After an outage the runs that were missed start all at once: only the newest has work to do."""
-    now, due = datetime.now(UTC), flow_run.scheduled_start_time
-    if due is None or now - due < timedelta(minutes=1):
+    now, due = datetime.now(UTC), _due()
+    if now - due < timedelta(minutes=1):
         return None
     if grid.floor(grid.to_ms(now)) <= grid.floor(grid.to_ms(due)):
         return None

@@ -65,11 +65,18 @@ async def await_close(session: Session, candle: datetime | None) -> int:
     return opened
 
 
-@task(task_run_name="rules of {symbols}", cache_policy=NO_CACHE)
+@task(task_run_name="rules of the symbols", cache_policy=NO_CACHE)
 @recovering
-async def refresh_rules(session: Session, symbols: Sequence[str]) -> Universe:
-    """Fetch the symbols' rules and leave out those that the exchange does not list."""
-    return await refresh_universe(session.gateway, session.engine, list(symbols))
+async def refresh_rules(session: Session, symbols: Sequence[str], chosen: bool = False) -> Universe:
+    """Fetch the symbols' rules and leave out those that the exchange does not list.
+
+    Symbols that a person chose for this run must all be there: a slip of the pen is told, not passed over.
+    """
+    wanted = [symbol.strip().upper() for symbol in symbols]
+    universe = await refresh_universe(session.gateway, session.engine, wanted)
+    if chosen and universe.refused:
+        raise EightbellsError(f"not listed at the exchange: {', '.join(universe.refused)}; nothing was done")
+    return universe
 
 
 @task(task_run_name="candles to {label}", cache_policy=NO_CACHE)
@@ -86,7 +93,7 @@ async def fetch_newest(session: Session, symbols: tuple[str, ...], opened: int, 
     return ingested
 
 
-@task(task_run_name="what is missing of {symbols}", cache_policy=NO_CACHE)
+@task(task_run_name="find what is missing", cache_policy=NO_CACHE)
 @recovering
 async def plan_history(session: Session, symbols: tuple[str, ...], start_ms: int, end_ms: int) -> list[Page]:
     """The pages that cover what is not stored from start to end; stored candles are not asked for again."""

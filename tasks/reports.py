@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
 
 from eightbells.candles import grid
 from eightbells.exchange.rules import wire
 from tasks.candles import Ingested
 from tasks.session import Session
 from tasks.trading import CycleReport
+
+
+async def name_run(name: str) -> None:
+    """Give the flow run the name that only the exchange's clock could tell."""
+    if run := flow_run.get_id():
+        async with get_client() as client:
+            await client.update_flow_run(UUID(run), name=name)
 
 
 @task(task_run_name="report of {label}", cache_policy=NO_CACHE)

@@ -1,4 +1,6 @@
-"""The four-hour grid: candles open at 00:00, 04:00 ... UTC. Times are milliseconds since 1970 unless typed otherwise."""
+"""The four-hour grid: candles open at 00:00, 04:00 ... UTC.
+
+Times are milliseconds since 1970 unless typed otherwise."""
 
 from __future__ import annotations
 

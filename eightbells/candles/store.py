@@ -13,6 +13,8 @@ from eightbells.candles.frame import VALUES
 
 _ONE_WRITER = 8_888_002  # key of the advisory lock under which batches are numbered
 _FIELDS = ", ".join(VALUES)
+_STORED = ", ".join(f"candles.{name}" for name in VALUES)
+_NEW = ", ".join(f"excluded.{name}" for name in VALUES)
 # times travel as milliseconds and become timestamps in Postgres, which is faster at it
 _INCOMING = f"""
 CREATE TEMP TABLE IF NOT EXISTS incoming ON COMMIT DELETE ROWS
@@ -24,12 +26,12 @@ _UPSERT = f"""
 WITH written AS (
     INSERT INTO candles (symbol, "interval", open_time, {_FIELDS}, source, batch_id)
     SELECT
-        symbol, :interval, {_TIME.format("open_ms")}, {_TIME.format("close_ms")}, {", ".join(VALUES[1:])}, :source, :batch
+        symbol, :interval, {_TIME.format("open_ms")}, {_TIME.format("close_ms")}, {", ".join(VALUES[1:])},
+        :source, :batch
     FROM incoming
     ON CONFLICT (symbol, "interval", open_time) DO UPDATE
-    SET ({_FIELDS}, source, batch_id) = ({", ".join(f"excluded.{name}" for name in VALUES)}, excluded.source, excluded.batch_id)
-    WHERE ({", ".join(f"candles.{name}" for name in VALUES)})
-    IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in VALUES)})
+    SET ({_FIELDS}, source, batch_id) = ({_NEW}, excluded.source, excluded.batch_id)
+    WHERE ({_STORED}) IS DISTINCT FROM ({_NEW})
     RETURNING xmax = 0 AS inserted
 )
 SELECT count(*) FILTER (WHERE inserted), count(*) FILTER (WHERE NOT inserted) FROM written
@@ -37,7 +39,8 @@ SELECT count(*) FILTER (WHERE inserted), count(*) FILTER (WHERE NOT inserted) FR
 _REPAIRED = f"""
 UPDATE candle_gaps AS g SET state = 'repaired', settled_at = :at
 FROM incoming AS i
-WHERE g.symbol = i.symbol AND g."interval" = :interval AND g.open_time = {_TIME.format("i.open_ms")} AND g.state <> 'repaired'
+WHERE g.symbol = i.symbol AND g."interval" = :interval AND g.open_time = {_TIME.format("i.open_ms")}
+AND g.state <> 'repaired'
 """
 
 
@@ -107,10 +110,9 @@ def read_window(
     """
     source = "candles" if as_of_batch is None else "candles_as_of_batch(:batch)"
     values = {
-        "symbol": symbol, "interval": grid.INTERVAL, "last": grid.to_time(last_ms), "count": count, "batch": as_of_batch,
+        "symbol": symbol, "interval": grid.INTERVAL, "last": grid.to_time(last_ms), "count": count,
+        **({} if as_of_batch is None else {"batch": as_of_batch}),
     }  # fmt: skip
-    if as_of_batch is None:
-        del values["batch"]
     rows = connection.execute(text(_READ.format(source=source)), values).all()
     names = ["open_time", *("open", "high", "low", "close", "volume", "quote_volume", "trades")]
     frame = pd.DataFrame(rows[::-1], columns=names)

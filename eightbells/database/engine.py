@@ -39,7 +39,7 @@ def connect(url: str | URL) -> Engine:
         with engine.connect() as connection:
             version = connection.connection.driver_connection.info.server_version  # type: ignore[union-attr]
     except OperationalError as error:
-        shown = address.render_as_string(hide_password=True)
+        shown = address.set(drivername="postgresql").render_as_string(hide_password=True)
         raise EightbellsError(f"no database at {shown}: {_first_line(error)}") from None
     if version < OLDEST_POSTGRES:
         raise EightbellsError(f"Postgres 15 or newer is needed, this is {version // 10000}")

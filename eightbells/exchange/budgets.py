@@ -59,8 +59,9 @@ class Budgets:
     async def close_until(self, seconds: float, reason: str) -> None:
         """Nobody on this machine asks anything for so long: a 429 or 418 was met."""
         await self._execute(
-            "INSERT INTO budgets VALUES (%s, clock_timestamp() + %s * interval '1 second', %s) ON CONFLICT (name) "
-            "DO UPDATE SET closed_until = greatest(budgets.closed_until, excluded.closed_until), reason = excluded.reason",
+            "INSERT INTO budgets VALUES (%s, clock_timestamp() + %s * interval '1 second', %s) "
+            "ON CONFLICT (name) DO UPDATE SET reason = excluded.reason, "
+            "closed_until = greatest(budgets.closed_until, excluded.closed_until)",
             (WEIGHT, seconds, reason),
         )
 
@@ -76,7 +77,7 @@ class Budgets:
 
     async def _wait_for(self, budget: str, cost: int, limit: Limit) -> None:
         started = time.monotonic()
-        while wait := await self._ask(budget, cost, limit):
+        while wait := await self._ask(budget, cost, limit):  # noqa: ASYNC110  the permit lives in Postgres
             await asyncio.sleep(wait * random.uniform(1.0, 1.05))
         if (waited := time.monotonic() - started) > 0.05:
             metrics.BUDGET_WAIT.labels(budget).inc(waited)

@@ -1,4 +1,4 @@
-"""The one way to Binance: every request takes its permit, is counted, and fails only as a classified `ExchangeError`."""
+"""The one way to Binance: each request takes its permit, is counted, and fails only as a classified `ExchangeError`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from eightbells import metrics
 from eightbells.candles.grid import INTERVAL
+from eightbells.errors import EightbellsError
 from eightbells.exchange import recovery
 from eightbells.exchange.budgets import Budgets
 from eightbells.exchange.client import StampedClient
@@ -197,12 +198,19 @@ async def open_gateway(settings: Settings, engine: Engine) -> AsyncIterator[Gate
     """A gateway whose clock is set.
 
     Raises:
-        ExchangeError: the exchange does not answer.
-        EightbellsError: the mode needs a key and there is none.
+        EightbellsError: nothing answers there, or the mode needs a key and there is none.
     """
     gateway = Gateway(settings, engine)
     try:
-        await gateway.sync_clock()
+        try:
+            await gateway.sync_clock()
+        except ExchangeError as error:
+            if error.failure.code not in ("network", "timeout"):
+                raise
+            hint = (
+                " (paper mode needs its simulator: python -m simulator)" if settings.mode == "paper" else ""
+            )
+            raise EightbellsError(f"nothing answers at {settings.rest_url}{hint}") from None
         yield gateway
     finally:
         await gateway.close()

@@ -256,4 +256,4 @@ def note_exchange(connection: Connection, order: Order, exchange_id: int, execut
 
 
 def _order(row: RowMapping) -> Order:
-    return Order(**{**row, "state": State(row["state"])})  # type: ignore[arg-type]
+    return Order(**{**row, "state": State(row["state"])})

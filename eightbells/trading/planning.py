@@ -13,7 +13,7 @@ from eightbells.settings import Settings, StrategySettings
 from eightbells.strategies.evaluation import Decision, Moment, Refused
 from eightbells.trading import ledger, outbox
 from eightbells.trading.sizing import Sized, size
-from eightbells.trading.states import LIVE, State
+from eightbells.trading.states import IN_FLIGHT, LIVE, State
 
 _ONE_PLANNER = 8_888_003  # key of the advisory lock: two planners must not spend the same capital
 
@@ -72,8 +72,13 @@ def _plan(
         return refuse("switch", f"trading is switched off: {reason}")
     if late := outbox.lateness(decision.open_ms, moment.now_ms, settings):
         return refuse("age", late)
-    if out:
-        return refuse("risk", f"order {out[0].client_order_id} is still {out[0].state}")
+    for order in out:
+        if order.state in IN_FLIGHT:
+            return refuse(
+                "risk", f"order {order.client_order_id} is {order.state}: the symbol waits until it is known"
+            )
+        if order.strategy == strategy.name:
+            return refuse("risk", f"order {order.client_order_id} is still {order.state}")
     identity = (strategy.name, decision.version, decision.symbol, decision.open_ms)
     outbox.plan(
         connection, settings.account, decision.signal, identity, sized, moment.now_ms, moment.flow_run

@@ -1,0 +1,53 @@
+"""Seconds for a whole four-hour cycle, recorded by a Prefect server, over 5, 50 and 400 symbols."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+
+from eightbells.candles import grid
+from tests.benchmarks.surroundings import control, fresh_database, simulator
+
+SIZES = (5, 50, 400)
+CYCLES = 3
+AFTER_CLOSE_MS = 3_500
+
+
+def main() -> None:
+    os.environ.update(PREFECT_LOGGING_TO_API_ENABLED="false", PREFECT_LOGGING_LEVEL="CRITICAL")
+    from prefect.testing.utilities import prefect_test_harness
+
+    print(f"cycle: one that loads the strategies' windows, then {CYCLES} on the next candles")
+    with prefect_test_harness():
+        for size in SIZES:
+            with simulator("--generate", str(size)) as address, fresh_database():
+                _measure(address, size)
+
+
+def _measure(address: str, size: int) -> None:
+    from flows.four_hour_cycle import four_hour_cycle
+
+    names = [str(entry) for entry in _symbols(address)][:size]
+    os.environ["EIGHTBELLS_SYMBOLS"] = json.dumps(names)
+    last = grid.last_closed(int(str(control(address, "clock")["time"])))
+    seconds = []
+    for number in range(CYCLES + 1):
+        opened = last + (number + 1) * grid.STEP_MS
+        control(address, "clock", {"time": grid.closes_at(opened) + AFTER_CLOSE_MS})
+        started = time.perf_counter()
+        report = asyncio.run(four_hour_cycle(candle=grid.to_time(opened)))
+        seconds.append(time.perf_counter() - started)
+        assert report.outcome == "complete", report.problems
+    later = ", ".join(f"{second:.1f}" for second in seconds[1:])
+    print(
+        f"  {size:>4} symbols   first {seconds[0]:5.1f} s   then {later} s   {len(report.orders)} orders in the last"
+    )
+
+
+def _symbols(address: str) -> list[str]:
+    import urllib.request
+
+    with urllib.request.urlopen(f"{address}/api/v3/exchangeInfo", timeout=60) as answer:
+        return [entry["symbol"] for entry in json.load(answer)["symbols"]]
