@@ -118,6 +118,12 @@ def _migrate(settings: Settings) -> str:
 
 
 @app.command()
+def stream() -> None:
+    """Stream closed candles into Postgres until ended; a second stream of the account ends at once."""
+    _run_flow("stream", {})
+
+
+@app.command()
 def serve() -> None:
     """Serve the deployments to the Prefect server of PREFECT_API_URL: run what is scheduled or started in the UI."""
     from cli.prefect_server import prepare_environment

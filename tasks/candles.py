@@ -83,10 +83,7 @@ async def refresh_rules(session: Session, symbols: Sequence[str], chosen: bool =
 @recovering
 async def fetch_newest(session: Session, symbols: tuple[str, ...], opened: int, label: str) -> Ingested:
     """Fetch what the strategies' windows lack and the newest candles again, all symbols at once; prove and store."""
-    pages = []
-    for symbol in symbols:
-        first = _since(session, symbol, opened)
-        pages += _pages(session, symbol, first, opened, refetch=True)
+    pages = [page for symbol in symbols for page in pages_to(session, symbol, opened, refetch=True)]
     ingested = await _ingest(session, pages, isolate=True)
     for symbol in set(symbols) - set(ingested.failed):
         ingested.absent += _record_asked(session, symbol, pages)
@@ -132,6 +129,11 @@ async def ask_again(session: Session, pages: list[Page]) -> Ingested:
     for symbol in dict.fromkeys(page.symbol for page in again):
         ingested.absent += _record_asked(session, symbol, again)
     return ingested
+
+
+def pages_to(session: Session, symbol: str, opened: int, *, refetch: bool = False) -> list[Page]:
+    """The pages of a symbol that are missing up to a candle, as far back as strategies look or the store reaches."""
+    return _pages(session, symbol, _since(session, symbol, opened), opened, refetch=refetch)
 
 
 def _since(session: Session, symbol: str, opened: int) -> int:
