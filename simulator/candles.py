@@ -128,7 +128,8 @@ def span(symbol: str, c: Candle, start: int, end: int, tick: int) -> Candle:
     """The part of a candle from one millisecond to another, both included; parts add up to the whole."""
     start, end = max(start, c.open_time), min(end, c.close_time)
     corners = vertices(symbol, c)
-    opened, closed = price_at(corners, start, tick), price_at(corners, end, tick)
+    opened = c.open if start == c.open_time else price_at(corners, start, tick)
+    closed = price_at(corners, end, tick)
     seen = [opened, closed, *(price for time, price in corners if start <= time <= end)]
     length = c.close_time - c.open_time + 1
     before, until = start - c.open_time, end - c.open_time + 1

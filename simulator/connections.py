@@ -14,7 +14,7 @@ from simulator.exchange import Exchange
 from simulator.faults import FRAME_FAULTS, Fault
 from simulator.wire import cut, dump
 
-QUEUE = 50_000  # frames that may wait for a slow reader before it is cut off
+QUEUE = 200_000  # frames that may wait for a slow reader before it is cut off
 PONG_WITHIN = 60.0
 ATTEMPTS, ATTEMPT_WINDOW = 300, 300.0
 REFUSED = {403: "Forbidden", 429: "Too Many Requests", 503: "Service Unavailable"}

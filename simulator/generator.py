@@ -1,6 +1,6 @@
 """Made-up candles without end: the same for a seed whatever the order they are asked in.
 
-A series is made in blocks of 1,024 candles, each when it is first read. The price at a block's start is a
+A series is made in blocks of 512 candles, each when it is first read. The price at a block's start is a
 mean-reverting walk over blocks; inside, a random bridge leads from one block's start to the next one's.
 """
 
@@ -20,8 +20,8 @@ from simulator.series import Times
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 
-BLOCK = 1024
-BLOCKS_KEPT = 600  # about 150 MB of rendered rows for all symbols together
+BLOCK = 512
+BLOCKS_KEPT = 3000  # at most 270 MB of rendered rows for all symbols together
 KNOWN = {
     "BTC": (42000.0, "0.01", "0.00001"),
     "ETH": (2300.0, "0.01", "0.0001"),
@@ -136,8 +136,8 @@ class GeneratedSeries:
     def _anchor(self, number: int) -> float:
         """Logarithm of the price at a block's start, relative to the usual price."""
         while len(self._anchors) <= number:
-            drawn = float(self._random(len(self._anchors), 1).normal(0.0, 0.3))
-            self._anchors.append(0.85 * self._anchors[-1] + drawn)
+            drawn = float(self._random(len(self._anchors), 1).normal(0.0, 0.22))
+            self._anchors.append(0.9 * self._anchors[-1] + drawn)
         return self._anchors[number]
 
     def _make(self, number: int) -> Block:

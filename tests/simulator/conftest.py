@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from simulator_process import ACCOUNTS, RATE_LIMITS, START, Lines, Simulator, entry, running
+from simulator_process import ACCOUNTS, FILES, FILES_END, START, Simulator, running, write_data
 
 
 @pytest.fixture(scope="session")
@@ -27,24 +25,20 @@ def simulator(made_up_market: Simulator) -> Simulator:
     return made_up_market
 
 
+@pytest.fixture(scope="session")
+def market_of_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    folder = tmp_path_factory.mktemp("data")
+    write_data(folder, FILES)
+    with running("--data", str(folder), "--speed", "0") as simulator:
+        yield simulator
+
+
 @pytest.fixture
-def folder_of(tmp_path: Path) -> Callable[[Lines], Path]:
-    """Writes a data folder with some candles by symbol, and an exchangeInfo that also lists ADAUSDT."""
-
-    def write(lines: Lines) -> Path:
-        (tmp_path / "klines-4h").mkdir()
-        (tmp_path / "exchange-info").mkdir()
-        for symbol, rows in lines.items():
-            text = "open_time,open,high,low,close,volume,close_time,quote_volume,trades,tb,tq,ignore\n"
-            path = tmp_path / "klines-4h" / f"{symbol}-4h.csv.gz"
-            path.write_bytes(gzip.compress((text + "\n".join(rows) + "\n").encode()))
-        info = {"symbols": [entry(symbol) for symbol in [*lines, "ADAUSDT"]], "rateLimits": RATE_LIMITS}
-        (tmp_path / "exchange-info" / "exchangeInfo-2024-01-01.json.gz").write_bytes(
-            gzip.compress(json.dumps(info).encode())
-        )
-        return tmp_path
-
-    return write
+def filed(market_of_files: Simulator) -> Simulator:
+    """A simulator with the candles of FILES, its clock standing at their end."""
+    market_of_files.control("reset")
+    market_of_files.control("clock", time=FILES_END, speed=0)
+    return market_of_files
 
 
 @pytest.fixture(scope="session")

@@ -176,7 +176,7 @@ def test_errors_are_worded_like_the_real_ones(simulator: Simulator, real_data: P
     assert {
         told(price=price, quantity="0.000001"),
         told(price=price, quantity="0.00001"),
-        told(price=price, quantity="3"),
+        told(price=price, quantity=f"{1_000_000 / float(simulator.price()):.3f}"),
         told(price=price, newClientOrderId="open"),
         told(price="1.00"),
     } <= real

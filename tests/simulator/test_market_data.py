@@ -5,16 +5,12 @@ from __future__ import annotations
 import csv
 import gzip
 import itertools
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from simulator_process import DAY, H4, START, Lines, Simulator, row, running
-
-FIRST = 1_600_000_000_000 - 1_600_000_000_000 % H4
-COLUMNS = ("open", "high", "low", "close", "volume", "quote_volume", "taker_base", "taker_quote")
+from simulator_process import DAY, EARLY, FILES, FILES_END, FIRST, H4, START, Simulator, running, write_data
 
 
 def klines(simulator: Simulator, **params: Any) -> list[list[Any]]:
@@ -23,46 +19,30 @@ def klines(simulator: Simulator, **params: Any) -> list[list[Any]]:
     return list(answer.json())
 
 
-def test_a_closed_candle_is_served_exactly_as_in_its_file(folder_of: Callable[[Lines], Path]) -> None:
-    lines = [
-        row(FIRST, "1.10", "2.000", "1.0000", "1.5"),
-        row(FIRST + H4, "0.00000141", "2", "0.00000140", "2"),
-    ]
-    folder = folder_of({"BTCUSDT": lines})
-    with running("--data", str(folder)) as simulator:
-        body = simulator.get("/api/v3/klines", symbol="BTCUSDT", interval="4h").text
+def test_a_closed_candle_is_served_exactly_as_in_its_file(filed: Simulator) -> None:
+    body = filed.get("/api/v3/klines", symbol="BTCUSDT", interval="4h").text
     first = f'[{FIRST},"1.10","2.000","1.0000","1.5","12.50000000",{FIRST + H4 - 1},"1250.12345678",40,"5.00000000",'
     assert body.startswith("[" + first + '"500.00000000","0"],[')
     assert '"0.00000141","2","0.00000140","2"' in body
 
 
-def test_without_a_clock_the_exchange_stands_two_seconds_after_the_data(
-    folder_of: Callable[[Lines], Path],
-) -> None:
-    folder = folder_of({"BTCUSDT": [row(FIRST, "1", "2", "1", "2")]})
-    with running("--data", str(folder), "--speed", "0") as simulator:
-        assert simulator.now() == FIRST + H4 + 2000
+def test_without_a_clock_the_exchange_stands_two_seconds_after_the_data(tmp_path: Path) -> None:
+    write_data(tmp_path, FILES)
+    with running("--data", str(tmp_path), "--speed", "0") as simulator:
+        assert simulator.now() == FILES_END
 
 
-def test_a_missing_slot_and_an_early_close_are_kept(folder_of: Callable[[Lines], Path]) -> None:
-    early = FIRST + 1_000_000
-    lines = [row(FIRST, "5", "7", "4", "6", early), row(FIRST + 3 * H4, "6", "8", "6", "7")]
-    folder = folder_of({"BTCUSDT": lines})
-    with running("--data", str(folder), "--speed", "0") as simulator:
-        assert [(k[0], k[6]) for k in klines(simulator)] == [
-            (FIRST, early),
-            (FIRST + 3 * H4, FIRST + 4 * H4 - 1),
-        ]
-        simulator.control("clock", time=FIRST + 2 * H4)
-        assert len(klines(simulator)) == 1
-        assert Decimal(simulator.price()) == 6
+def test_a_missing_slot_and_an_early_close_are_kept(filed: Simulator) -> None:
+    times = [(k[0], k[6]) for k in klines(filed, symbol="ETHUSDT")]
+    assert times == [(FIRST, EARLY), (FIRST + 3 * H4, FIRST + 4 * H4 - 1)]
+    filed.control("clock", time=FIRST + 2 * H4)
+    assert len(klines(filed, symbol="ETHUSDT")) == 1
+    assert Decimal(filed.price("ETHUSDT")) == 6
 
 
-def test_a_symbol_without_candles_is_listed_and_has_none(folder_of: Callable[[Lines], Path]) -> None:
-    folder = folder_of({"BTCUSDT": [row(FIRST, "1", "2", "1", "2")]})
-    with running("--data", str(folder)) as simulator:
-        assert klines(simulator, symbol="ADAUSDT") == []
-        refused = simulator.get("/api/v3/klines", symbol="NOSUCH", interval="4h")
+def test_a_symbol_without_candles_is_listed_and_has_none(filed: Simulator) -> None:
+    assert klines(filed, symbol="ADAUSDT") == []
+    refused = filed.get("/api/v3/klines", symbol="NOSUCH", interval="4h")
     assert (refused.status_code, refused.json()) == (400, {"code": -1121, "msg": "Invalid symbol."})
 
 
@@ -236,14 +216,12 @@ def test_served_candles_can_be_restated_removed_repeated_and_spoilt(simulator: S
     assert klines(simulator, startTime=times[0], limit=7) == candles
 
 
-def test_candles_can_be_added_after_the_last_one(folder_of: Callable[[Lines], Path]) -> None:
-    folder = folder_of({"BTCUSDT": [row(FIRST, "1", "2", "1", "2")]})
-    with running("--data", str(folder), "--speed", "0") as simulator:
-        added = [FIRST + H4, "2", "4", "2", "4", "1", FIRST + 2 * H4 - 1, "3", 1, "1", "1", "0"]
-        simulator.control("candles", symbol="BTCUSDT", add=[added])
-        simulator.advance(H4)
-        assert klines(simulator)[-1] == added
-        assert Decimal(simulator.price()) == 4
+def test_candles_can_be_added_after_the_last_one(filed: Simulator) -> None:
+    added = [FIRST + 4 * H4, "2", "4", "2", "4", "1", FIRST + 5 * H4 - 1, "3", 1, "1", "1", "0"]
+    filed.control("candles", symbol="SOLUSDT", add=[added])
+    filed.advance(H4)
+    assert klines(filed, symbol="SOLUSDT")[-1] == added
+    assert Decimal(filed.price("SOLUSDT")) == 4
 
 
 def test_real_candles_are_served_as_they_are(real_data: Path) -> None:

@@ -355,7 +355,7 @@ def test_cancel_replace_says_which_half_failed(simulator: Simulator) -> None:
     half = replace("ALLOW_FAILURE", "old")
     assert (half.status_code, half.json()["code"]) == (409, -2021)
     assert half.json()["data"]["newOrderResponse"]["status"] == "NEW"
-    both = replace("ALLOW_FAILURE", "old", quantity="3")
+    both = replace("ALLOW_FAILURE", "old", quantity=f"{1_000_000 / float(simulator.price()):.3f}")
     assert (both.status_code, both.json()["code"]) == (400, -2022)
     assert both.json()["data"]["newOrderResponse"]["code"] == -2010
     bad = replace("STOP_ON_FAILURE", "new", price="0.001")

@@ -12,13 +12,13 @@ import websockets
 from simulator_process import ACCOUNTS, H4, Simulator, running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def source() -> Iterator[Simulator]:
     with running("--speed", "1", "--generate", "3", "--seed", "21", "--stream-interval", "0.05") as simulator:
         yield simulator
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def paper(source: Simulator) -> Iterator[Simulator]:
     with running("--upstream", source.url, "--account", ACCOUNTS[0]) as simulator:
         yield simulator
