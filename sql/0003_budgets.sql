@@ -14,38 +14,46 @@ CREATE TABLE budget_grants (
     PRIMARY KEY (name, slot)
 );
 
--- Takes `cost` from the budget `budget` of `allowed` in `window_seconds`, or says how many seconds to wait (0: granted).
--- Budgets are always taken in the order of their names, so that two takers cannot lock each other out.
-CREATE FUNCTION take_permit(budget text, cost integer, allowed integer, window_seconds double precision)
-RETURNS double precision LANGUAGE plpgsql AS $$
+-- Takes permits of these costs, as many in their order as still fit into `allowed` in `window_seconds`, and says
+-- how many were granted and how long the first of the others has to wait.
+CREATE FUNCTION take_permits(
+    budget text, costs integer [], allowed integer, window_seconds double precision,
+    OUT granted integer, OUT wait_seconds double precision
+) LANGUAGE plpgsql AS $$
 DECLARE
     shut timestamptz;
     present double precision;
     slot_now bigint;
-    oldest_kept bigint;
     used bigint;
-    over bigint;
+    taken bigint := 0;
     freed bigint;
 BEGIN
+    granted := 0;
+    wait_seconds := 0;
     INSERT INTO budgets (name) VALUES (budget) ON CONFLICT DO NOTHING;
     SELECT closed_until INTO shut FROM budgets WHERE name = budget FOR UPDATE;
     present := extract(EPOCH FROM clock_timestamp());
     IF shut > clock_timestamp() THEN
-        RETURN extract(EPOCH FROM shut) - present;
+        wait_seconds := extract(EPOCH FROM shut) - present;
+        RETURN;
     END IF;
     slot_now := floor(present * 10);
-    oldest_kept := slot_now - ceil(window_seconds * 10);
     -- slots from the future are left by a clock that was set back: they would block for ever
-    DELETE FROM budget_grants g WHERE g.name = budget AND (g.slot < oldest_kept OR g.slot > slot_now + 10);
+    DELETE FROM budget_grants g WHERE g.name = budget
+    AND (g.slot < slot_now - ceil(window_seconds * 10) OR g.slot > slot_now + 10);
     SELECT coalesce(sum(g.cost), 0) INTO used FROM budget_grants g WHERE g.name = budget;
-    IF used + take_permit.cost <= allowed THEN
-        INSERT INTO budget_grants VALUES (budget, slot_now, take_permit.cost)
+    WHILE granted < cardinality(costs) AND used + taken + costs[granted + 1] <= allowed LOOP
+        granted := granted + 1;
+        taken := taken + costs[granted];
+    END LOOP;
+    IF granted > 0 THEN
+        INSERT INTO budget_grants VALUES (budget, slot_now, taken)
         ON CONFLICT (name, slot) DO UPDATE SET cost = budget_grants.cost + excluded.cost;
-        RETURN 0;
     END IF;
-    over := used + take_permit.cost - allowed;
-    SELECT min(s.slot) INTO freed FROM (
-        SELECT g.slot, sum(g.cost) OVER (ORDER BY g.slot) AS released FROM budget_grants g WHERE g.name = budget
-    ) s WHERE s.released >= over;
-    RETURN greatest(0.02, (coalesce(freed, slot_now) + 1) / 10.0 + window_seconds - present);
+    IF granted < cardinality(costs) THEN
+        SELECT min(s.slot) INTO freed FROM (
+            SELECT g.slot, sum(g.cost) OVER (ORDER BY g.slot) AS released FROM budget_grants g WHERE g.name = budget
+        ) s WHERE s.released >= used + taken + costs[granted + 1] - allowed;
+        wait_seconds := greatest(0.02, (coalesce(freed, slot_now) + 1) / 10.0 + window_seconds - present);
+    END IF;
 END $$;

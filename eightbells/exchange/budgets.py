@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,9 @@ MARGIN_SECONDS = 0.5
 # What downloads leave of the exchange's weight, so that orders are never starved.
 DOWNLOAD_SHARE = 0.9
 WEIGHT = "weight"
+_MOST_AT_ONCE = 100
+
+Queue = deque[tuple[int, "asyncio.Future[None]"]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Limit:
 
 @dataclass
 class Budgets:
-    """Permits from Postgres. One connection, one short transaction a permit, no more than a round trip.
+    """Permits from Postgres, over one connection, one short transaction for all who wait.
 
     Limits that the user set hold from the start; those of the exchange once `learn` has read them.
     """
@@ -41,6 +45,8 @@ class Budgets:
     weight: Limit = Limit(6000, 60)
     _connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _waiting: dict[tuple[str, Limit], Queue] = field(default_factory=dict)
+    _dispensers: set[asyncio.Task[None]] = field(default_factory=set)
 
     def learn(self, rate_limits: Sequence[Mapping[str, object]]) -> None:
         """Take the weight limit from exchangeInfo's rateLimits."""
@@ -66,6 +72,9 @@ class Budgets:
         )
 
     async def close(self) -> None:
+        for task in self._dispensers:
+            task.cancel()
+        await asyncio.gather(*self._dispensers, return_exceptions=True)
         if self._connection is not None:
             await self._connection.close()
 
@@ -77,18 +86,44 @@ class Budgets:
 
     async def _wait_for(self, budget: str, cost: int, limit: Limit) -> None:
         started = time.monotonic()
-        while wait := await self._ask(budget, cost, limit):  # noqa: ASYNC110  the permit lives in Postgres
-            await asyncio.sleep(wait * random.uniform(1.0, 1.05))
+        permit = asyncio.get_running_loop().create_future()
+        queue = self._waiting.setdefault((budget, limit), deque())
+        queue.append((cost, permit))
+        if len(queue) == 1:
+            self._dispensers.add(task := asyncio.create_task(self._dispense(budget, limit, queue)))
+            task.add_done_callback(self._dispensers.discard)
+        await permit
         if (waited := time.monotonic() - started) > 0.05:
             metrics.BUDGET_WAIT.labels(budget).inc(waited)
 
-    async def _ask(self, budget: str, cost: int, limit: Limit) -> float:
+    async def _dispense(self, budget: str, limit: Limit, queue: Queue) -> None:
+        """Ask for all who wait at once: under load a permit costs a fraction of a round trip."""
+        try:
+            while queue:
+                granted, wait = await self._ask(budget, [cost for cost, _ in queue], limit)
+                for _ in range(granted):
+                    _, permit = queue.popleft()
+                    if not permit.done():
+                        permit.set_result(None)
+                if wait:
+                    await asyncio.sleep(wait * random.uniform(1.0, 1.05))
+        except BaseException as error:
+            while queue:
+                _, permit = queue.popleft()
+                if not permit.done():
+                    permit.set_exception(
+                        error if isinstance(error, Exception) else RuntimeError("the gateway closed")
+                    )
+            raise
+
+    async def _ask(self, budget: str, costs: list[int], limit: Limit) -> tuple[int, float]:
         margin = MARGIN_SECONDS if limit.seconds > 10 else MARGIN_SECONDS / 5
         row = await self._execute(
-            "SELECT take_permit(%s, %s, %s, %s)", (budget, cost, limit.allowed, limit.seconds + margin)
+            "SELECT * FROM take_permits(%s, %s, %s, %s)",
+            (budget, costs[:_MOST_AT_ONCE], limit.allowed, limit.seconds + margin),
         )
         assert row is not None
-        return float(str(row[0]))
+        return int(str(row[0])), float(str(row[1]))
 
     async def _execute(self, statement: str, values: tuple[object, ...]) -> tuple[object, ...] | None:
         async with self._lock:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import aiohttp
+import orjson
 from binance import AsyncClient
+from binance.exceptions import BinanceAPIException
 
 from eightbells.exchange.clock import ExchangeClock
 
 
 class StampedClient(AsyncClient):  # type: ignore[misc]
-    """Differs from its parent in two things.
+    """Differs from its parent in three things.
 
-    Addresses come from outside (the parent has class attributes only), and a signed request carries the
-    timestamp it is given, or the exchange's clock, and never the machine's.
+    Addresses come from outside (the parent has class attributes only); a signed request carries the timestamp it
+    is given, or the exchange's clock, and never the machine's; an answer is read once, and fast.
     """
 
     def __init__(
@@ -37,3 +39,9 @@ class StampedClient(AsyncClient):  # type: ignore[misc]
             data["signature"] = self._generate_signature(data)
         ready: dict[str, Any] = super()._get_request_kwargs(method, False, force_params, **kwargs)
         return ready
+
+    async def _handle_response(self, response: aiohttp.ClientResponse) -> Any:
+        body = await response.read()
+        if response.status // 100 != 2:
+            raise BinanceAPIException(response, response.status, body.decode(errors="replace"))
+        return orjson.loads(body)  # its error is a ValueError: an answer that is not JSON

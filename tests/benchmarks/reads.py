@@ -60,7 +60,8 @@ async def _read(ask) -> float:
     async def reader() -> None:
         nonlocal count
         for start in starts:
-            count += len(await ask(start))
+            rows = await ask(start)  # on a line of its own: += would read the count before it waits
+            count += len(rows)
 
     begun = time.perf_counter()
     await asyncio.gather(*(reader() for _ in range(AT_ONCE)))
