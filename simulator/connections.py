@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict, deque
+from collections import deque
 from typing import ClassVar
 
 import aiohttp
@@ -16,7 +16,6 @@ from simulator.wire import cut, dump
 
 QUEUE = 200_000  # frames that may wait for a slow reader before it is cut off
 PONG_WITHIN = 60.0
-ATTEMPTS, ATTEMPT_WINDOW = 300, 300.0
 REFUSED = {403: "Forbidden", 429: "Too Many Requests", 503: "Service Unavailable"}
 
 
@@ -25,7 +24,6 @@ class Connection:
 
     channel: ClassVar[str] = ""
     messages_a_second: ClassVar[int | None] = None
-    attempts: ClassVar[defaultdict[str, deque[float]]] = defaultdict(deque)
 
     def __init__(self, exchange: Exchange, request: web.Request):
         self.exchange = exchange
@@ -68,11 +66,7 @@ class Connection:
         fault = self.exchange.faults.for_stream(self._facts(""), frozenset({"refuse"}))
         if fault is not None:
             return int(fault.action.get("status", 503))
-        seen, now = self.attempts[self.ip], time.monotonic()
-        while seen and seen[0] < now - ATTEMPT_WINDOW:
-            seen.popleft()
-        seen.append(now)
-        return 429 if len(seen) > ATTEMPTS and self.exchange.settings.limits else None
+        return None if self.exchange.limits.may_connect(self.ip) else 429
 
     async def _read(self) -> None:
         while not self.socket.closed:

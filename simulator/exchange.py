@@ -22,8 +22,8 @@ LOG_LENGTH = 200_000
 class LogEntry(NamedTuple):
     """One request as it was answered; times in milliseconds, of the exchange and real."""
 
-    time: int
-    real_time: int
+    ts: int
+    real_ts: int
     method: str
     path: str
     weight: int
@@ -90,7 +90,7 @@ class Exchange:
 
     def visible(self, time: int, now: int) -> bool:
         """Whether queries already know what happened at a time."""
-        return now - time >= self.settings.visibility_ms
+        return not 0 <= now - time < self.settings.visibility_ms
 
     def record(self, method: str, path: str, weight: int, status: int, symbol: str) -> None:
         real = int(time.time() * 1000)

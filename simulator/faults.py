@@ -16,6 +16,7 @@ MATCHES = frozenset({"method", "path", "symbol", "channel", "stream"})
 CHOICES = frozenset({"nth", "times", "seconds", "probability", "seed", "when"})
 ANSWERS = frozenset({"status", "code", "msg", "body", "html", "truncate"})
 REST_ACTIONS = ANSWERS | {"headers", "reset", "silence", "delay", "clock_offset_ms", "ban"}
+NUMBERS = frozenset({"status", "code", "silence", "delay", "clock_offset_ms", "ban"})
 CONNECTION_FAULTS = frozenset({"close", "reset", "half_open", "silent", "server_shutdown"})
 FRAME_FAULTS = frozenset({"duplicate", "out_of_order", "missing", "missing_close", "garbage"})
 STREAM_ACTIONS = CONNECTION_FAULTS | FRAME_FAULTS | {"refuse"}
@@ -102,7 +103,7 @@ class Faults:
         if script.get("when", "before") not in ("before", "after"):
             raise ValueError('"when" is "before" or "after" the exchange took the request')
         choice = {name: script[name] for name in script if name in CHOICES}
-        _check_numbers(choice)
+        _check_numbers({name: value for name, value in choice.items() if name != "when"})
         fault = Fault(self._next, {k: str(v) for k, v in match.items()}, dict(action or {}), choice)
         self._next += 1
         self.active.append(fault)
@@ -141,9 +142,10 @@ def _check_action(action: Any) -> None:
             raise ValueError(f"a stream fault is one of {', '.join(sorted(STREAM_ACTIONS))}")
     elif set(action) - REST_ACTIONS:
         raise ValueError(f"an action is made of {', '.join(sorted(REST_ACTIONS))}")
+    _check_numbers({name: action[name] for name in NUMBERS & action.keys()})
 
 
-def _check_numbers(choice: dict[str, Any]) -> None:
-    for name in choice.keys() - {"when"}:
-        if not isinstance(choice[name], int | float) or isinstance(choice[name], bool) or choice[name] < 0:
-            raise ValueError(f"{name!r} must be a number, not {choice[name]!r}")
+def _check_numbers(values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValueError(f"{name!r} must be a number, not {value!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from typing import Any
 
 from simulator.clock import Clock
@@ -13,6 +13,7 @@ from simulator.symbols import SymbolTable
 
 SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
 LONGEST_BAN = 3 * 86400
+ATTEMPTS, ATTEMPT_WINDOW = 300, 300.0  # to connect, in real seconds
 PLEASE = "Please use WebSocket Streams for live updates to avoid"
 
 
@@ -35,6 +36,7 @@ class Limits:
         self._refused: defaultdict[str, int] = defaultdict(int)
         self._bans: dict[str, int] = {}
         self._offences: defaultdict[str, int] = defaultdict(int)
+        self._connections: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def now(self) -> int:
         return self._clock.now() if self._clock.speed == 1 else int(time.time() * 1000)
@@ -42,8 +44,7 @@ class Limits:
     def admit(self, ip: str, weight: int) -> dict[str, str]:
         """Count a request; its headers, or 418 while banned, or 429 beyond a limit."""
         now = self.now()
-        if self._settings.limits:
-            self._check_ban(ip, now)
+        self._check_ban(ip, now)
         headers: dict[str, str] = {}
         broken: dict[str, Any] | None = None
         for limit in self._symbols.rate_limits:
@@ -98,6 +99,14 @@ class Limits:
         until = self._clock.now() + left
         msg = f"Way too much request weight used; IP banned until {until}. {PLEASE} bans."
         return Refusal(-1003, msg, 418, {"Retry-After": str(-(-left // 1000))})
+
+    def may_connect(self, ip: str) -> bool:
+        """Count an attempt to open a WebSocket; False beyond 300 in five minutes."""
+        attempts, now = self._connections[ip], time.monotonic()
+        while attempts and attempts[0] < now - ATTEMPT_WINDOW:
+            attempts.popleft()
+        attempts.append(now)
+        return len(attempts) <= ATTEMPTS or not self._settings.limits
 
     # Orders, by account
 

@@ -91,6 +91,8 @@ class Market:
     def _opens_from(self, symbol: str, interval: str, start: int | None, until: int) -> Iterator[int]:
         """Open times at or after `start`, ascending, beginning where the symbol's history does."""
         series = self.series[symbol]
+        if start is not None and start > until:
+            return
         first = intervals.opening(interval, max(start or 0, series.open_time(0)))
         if start is not None and first < start:
             first = intervals.following(interval, first)

@@ -63,6 +63,8 @@ class Params:
 
     def integer(self, name: str) -> int | None:
         value = self.text(name, INTEGER)
+        if value is not None and int(value) >= 2**63:
+            raise errors.Refusal(-1108, f"Parameter '{name}' overflowed.")
         return None if value is None else int(value)
 
     def limit(self, default: int = 500, most: int = 1000) -> int:

@@ -37,7 +37,7 @@ class Rest:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         endpoint = ROUTES.get((request.method, request.path))
         query = request.raw_path.partition("?")[2]
-        body = await request.text() if request.can_read_body else ""
+        body = (await request.read()).decode(errors="replace") if request.can_read_body else ""
         pairs = parse_qsl(query, True) + (parse_qsl(body, True) if body else [])
         call = Call(self.exchange, Params(pairs), self.exchange.now(), request.remote or "")
         call.repeated = len(pairs) != len(call.params.values)

@@ -19,7 +19,7 @@ def by_symbols(one: int, all_of_them: int) -> Any:
 
 def depth_weight(params: Params) -> int:
     limit = params.values.get("limit", "100")
-    rows = int(limit) if limit.isdigit() else 100
+    rows = int(limit) if limit.isdecimal() else 100
     return 5 if rows <= 100 else 25 if rows <= 500 else 50 if rows <= 1000 else 250
 
 

@@ -129,6 +129,7 @@ def test_faults_can_be_read_back_and_removed(simulator: Simulator) -> None:
         {"action": {"explode": True}},
         {"action": {"stream": "explode"}},
         {"action": {"status": 500}, "when": "never"},
+        {"action": {"delay": "long"}},
         {"action": {"status": 500}, "times": "many"},
         {"action": {"status": 500}, "match": {"colour": "red"}},
     ],
