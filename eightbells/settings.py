@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -135,6 +136,9 @@ class Settings(BaseSettings):
     binance_api_secret: SecretStr = Field(
         default=SecretStr(""), validation_alias=AliasChoices("BINANCE_API_SECRET")
     )
+    binance_private_key_file: str = Field(
+        default="", validation_alias=AliasChoices("BINANCE_PRIVATE_KEY_FILE")
+    )
     database_url: SecretStr = Field(default=SecretStr(""), validation_alias=AliasChoices("DATABASE_URL"))
 
     @field_validator("symbols")
@@ -189,24 +193,39 @@ class Settings(BaseSettings):
             return Path.home() / "Library/Application Support/eightbells"
         return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "eightbells"
 
-    def credentials(self) -> tuple[str, str]:
-        """API key and secret of this mode.
+    def credentials(self) -> Credentials:
+        """What requests of this mode are signed with: a secret (HMAC), or a private key (Ed25519 or RSA).
 
         Raises:
-            EightbellsError: the mode needs a key and the environment has none.
+            EightbellsError: the mode needs a key and the environment has none, or its file cannot be read.
         """
         if self.mode == "paper":
-            return PAPER_KEY, PAPER_SECRET
+            return Credentials(PAPER_KEY, SecretStr(PAPER_SECRET))
         key, secret = self.binance_api_key.get_secret_value(), self.binance_api_secret.get_secret_value()
-        missing = [
-            name for name, value in (("BINANCE_API_KEY", key), ("BINANCE_API_SECRET", secret)) if not value
-        ]
-        if missing:
+        needed = {"BINANCE_API_KEY": key}
+        if not self.binance_private_key_file:
+            needed["BINANCE_API_SECRET"] = secret
+        if missing := [name for name, value in needed.items() if not value]:
             raise EightbellsError(
                 f"mode is '{self.mode}', but {' and '.join(missing)} "
                 f"{'is' if len(missing) == 1 else 'are'} not set in the environment"
             )
-        return key, secret
+        if not self.binance_private_key_file:
+            return Credentials(key, SecretStr(secret))
+        try:
+            private = Path(self.binance_private_key_file).read_text()
+        except OSError as error:
+            raise EightbellsError(f"BINANCE_PRIVATE_KEY_FILE cannot be read: {error.strerror}") from None
+        return Credentials(key, SecretStr(""), SecretStr(private))
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """An API key with its secret, or with its private key in PEM."""
+
+    key: str
+    secret: SecretStr
+    private_key: SecretStr | None = None
 
 
 def config_file() -> Path:

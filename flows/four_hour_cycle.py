@@ -14,7 +14,15 @@ from eightbells.candles import grid
 from tasks.candles import EARLY_MS, await_close, fetch_newest, refresh_rules
 from tasks.reports import name_run, publish_cycle
 from tasks.session import open_session
-from tasks.trading import CycleReport, close_books, evaluate_strategies, plan, send_orders, settle_orders
+from tasks.trading import (
+    CycleReport,
+    check_key,
+    close_books,
+    evaluate_strategies,
+    plan,
+    send_orders,
+    settle_orders,
+)
 
 
 def _run_name() -> str:
@@ -47,6 +55,8 @@ async def four_hour_cycle(
     if candle is None and (stale := _superseded()):
         return stale
     async with open_session() as session:
+        if trade:
+            await check_key(session)
         opened = await await_close(session, candle)
         label = grid.label(opened)
         await name_run(f"candle {label}")

@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from eightbells import metrics
 from eightbells.candles import grid
+from eightbells.exchange.permissions import require_trading_key
 from eightbells.exchange.recovery import ExchangeError
 from eightbells.strategies.evaluation import Decision, Moment, Refused, evaluate
 from eightbells.trading import ledger, outbox
@@ -39,6 +40,14 @@ class Evaluated:
 
 def moment_of(session: Session, opened: int) -> Moment:
     return Moment(session.settings.account, opened, session.now_ms, session.flow_run)
+
+
+@task(task_run_name="check the key's permissions", cache_policy=NO_CACHE)
+@recovering
+async def check_key(session: Session) -> None:
+    """Before real money is traded: the key may read and trade, and must not withdraw."""
+    if session.settings.mode == "live":
+        await require_trading_key(session.gateway)
 
 
 @task(task_run_name="evaluate {label}", cache_policy=NO_CACHE)

@@ -9,7 +9,9 @@ import orjson
 from binance import AsyncClient
 from binance.exceptions import BinanceAPIException
 
+from eightbells.errors import EightbellsError
 from eightbells.exchange.clock import ExchangeClock
+from eightbells.settings import Credentials
 
 
 class StampedClient(AsyncClient):  # type: ignore[misc]
@@ -20,10 +22,21 @@ class StampedClient(AsyncClient):  # type: ignore[misc]
     """
 
     def __init__(
-        self, key: str, secret: str, rest_url: str, clock: ExchangeClock, recv_window_ms: int, timeout: float,
+        self, credentials: Credentials, rest_url: str, clock: ExchangeClock, recv_window_ms: int, timeout: float,
         connections: int,
     ) -> None:  # fmt: skip
-        super().__init__(key, secret, session_params={"connector": aiohttp.TCPConnector(limit=connections)})
+        private = credentials.private_key
+        try:
+            super().__init__(
+                credentials.key,
+                credentials.secret.get_secret_value(),
+                session_params={"connector": aiohttp.TCPConnector(limit=connections)},
+                private_key=private.get_secret_value() if private else None,
+            )
+        except (ValueError, IndexError, TypeError):
+            raise EightbellsError(
+                "BINANCE_PRIVATE_KEY_FILE does not hold an Ed25519 or RSA private key in PEM, without a password"
+            ) from None
         self.API_URL = rest_url.rstrip("/")
         self.MARGIN_API_URL = self.API_URL.removesuffix("/api") + "/sapi"
         self.REQUEST_TIMEOUT = timeout

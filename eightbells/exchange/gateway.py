@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from eightbells.exchange import recovery
 from eightbells.exchange.budgets import Budgets
 from eightbells.exchange.client import StampedClient
 from eightbells.exchange.clock import ExchangeClock
-from eightbells.exchange.recovery import Action, ExchangeError
+from eightbells.exchange.recovery import ExchangeError
 from eightbells.settings import Settings
 
 Json = dict[str, Any]
@@ -43,14 +42,13 @@ class Gateway:
     """Requests to one account. Open it with `open_gateway`; it does not retry, its callers' tasks do."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
-        key, secret = settings.credentials()
         self.clock = ExchangeClock()
         self.budgets = Budgets(engine, settings.budgets)
         self.recv_window_ms = settings.exchange.recv_window_ms
         self.concurrency = settings.exchange.concurrency
         self._table = recovery.remedies(settings.errors)
         self._client = StampedClient(
-            key, secret, settings.rest_url, self.clock, settings.exchange.recv_window_ms,
+            settings.credentials(), settings.rest_url, self.clock, settings.exchange.recv_window_ms,
             settings.exchange.timeout_seconds, self.concurrency,
         )  # fmt: skip
 
@@ -63,7 +61,7 @@ class Gateway:
         await self.clock.sync(self._server_time)
 
     async def _server_time(self) -> int:
-        answer = await self._call("time", 1, None, self._client.get_server_time)
+        answer = await self._request("time", 1, None, self._client.get_server_time)
         return int(answer["serverTime"])
 
     async def exchange_info(self, symbols: Sequence[str] | None = None) -> Json:
@@ -78,6 +76,10 @@ class Gateway:
         )
         self.budgets.learn(info["rateLimits"])
         return info
+
+    async def restrictions(self) -> Json:
+        """What the API key may do (sapi apiRestrictions)."""
+        return await self._json("apiRestrictions", 1, "account", self._client.get_account_api_permissions)
 
     async def klines(
         self, symbol: str, start_ms: int, end_ms: int | None = None, limit: int = 1000
@@ -168,17 +170,22 @@ class Gateway:
     async def _call(
         self, endpoint: str, weight: int, budget: str | None, ask: Callable[[], Awaitable[Any]]
     ) -> Any:
+        if self.clock.is_stale:
+            await self.sync_clock()
+        return await self._request(endpoint, weight, budget, ask)
+
+    async def _request(
+        self, endpoint: str, weight: int, budget: str | None, ask: Callable[[], Awaitable[Any]]
+    ) -> Any:
         if weight:  # an order has its permit already
             await self.budgets.take(budget, weight)
         metrics.REQUESTS.labels(endpoint).inc()
         try:
             return await ask()
-        except asyncio.CancelledError:
-            raise
         except Exception as error:
             failed = self._error(endpoint, error)
         metrics.FAILURES.labels(failed.failure.code).inc()
-        if failed.failure.remedy.action is Action.WAIT and failed.failure.status in (418, 429):
+        if failed.failure.status in (418, 429):
             await self.budgets.close_until(failed.failure.remedy.delay, str(failed))
         raise failed
 

@@ -20,6 +20,19 @@ class RuleBroken(ValueError):
 
 
 @dataclass(frozen=True)
+class Situation:
+    """What the exchange judges an order by besides the order itself.
+
+    `average` is its average price of the last minutes (avgPrice), by which it values MARKET orders and bounds
+    limit prices; `held` the base asset owned, free and locked, plus what open buys may still bring.
+    """
+
+    average: Decimal | None = None
+    held: Decimal = _ZERO
+    open_orders: int = 0
+
+
+@dataclass(frozen=True)
 class SymbolRules:
     """Filters of one symbol as exchangeInfo lists them. A step, tick, minimum or maximum of 0 is no rule."""
 
@@ -37,6 +50,10 @@ class SymbolRules:
     max_notional: Decimal
     min_applies_to_market: bool
     max_applies_to_market: bool
+    bid_bounds: tuple[Decimal, Decimal]
+    ask_bounds: tuple[Decimal, Decimal]
+    max_position: Decimal
+    max_orders: int
 
     @classmethod
     def from_exchange_info(cls, entry: Mapping[str, Any]) -> SymbolRules:
@@ -60,7 +77,37 @@ class SymbolRules:
             max_notional=_number(notional, "maxNotional"),
             min_applies_to_market=bool(notional.get("applyMinToMarket") or older.get("applyToMarket")),
             max_applies_to_market=bool(notional.get("applyMaxToMarket")),
+            bid_bounds=_percent_bounds(filters, "bid"),
+            ask_bounds=_percent_bounds(filters, "ask"),
+            max_position=_number(filters.get("MAX_POSITION", {}), "maxPosition"),
+            max_orders=int(filters.get("MAX_NUM_ORDERS", {}).get("maxNumOrders", 0)),
         )
+
+    def fit(
+        self, side: Side, quantity: Decimal, price: Decimal | None, situation: Situation
+    ) -> tuple[Decimal, Decimal | None]:
+        """Quantity and price that pass every filter which applies to LIMIT and MARKET orders.
+
+        Args:
+            price: None for a MARKET order.
+
+        Raises:
+            RuleBroken: nothing near the wanted values passes.
+        """
+        market = price is None
+        valued_at = situation.average if price is None else self.price(side, price)
+        if not market and situation.average is not None:
+            assert valued_at is not None
+            low, high = self.bid_bounds if side == "BUY" else self.ask_bounds
+            _within(f"{self.symbol} price", valued_at, situation.average * low, situation.average * high)
+        fitted = self.quantity(quantity, valued_at, market=market)
+        if side == "BUY" and self.max_position:
+            _within(f"{self.symbol} position", situation.held + fitted, _ZERO, self.max_position)
+        if self.max_orders and situation.open_orders >= self.max_orders:
+            raise RuleBroken(
+                f"{self.symbol} has {situation.open_orders} open orders, {self.max_orders} is the most"
+            )
+        return fitted, None if market else valued_at
 
     def price(self, side: Side, wanted: Decimal) -> Decimal:
         """The limit price on the tick that never pays more than was wanted, nor sells for less."""
@@ -70,8 +117,11 @@ class SymbolRules:
             raise RuleBroken(f"{self.symbol} price {_plain(wanted)} is below the tick {_plain(self.tick)}")
         return price
 
-    def quantity(self, wanted: Decimal, price: Decimal, *, market: bool = False) -> Decimal:
+    def quantity(self, wanted: Decimal, price: Decimal | None, *, market: bool = False) -> Decimal:
         """The largest quantity that is not above the wanted one and passes LOT_SIZE and the notional filters.
+
+        Args:
+            price: what it is valued at; None leaves the notional filters to the exchange.
 
         Raises:
             RuleBroken: even that is too small, or too large, for the symbol.
@@ -80,7 +130,8 @@ class SymbolRules:
         self.lot.check(f"{self.symbol} quantity", quantity)
         if market:
             self.market_lot.check(f"{self.symbol} market quantity", quantity)
-        self._check_notional(quantity * price, market)
+        if price is not None:
+            self._check_notional(quantity * price, market)
         return quantity
 
     def _check_notional(self, notional: Decimal, market: bool) -> None:
@@ -109,6 +160,14 @@ class Step:
         _within(what, value, self.least, self.most)
         if value <= 0:
             raise RuleBroken(f"{what} {_plain(value)} is nothing")
+
+
+def _percent_bounds(filters: Mapping[str, Mapping[str, Any]], side: str) -> tuple[Decimal, Decimal]:
+    """Lowest and highest price as shares of the average; 0 is no bound."""
+    by_side, older = filters.get("PERCENT_PRICE_BY_SIDE", {}), filters.get("PERCENT_PRICE", {})
+    lows = [_number(by_side, f"{side}MultiplierDown"), _number(older, "multiplierDown")]
+    highs = [_number(by_side, f"{side}MultiplierUp"), _number(older, "multiplierUp")]
+    return max(lows), min([high for high in highs if high], default=_ZERO)
 
 
 def wire(value: Decimal) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy import Engine
 
 from eightbells.candles import grid
+from eightbells.errors import EightbellsError
 from eightbells.exchange import rules
 from eightbells.exchange.gateway import Gateway, OrderRequest
 from eightbells.exchange.recovery import Action, ExchangeError
-from eightbells.exchange.rules import RuleBroken, wire
+from eightbells.exchange.rules import RuleBroken, Situation, wire
 from eightbells.exchange.universe import refresh_universe
 from eightbells.settings import Settings
 from eightbells.trading import ledger, outbox
@@ -50,8 +51,27 @@ class Desk:
         except ExchangeError as error:
             certain = error.failure.certainly_not_executed
             self._move(order, State.REFUSED if certain else State.UNKNOWN, {"reason": str(error)})
+            if "insufficient balance" in error.failure.message:
+                raise EightbellsError(f"{error}: {await self._shortage(order)}") from None
             raise
         return self._record(order, answer, _fills_of_answer(answer))
+
+    async def _shortage(self, order: Order) -> str:
+        """What the account lacks for an order, by its own word: the books and the exchange disagree."""
+        with self._engine.connect() as connection:
+            symbol_rules = rules.load(connection, order.symbol)
+            price = order.price or outbox.signal_price(connection, order)
+        assert symbol_rules is not None
+        buying = order.side == "BUY"
+        asset = symbol_rules.quote_asset if buying else symbol_rules.base_asset
+        needed = order.quantity * price if buying else order.quantity
+        balances = {
+            entry["asset"]: Decimal(entry["free"]) for entry in (await self._gateway.account())["balances"]
+        }
+        free = balances.get(asset, Decimal(0))
+        return (
+            f"needs {wire(needed)} {asset}, {wire(free)} free, {wire(max(needed - free, Decimal(0)))} missing"
+        )
 
     async def repair(self, order_id: int, error: ExchangeError) -> bool:
         """After a refusal that can be mended, plan the decision's next attempt; False where it cannot.
@@ -81,10 +101,9 @@ class Desk:
         with self._engine.connect() as connection:
             symbol_rules = rules.load(connection, order.symbol)
         assert symbol_rules is not None
-        if order.price is None:
-            return symbol_rules.lot.floor(symbol_rules.market_lot.floor(order.quantity)), None
-        price = symbol_rules.price("BUY" if order.side == "BUY" else "SELL", order.price)
-        return symbol_rules.quantity(order.quantity, price), price
+        return symbol_rules.fit(
+            "BUY" if order.side == "BUY" else "SELL", order.quantity, order.price, Situation()
+        )
 
     async def resolve(self, order: Order) -> State:
         """Ask what became of an order that was in flight; it is never sent again here.

@@ -120,6 +120,14 @@ def plan_again(
     return found
 
 
+def signal_price(connection: Connection, order: Order) -> Decimal:
+    """The close on which an order was decided."""
+    price: Decimal = connection.execute(
+        text("SELECT price FROM signals WHERE id = :id"), {"id": order.signal_id}
+    ).scalar_one()
+    return price
+
+
 def client_order_id_of_attempt(first: str, attempt: int) -> str:
     """The id of another attempt at the same decision."""
     return f"{first.rpartition('-')[0]}-{attempt}"
