@@ -1,0 +1,153 @@
+"""One Postgres and one simulator for all tests; a fresh database and an exchange put back to its start for each."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import URL
+
+from eightbells.database import embedded
+from eightbells.database.engine import connect
+from eightbells.database.migrations import migrate
+from eightbells.settings import Settings, load_settings
+from tests import exchange, surroundings
+from tests.exchange import Simulator
+
+# before anything reads its settings
+surroundings.forget_the_developer()
+FOLDER = surroundings.make_folder()
+TEMPLATE = "template_eightbells"
+Configure = Callable[..., Settings]
+_numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings are errors, but for what libraries say of each other when they are imported."""
+    for message in (
+        "module 'sre_.*' is deprecated",  # great_expectations
+        "websockets.legacy is deprecated",  # python-binance
+        "websockets.WebSocketClientProtocol is deprecated",
+    ):
+        config.addinivalue_line("filterwarnings", f"ignore:{message}:DeprecationWarning")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def folder() -> Path:
+    """Of this run alone; Postgres' own user may enter it."""
+    return FOLDER
+
+
+@pytest.fixture(scope="session")
+def market_data() -> Path:
+    """The folder of real market data; skips where there is none."""
+    if not surroundings.MARKET_DATA:
+        pytest.skip("EIGHTBELLS_MARKET_DATA names no folder of real market data")
+    return Path(surroundings.MARKET_DATA)
+
+
+@pytest.fixture(scope="session")
+def postgres(folder: Path) -> Iterator[embedded.EmbeddedServer]:
+    """A server for the whole run. What it holds need not outlive it, so it never waits for the disk."""
+    with embedded.server(folder) as server:
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            administer(server, f"ALTER SYSTEM SET {setting} = off")
+        administer(server, "SELECT pg_reload_conf()")
+        yield server
+
+
+def administer(server: embedded.EmbeddedServer, statement: str) -> None:
+    engine = connect(server.url("postgres")).execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: embedded.EmbeddedServer) -> str:
+    """A migrated, empty database to clone."""
+    postgres.ensure_database(TEMPLATE)
+    engine = connect(postgres.url(TEMPLATE))
+    migrate(engine)
+    engine.dispose()
+    return TEMPLATE
+
+
+@pytest.fixture
+def clone(postgres: embedded.EmbeddedServer, template: str) -> Iterator[Callable[[str], URL]]:
+    """Makes databases out of the template, or of another one that nobody is connected to; they go with the test."""
+    made = []
+
+    def make(of: str = template) -> URL:
+        name = f"test_{next(_numbers)}"
+        administer(postgres, f"CREATE DATABASE {name} TEMPLATE {of} STRATEGY FILE_COPY")
+        made.append(name)
+        return postgres.url(name)
+
+    yield make
+    for name in made:
+        postgres.drop_database(name)
+
+
+@pytest.fixture
+def database(clone: Callable[[], URL]) -> URL:
+    """The address of a fresh, migrated database."""
+    return clone()
+
+
+@pytest.fixture
+def engine(database: URL) -> Iterator[Engine]:
+    engine = connect(database)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def made_up_market() -> Iterator[Simulator]:
+    with exchange.running("--generate", "5") as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def simulator(made_up_market: Simulator) -> Simulator:
+    """An exchange with made-up candles, as if just started: a candle has closed 3.5 seconds ago."""
+    made_up_market.begin()
+    return made_up_market
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Configure:
+    """Sets the environment of this process and its children, as a user would; returns the settings it makes.
+
+    Names are those of the variables without their prefix: `configure(trading__order_type="market")`.
+    """
+    monkeypatch.delenv("EIGHTBELLS_MARKET_DATA", raising=False)
+    monkeypatch.setenv("EIGHTBELLS_DATABASE__DIRECTORY", str(folder))
+
+    def set_environment(at: Simulator | None = None, database: URL | None = None, **given: Any) -> Settings:
+        if at is not None:
+            given = {"exchange__rest_url": f"{at.url}/api", **given}
+        if database is not None:
+            monkeypatch.setenv("DATABASE_URL", database.render_as_string(hide_password=False))
+        for name, value in given.items():
+            shown = value if isinstance(value, str) else json.dumps(value)
+            monkeypatch.setenv(f"EIGHTBELLS_{name.upper()}", shown)
+        return load_settings()
+
+    return set_environment
+
+
+@pytest.fixture
+def settings(configure: Configure) -> Settings:
+    """The settings as they are installed."""
+    return configure()

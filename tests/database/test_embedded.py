@@ -1,0 +1,148 @@
+"""The embedded Postgres: one server for all who use a folder, gone with the last of them, however they end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from eightbells.database import embedded
+from eightbells.errors import EightbellsError
+from tests.surroundings import ROOT
+
+USER = """
+import sys
+from pathlib import Path
+from eightbells.database import embedded
+with embedded.server(Path(sys.argv[1])) as server:
+    print("in", flush=True)
+    sys.stdin.readline()
+"""
+
+
+class User:
+    """A process that uses the server until it is told to leave."""
+
+    def __init__(self, place: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", USER, str(place)],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def enter(self) -> User:
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "in\n", self.process.communicate()[1]
+        return self
+
+    def leave(self) -> None:
+        _, said = self.process.communicate("\n", timeout=60)
+        assert (self.process.returncode, said) == (0, "")
+
+    def be_killed(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A data folder of its own; whatever a test leaves running in it is stopped by a user who comes and goes."""
+    place = Path(tempfile.mkdtemp(prefix="eightbells-tests-embedded-", dir="/tmp"))
+    place.chmod(0o755)
+    with embedded.server(place):
+        pass
+    yield place
+    shutil.rmtree(place)
+
+
+def pid_of_server(place: Path) -> int | None:
+    try:
+        return int((place / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    except FileNotFoundError:
+        return None
+
+
+def test_two_users_share_one_server_and_the_last_one_stops_it(place: Path) -> None:
+    users = [User(place), User(place)]  # at the same moment
+    first, second = (user.enter() for user in users)
+    pid = pid_of_server(place)
+    assert pid is not None
+    first.leave()
+    assert pid_of_server(place) == pid
+    third = User(place).enter()
+    second.leave()
+    assert pid_of_server(place) == pid
+    third.leave()
+    assert pid_of_server(place) is None
+    assert not _runs(pid)
+
+
+def test_a_killed_user_does_not_keep_the_server_up(place: Path) -> None:
+    killed, other = User(place).enter(), User(place).enter()
+    killed.be_killed()
+    assert pid_of_server(place) is not None
+    other.leave()
+    assert pid_of_server(place) is None
+
+
+def test_a_server_that_a_killed_user_left_is_found_and_stopped(place: Path) -> None:
+    killed = User(place).enter()
+    pid = pid_of_server(place)
+    killed.be_killed()
+    with embedded.server(place):
+        assert pid_of_server(place) == pid
+    assert pid_of_server(place) is None
+
+
+def test_a_database_is_made_once_kept_and_made_anew_on_demand(postgres: embedded.EmbeddedServer) -> None:
+    postgres.ensure_database("test_made")
+    with _connected(postgres, "test_made") as connection:
+        connection.execute("CREATE TABLE mark ()")
+    postgres.ensure_database("test_made")
+    with _connected(postgres, "test_made") as connection:
+        assert connection.execute("SELECT to_regclass('mark') IS NOT NULL").fetchone() == (True,)
+    postgres.ensure_database("test_made", fresh=True)
+    with _connected(postgres, "test_made") as connection:
+        assert connection.execute("SELECT to_regclass('mark') IS NULL").fetchone() == (True,)
+    postgres.drop_database("test_made")
+
+
+def test_the_server_listens_on_no_network(postgres: embedded.EmbeddedServer) -> None:
+    with _connected(postgres, "postgres") as connection:
+        assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands its data over to another user")
+def test_root_is_told_when_its_folder_cannot_be_entered() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as private:
+        assert "cannot be entered by Postgres' own user" in refusal_of(Path(private) / "data")
+        assert Path(private).stat().st_mode & 0o777 == 0o700  # nobody's folder is loosened
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "cannot be made" in refusal_of(tmp_path / "file" / "data")
+
+
+def refusal_of(place: Path) -> str:
+    with pytest.raises(EightbellsError) as refusal, embedded.server(place):
+        pass
+    return str(refusal.value)
+
+
+def _connected(server: embedded.EmbeddedServer, name: str) -> psycopg.Connection:
+    return psycopg.connect(host=str(server.socket), user="postgres", dbname=name, autocommit=True)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and not merely waiting to be noticed as ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,139 @@
+"""The gate: good rows are stored, bad ones set aside with every reason, in one transaction."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from eightbells.candles import grid
+from eightbells.quality.gate import admit, objection
+from tests.klines import FIRST, STEP, admitted, after, counts, frame, kline, klines, one, rows_of
+
+# what is wrong, the values that make it so, and every reason that must stand beside the row
+BAD: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "no open time": ({"open_time": None}, ["open_time missing or not exact", "not on the four-hour grid"]),
+    "no close time": ({"close_time": None}, ["close_time missing or not exact", "not closed"]),
+    "a float, digits may be lost": ({"close": 105.25}, ["close missing or not exact"]),
+    "not a number": ({"open": "NaN"}, ["open missing or not exact"]),
+    "infinite": ({"high": "Infinity"}, ["high missing or not exact"]),
+    "empty": ({"low": ""}, ["low missing or not exact"]),
+    "words": ({"volume": "many"}, ["volume missing or not exact"]),
+    "trades as a float": ({"trades": 42.0}, ["trades missing or not exact"]),
+    "null": ({"taker_buy_quote": None}, ["taker_buy_quote missing or not exact"]),
+    "price zero": ({"low": "0"}, ["low not positive"]),
+    "price negative": ({"low": "-1"}, ["low not positive"]),
+    "volume negative": ({"volume": "-1"}, ["volume negative", "taker volume above volume"]),
+    "trades negative": ({"trades": -1}, ["trades negative"]),
+    "quote volume negative": ({"quote_volume": "-0.1"}, ["quote_volume negative"]),
+    "low above open": ({"open": "99"}, ["low above open"]),
+    "low above close": ({"close": "99"}, ["low above close"]),
+    "open above high": ({"open": "111"}, ["open above high"]),
+    "close above high by a hair": ({"close": "110.5000000000000000001"}, ["close above high"]),
+    "taker above volume": ({"taker_buy_base": "12.6"}, ["taker volume above volume"]),
+    "off the grid": ({"open_time": FIRST + 1}, ["not on the four-hour grid"]),
+    "closed before it opened": ({"close_time": FIRST - 1}, ["closed before it opened"]),
+    "in microseconds": ({"close_time": FIRST * 1000}, ["not closed"]),
+}
+
+
+def test_every_kind_of_bad_row_goes_to_quarantine_with_its_reasons(engine: Engine) -> None:
+    bad = {name: kline(slot, **changed) for slot, (name, (changed, _)) in enumerate(BAD.items(), 2)}
+    good = [*klines(2), *klines(2, first=40)]
+    admission = admitted(engine, [*good[:2], *bad.values(), *good[2:]], after(42))
+    kept = rows_of(engine, "SELECT symbol, raw, reasons FROM quarantined_candles ORDER BY id")
+    assert [raw for _, raw, _ in kept] == list(bad.values())
+    assert {name: sorted(reasons) for name, (_, _, reasons) in zip(bad, kept, strict=True)} == {
+        name: sorted(reasons) for name, (_, reasons) in BAD.items()
+    }
+    assert {symbol for symbol, _, _ in kept} == {"BTCUSDT"}
+    assert (admission.inserted, admission.quarantined) == (len(good), len(bad))
+    stored = rows_of(engine, "SELECT open_time FROM candles ORDER BY open_time")
+    assert [grid.to_ms(opened) for (opened,) in stored] == [row[0] for row in good]
+    assert rows_of(engine, "SELECT success, failed FROM validations") == [(False, len(bad))]
+
+
+def test_a_short_row_is_refused_for_every_value_it_lacks(engine: Engine) -> None:
+    admitted(engine, [kline(0), kline(1)[:5]], after(2))
+    (reasons,) = rows_of(engine, "SELECT reasons FROM quarantined_candles")[0]
+    assert {"volume missing or not exact", "close_time missing or not exact"} <= set(reasons)
+    assert "open missing or not exact" not in reasons
+
+
+def test_two_versions_of_a_candle_in_one_answer_are_both_refused(engine: Engine) -> None:
+    admission = admitted(engine, [kline(0), kline(1), kline(1, volume="13")], after(2))
+    assert (admission.inserted, admission.quarantined) == (1, 2)
+    reasons = rows_of(engine, "SELECT reasons FROM quarantined_candles")
+    assert reasons == [(["two versions in one answer"],)] * 2
+
+
+def test_the_same_row_twice_in_one_answer_is_one_candle(engine: Engine) -> None:
+    admission = admitted(engine, [kline(0), kline(1), kline(1)], after(2))
+    assert (admission.inserted, admission.quarantined) == (2, 0)
+
+
+def test_the_candle_that_still_runs_is_left_out(engine: Engine) -> None:
+    admission = admitted(engine, klines(3), after(2))
+    assert (admission.checked, admission.inserted) == (2, 2)
+    assert admission.verdicts["BTCUSDT"].last_open == FIRST + STEP
+
+
+def test_every_symbol_of_a_batch_has_a_verdict_of_its_own(engine: Engine) -> None:
+    frames = [frame(klines(2)), frame([kline(0), kline(1, low="200")], "ETHUSDT")]
+    verdicts = admit(engine, frames, "rest", after(2)).verdicts
+    assert (verdicts["BTCUSDT"].success, verdicts["ETHUSDT"].success) == (True, False)
+    assert verdicts["ETHUSDT"].reasons == {"low above open": 1, "low above close": 1}
+    assert one(engine, "SELECT count(*) FROM candles WHERE symbol = 'ETHUSDT'") == 1
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_the_same_answer_again_leaves_no_trace(engine: Engine, bad: bool) -> None:
+    rows = [*klines(3), kline(3, low="200")] if bad else klines(4)
+    first = admitted(engine, rows, after(4))
+    before = counts(engine)
+    again = admitted(engine, rows, after(5))
+    assert counts(engine) == before
+    assert (again.inserted, again.revised) == (0, 0)
+    assert again.verdicts == first.verdicts
+
+
+def test_a_bad_version_does_not_touch_the_good_one_that_is_stored(engine: Engine) -> None:
+    admitted(engine, [kline(0)], after(1))
+    admission = admitted(engine, [kline(0, low="0")], after(2))
+    assert (admission.revised, admission.quarantined) == (0, 1)
+    assert one(engine, "SELECT close FROM candles") == Decimal("105.25")
+
+
+def test_no_rows_at_all_are_no_batch(engine: Engine) -> None:
+    assert admitted(engine, [], after(1)).verdicts == {}
+    assert admit(engine, [], "rest", after(1)).verdicts == {}
+    assert one(engine, "SELECT count(*) FROM batches") == 0
+
+
+@pytest.mark.parametrize("junk", [[], [None] * 12, ["x"] * 12, [[], {}] * 6], ids=str)
+def test_a_row_of_nothing_but_junk_is_kept_as_it_came(engine: Engine, junk: list[Any]) -> None:
+    admission = admitted(engine, [kline(0), junk], after(1))
+    assert (admission.inserted, admission.quarantined) == (1, 1)
+    assert one(engine, "SELECT raw FROM quarantined_candles") == junk
+
+
+def objecting(engine: Engine, rows: list[Any], slot: int, window: int) -> str | None:
+    verdict = admitted(engine, rows, after(slot + 1)).verdicts.get("BTCUSDT")
+    with engine.connect() as connection:
+        return objection(connection, verdict, "BTCUSDT", FIRST + slot * STEP, window)
+
+
+def test_a_proven_window_meets_no_objection(engine: Engine) -> None:
+    assert objecting(engine, klines(4), 3, 4) is None
+
+
+def test_a_candle_that_did_not_come_is_objected_to(engine: Engine) -> None:
+    assert objecting(engine, klines(3), 3, 4) == "the exchange did not deliver the candle"
+    assert objecting(engine, [], 3, 4) == "the exchange did not deliver the candle"
+
+
+def test_a_bad_row_anywhere_in_the_answer_is_objected_to(engine: Engine) -> None:
+    said = objecting(engine, [kline(0, trades=-1), *klines(3, first=1)], 3, 4)
+    assert said == "validation failed: trades negative (1)"

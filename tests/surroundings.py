@@ -1,0 +1,39 @@
+"""Where the tests run: a folder of this run alone, and nothing of the developer's environment."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+MARKET_DATA = os.environ.get("EIGHTBELLS_MARKET_DATA")
+_OURS = ("EIGHTBELLS_", "BINANCE_", "PREFECT_", "DATABASE_URL", "SIMULATOR_")
+_PREFECT = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "ERROR",
+    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": "false",
+}
+
+
+def forget_the_developer() -> None:
+    """Drop every variable that settings, simulator or Prefect would read.
+
+    The folder of market data alone stays: tests that need it say so, the others are freed of it one by one.
+    """
+    for name in list(os.environ):
+        if name.startswith(_OURS) and name != "EIGHTBELLS_MARKET_DATA":
+            del os.environ[name]
+
+
+def make_folder() -> Path:
+    """A folder of this run's own. Postgres' own user must be able to enter it, so it cannot be pytest's."""
+    folder = Path(tempfile.mkdtemp(prefix="eightbells-tests-", dir="/tmp"))
+    folder.chmod(0o755)
+    os.environ.update(_PREFECT, PREFECT_HOME=str(folder / "prefect"))
+    return folder
