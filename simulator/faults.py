@@ -1,7 +1,11 @@
 """Scripted faults: what is to go wrong, for which requests or stream frames, when and how often.
 
 A fault has a `match`, a choice among what matches (`nth`, `times`, `seconds`, `probability`) and an `action`.
-Without a choice it fires for everything that matches until it is deleted.
+Without a choice it fires for everything that matches until it is deleted. For example, an order that the
+exchange takes while its answer is lost, and a candle whose close is never told:
+
+    {"match": {"method": "POST", "path": "/api/v3/order"}, "nth": 1, "when": "after", "action": {"reset": true}}
+    {"match": {"stream": "btcusdt@kline_4h"}, "times": 1, "action": {"stream": "missing_close"}}
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def read_options(arguments: list[str] | None = None) -> Options:
         parser.error(f"SIMULATOR_ACCOUNT: {problem}")
     if not 0 <= given.port <= 65535:
         parser.error(f"argument --port: {given.port} is not between 0 and 65535")
-    if given.generate < 1 or given.speed < 0 or given.stream_interval <= 0:
+    if given.generate < 1 or not 0 <= given.speed <= 1e9 or not given.stream_interval > 0:
         parser.error("--generate must be at least 1, --speed at least 0, --stream-interval above 0")
     if given.data is not None and not given.data.is_dir():
         parser.error(f"argument --data: there is no folder {given.data}")

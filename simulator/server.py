@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
@@ -73,11 +74,18 @@ def _working(work: Callable[[], Coroutine[None, None, None]]) -> Background:
 
     async def context(_app: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(work())
+        task.add_done_callback(_complain)
         yield
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     return context
+
+
+def _complain(task: asyncio.Task[None]) -> None:
+    """Say so when background work ends by a mistake, for nothing else would."""
+    if not task.cancelled() and (problem := task.exception()) is not None:
+        traceback.print_exception(problem)
 
 
 async def run(options: Options, exchange: Exchange, told: str) -> None:

@@ -125,6 +125,12 @@ def test_moving_the_clock_back_changes_no_order(simulator: Simulator) -> None:
     assert (after["orders"], after["fills"]) == (before["orders"], before["fills"])
 
 
+def test_an_order_stays_visible_when_the_clock_goes_back(simulator: Simulator) -> None:
+    simulator.order(price=below(simulator, "0.5"))
+    simulator.advance(-H4)
+    assert len(simulator.signed("GET", "/api/v3/openOrders").json()) == 1
+
+
 def test_a_filled_orders_client_id_may_be_used_again(simulator: Simulator) -> None:
     first = simulator.order(type="MARKET", newClientOrderId="mine").json()
     second = simulator.order(type="MARKET", newClientOrderId="mine").json()
