@@ -156,6 +156,77 @@ def metrics() -> None:
         Event().wait()
 
 
+@app.command()
+def halt(
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
+    sell_everything: Annotated[bool, typer.Option(help="Sell every position at market, too.")] = False,
+) -> None:
+    """Switch trading off at once and cancel the open orders."""
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+    from eightbells.trading.switch import set_switch
+
+    with open_database(load_settings()) as engine:  # first of all, and without waiting for anything else
+        set_switch(engine, False, reason)
+    print("trading is off; cancelling the open orders")
+    problems = _run_flow("halt", {"action": "halt", "reason": reason, "sell_everything": sell_everything})
+    _complain(problems)
+
+
+@app.command()
+def resume(reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand") -> None:
+    """Switch trading on again."""
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+    from eightbells.trading.switch import set_switch
+
+    with open_database(load_settings()) as engine:
+        set_switch(engine, True, reason)
+    print("trading is on")
+
+
+@app.command()
+def reconcile(as_json: AsJson = False) -> None:
+    """Hold the exchange against the books."""
+    found = _run_flow("reconcile", {})
+    _say(
+        {
+            "orders": found.orders,
+            "foreign": found.foreign,
+            "drifts": [asdict(drift) for drift in found.drifts],
+        },
+        as_json,
+    )
+    if found.drifts:
+        raise typer.Exit(1)
+
+
+@app.command()
+def explain(
+    order: Annotated[str, typer.Argument(help="Client order id, our number, or the exchange's.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell an order's whole story, down to the candles it came from."""
+    from cli.story_view import show
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+    from eightbells.trading.story import tell
+
+    with open_database(load_settings()) as engine, engine.connect() as connection:
+        story = tell(connection, order)
+    if as_json:
+        print(json.dumps(asdict(story), default=str))
+    else:
+        show(story)
+
+
+def _complain(problems: list[str]) -> None:
+    for problem in problems:
+        Console(stderr=True).print(problem, markup=False, highlight=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(1)
+
+
 def _run_flow(name: str, parameters: dict[str, Any]) -> Any:
     """Run a flow here, with a Prefect server, on a database that is up to date."""
     from cli import prefect_server

@@ -79,8 +79,19 @@ class CandleSettings(_Section):
 class TradingSettings(_Section):
     order_type: Literal["limit", "market"] = "limit"
     limit_offset: Decimal = Field(default=Decimal(0), ge=Decimal("-0.05"), le=Decimal("0.05"))
-    unfilled: Literal["cancel", "keep"] = "cancel"
+    unfilled: Literal["renew", "cancel", "keep"] = "renew"
     max_candle_age_minutes: float = Field(default=30, gt=0)
+    lease_seconds: float = Field(default=30, ge=1)
+    lease_patience_seconds: float = Field(default=120, ge=0)
+
+
+class RiskSettings(_Section):
+    max_order: Decimal = Field(default=Decimal(0), ge=0)
+    max_symbol_exposure: Decimal = Field(default=Decimal(0), ge=0)
+    max_exposure: Decimal = Field(default=Decimal(0), ge=0)
+    daily_loss: Decimal = Field(default=Decimal(0), ge=0)
+    price_collar: Decimal = Field(default=Decimal("0.05"), ge=0, le=1)
+    max_orders_per_cycle: int = Field(default=100, ge=0)
 
 
 class StrategySettings(_Section):
@@ -88,6 +99,7 @@ class StrategySettings(_Section):
     kind: str
     capital: Decimal = Field(gt=0)
     symbols: list[Symbol] = []
+    stop_loss: Decimal = Field(default=Decimal(0), ge=0, lt=1)
     parameters: dict[str, Any] = {}
 
 
@@ -125,6 +137,7 @@ class Settings(BaseSettings):
     budgets: BudgetSettings = BudgetSettings()
     candles: CandleSettings = CandleSettings()
     trading: TradingSettings = TradingSettings()
+    risk: RiskSettings = RiskSettings()
     strategies: list[StrategySettings] = []
     stream: StreamSettings = StreamSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -12,17 +12,11 @@ from prefect.states import Completed
 
 from eightbells.candles import grid
 from tasks.candles import EARLY_MS, await_close, fetch_newest, refresh_rules
+from tasks.orders import settle_orders
+from tasks.orders import trade as trade_on
 from tasks.reports import name_run, publish_cycle
 from tasks.session import open_session
-from tasks.trading import (
-    CycleReport,
-    check_key,
-    close_books,
-    evaluate_strategies,
-    plan,
-    send_orders,
-    settle_orders,
-)
+from tasks.trading import CycleReport, check_key, close_books, evaluate_strategies
 
 
 def _run_name() -> str:
@@ -63,12 +57,10 @@ async def four_hour_cycle(
         universe = await refresh_rules(session, symbols or session.settings.symbols, chosen=bool(symbols))
         ingested = await fetch_newest(session, universe.symbols, opened, label)
         ingested.failed |= universe.refused
-        problems = await settle_orders(session, before=opened)
+        problems = await settle_orders(session, before=opened if trade else None)
         evaluated = evaluate_strategies(session, universe.symbols, opened, ingested, label)
         if trade:
-            orders = plan(session, evaluated.decisions, len(universe.symbols), opened, label)
-            await send_orders(session, orders)
-            problems += await settle_orders(session)
+            problems += await trade_on(session, evaluated.decisions, universe.symbols, opened)
         report = await close_books(session, opened, ingested, evaluated, problems, label)
         await publish_cycle(report, label)
         return report

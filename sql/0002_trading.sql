@@ -51,17 +51,18 @@ INSERT INTO order_transitions VALUES
 CREATE TABLE orders (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     signal_id bigint NOT NULL REFERENCES signals,
-    leg text NOT NULL CHECK (leg IN ('entry', 'exit')),
+    leg text NOT NULL CHECK (leg IN ('entry', 'exit', 'stop', 'sellout')),
     attempt smallint NOT NULL DEFAULT 1 CHECK (attempt > 0),
     account text NOT NULL,
     strategy text NOT NULL,
     symbol text NOT NULL REFERENCES symbols,
     open_time timestamptz NOT NULL,
     side text NOT NULL CHECK (side IN ('BUY', 'SELL')),
-    type text NOT NULL CHECK (type IN ('LIMIT', 'MARKET')),
+    type text NOT NULL CHECK (type IN ('LIMIT', 'MARKET', 'STOP_LOSS_LIMIT')),
     time_in_force text CHECK (time_in_force IN ('GTC', 'IOC', 'FOK')),
     quantity numeric NOT NULL CHECK (quantity > 0),
     price numeric CHECK (price > 0),
+    stop_price numeric CHECK (stop_price > 0),
     client_order_id text NOT NULL CHECK (client_order_id ~ '^[a-zA-Z0-9_-]{1,36}$'),
     state text NOT NULL DEFAULT 'PLANNED',
     exchange_order_id bigint,
@@ -70,8 +71,9 @@ CREATE TABLE orders (
     executed_quantity numeric NOT NULL DEFAULT 0 CHECK (executed_quantity BETWEEN 0 AND quantity),
     planned_at timestamptz NOT NULL,
     flow_run text,
-    CHECK ((type = 'LIMIT') = (price IS NOT NULL)),
-    CHECK ((type = 'LIMIT') = (time_in_force IS NOT NULL)),
+    CHECK ((type <> 'MARKET') = (price IS NOT NULL)),
+    CHECK ((type <> 'MARKET') = (time_in_force IS NOT NULL)),
+    CHECK ((type = 'STOP_LOSS_LIMIT') = (stop_price IS NOT NULL) AND (leg = 'stop') = (stop_price IS NOT NULL)),
     CHECK (state IN ('PLANNED', 'REFUSED') OR request_time IS NOT NULL),
     UNIQUE (account, client_order_id),
     UNIQUE (signal_id, leg, attempt)
@@ -79,7 +81,10 @@ CREATE TABLE orders (
 
 -- One decision, one order: another attempt only after one that certainly does not exist.
 CREATE UNIQUE INDEX orders_one_live_attempt ON orders (signal_id, leg)
-WHERE state NOT IN ('ABSENT', 'REFUSED');
+WHERE leg <> 'stop' AND state NOT IN ('ABSENT', 'REFUSED');
+-- A protective stop is placed anew when its position changes: one at a time.
+CREATE UNIQUE INDEX orders_one_live_stop ON orders (account, strategy, symbol)
+WHERE leg = 'stop' AND state IN ('PLANNED', 'SENDING', 'UNKNOWN', 'OPEN', 'PARTIALLY_FILLED');
 CREATE INDEX orders_unsettled ON orders (account, symbol)
 WHERE state IN ('PLANNED', 'SENDING', 'UNKNOWN', 'OPEN', 'PARTIALLY_FILLED');
 
@@ -158,6 +163,7 @@ CREATE TABLE fills (
     commission numeric NOT NULL CHECK (commission >= 0),
     commission_asset text NOT NULL,
     traded_at timestamptz NOT NULL,
+    flow_run text,                       -- the run that booked it
     PRIMARY KEY (account, symbol, trade_id)
 );
 CREATE INDEX ON fills (order_id);
@@ -193,7 +199,9 @@ CREATE TABLE refusals (
     strategy text NOT NULL DEFAULT '',   -- empty: the symbol is refused to every strategy
     symbol text NOT NULL,
     open_time timestamptz NOT NULL,
-    stage text NOT NULL CHECK (stage IN ('universe', 'quality', 'evaluation', 'age', 'switch', 'sizing', 'risk')),
+    stage text NOT NULL CHECK (
+        stage IN ('universe', 'quality', 'evaluation', 'age', 'switch', 'sizing', 'risk', 'drift')
+    ),
     reason text NOT NULL,
     at timestamptz NOT NULL,
     flow_run text,
@@ -207,6 +215,41 @@ CREATE TABLE balances (
     locked numeric NOT NULL CHECK (locked >= 0),
     seen_at timestamptz NOT NULL,
     PRIMARY KEY (account, asset)
+);
+
+-- One writer an account. A lease runs out by itself; every taking of it raises the fence, and the outbox commits
+-- a send only under the newest one, so that a worker which slept through its lease cannot send.
+CREATE TABLE leases (
+    account text PRIMARY KEY,
+    fence bigint NOT NULL,
+    holder text NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+
+-- Where the exchange and the books do not agree. While one is open its symbol is not traded.
+CREATE TABLE drifts (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account text NOT NULL,
+    symbol text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('order', 'fill', 'balance')),
+    detail text NOT NULL,
+    found_at timestamptz NOT NULL,
+    cleared_at timestamptz
+);
+CREATE UNIQUE INDEX drifts_open ON drifts (account, symbol, kind, detail) WHERE cleared_at IS NULL;
+
+-- Orders at the exchange that are not ours: listed, never touched.
+CREATE TABLE foreign_orders (
+    account text NOT NULL,
+    symbol text NOT NULL,
+    exchange_order_id bigint NOT NULL,
+    client_order_id text NOT NULL,
+    side text NOT NULL,
+    type text NOT NULL,
+    status text NOT NULL,
+    quantity numeric NOT NULL,
+    seen_at timestamptz NOT NULL,
+    PRIMARY KEY (account, symbol, exchange_order_id)
 );
 
 CREATE TABLE cycles (

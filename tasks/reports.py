@@ -12,6 +12,7 @@ from prefect.runtime import flow_run
 
 from eightbells.candles import grid
 from eightbells.exchange.rules import wire
+from eightbells.trading.reconciliation import Reconciliation
 from tasks.candles import Ingested
 from tasks.session import Session
 from tasks.trading import CycleReport
@@ -47,6 +48,22 @@ async def publish_backfill(
         "# Backfill\n\n" + _table(("", ""), rows),
         key="backfill-report",
         description=f"{len(symbols)} symbols",
+    )
+
+
+@task(task_run_name="report of the reconciliation", cache_policy=NO_CACHE)
+async def publish_reconciliation(found: Reconciliation, problems: list[str]) -> None:
+    """Publish what the exchange and the books do not agree on."""
+    drifts = [(drift.symbol, drift.kind, drift.detail) for drift in found.drifts]
+    verdict = "agree" if not drifts else "do not agree"
+    sections = [
+        f"# The exchange and the books {verdict}",
+        f"{found.orders} orders seen, {found.foreign} of them not ours.",
+        _table(("symbol", "kind", "what differs"), drifts),
+        *(f"- {problem}" for problem in problems),
+    ]
+    await acreate_markdown_artifact(
+        "\n\n".join(sections), key="reconciliation", description=f"Books {verdict}"
     )
 
 

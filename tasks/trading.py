@@ -1,33 +1,26 @@
-"""Steps about orders: ask the strategies, plan, send, follow, and close the books."""
+"""Steps about decisions: ask the strategies, close the books, and what a cycle reports."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas import State as PrefectState
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.exchange.permissions import require_trading_key
-from eightbells.exchange.recovery import ExchangeError
-from eightbells.strategies.evaluation import Decision, Moment, Refused, evaluate
+from eightbells.strategies.evaluation import Decision, Refused, evaluate
 from eightbells.trading import ledger, outbox
-from eightbells.trading.execution import Desk, to_settle
 from eightbells.trading.outbox import Order
-from eightbells.trading.planning import plan_orders, record_refusals
-from eightbells.trading.states import IN_FLIGHT, State
+from eightbells.trading.planning import record_refusals
 from tasks.candles import Ingested
-from tasks.recovering import attempts_left, awaiting, recovering
+from tasks.orders import moment_of
+from tasks.recovering import recovering
 from tasks.session import Session
-
-_ASK_EVERY_SECONDS = 2.0
 
 
 @dataclass
@@ -36,10 +29,6 @@ class Evaluated:
 
     decisions: list[Decision] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
-
-
-def moment_of(session: Session, opened: int) -> Moment:
-    return Moment(session.settings.account, opened, session.now_ms, session.flow_run)
 
 
 @task(task_run_name="check the key's permissions", cache_policy=NO_CACHE)
@@ -65,83 +54,6 @@ def evaluate_strategies(
     with session.engine.begin() as connection:
         record_refusals(connection, evaluated.refused, moment)
     return evaluated
-
-
-@task(task_run_name="plan orders for {label}", cache_policy=NO_CACHE)
-def plan(session: Session, decisions: Iterable[Decision], symbols: int, opened: int, label: str) -> list[int]:
-    """Commit the orders that the decisions call for to the outbox; returns those that wait to be sent."""
-    return plan_orders(
-        session.engine, session.settings, decisions, symbols, moment_of(session, opened)
-    ).orders
-
-
-@task(task_run_name="send {label}", cache_policy=NO_CACHE)
-async def send_order(session: Session, order_id: int, label: str) -> State | PrefectState:
-    """Send one planned order. A refusal that can be mended leads to another attempt, shown as this task's retry.
-
-    Every attempt is a row of the outbox of its own, committed before it is sent.
-    """
-    desk = Desk(session.settings, session.engine, session.gateway, session.flow_run)
-    with session.engine.connect() as connection:
-        attempt = outbox.latest_attempt(connection, order_id)
-    try:
-        return await desk.send(attempt.id)
-    except ExchangeError as error:
-        mendable = error.failure.certainly_not_executed and attempts_left(error.failure) > 0
-        if mendable and await desk.repair(order_id, error):
-            return awaiting(error.failure, str(error))
-        raise
-
-
-@task(task_run_name="follow {label}", cache_policy=NO_CACHE)
-@recovering
-async def settle_order(session: Session, order: Order, label: str, cancel: bool) -> State:
-    """Bring one order's books up to date: ask what became of it, book its fills, cancel it where that is due.
-
-    One in flight is asked for until it is known, which takes as long as the exchange could still accept it.
-    """
-    desk = Desk(session.settings, session.engine, session.gateway, session.flow_run)
-    if order.state in IN_FLIGHT:
-        while (state := await desk.resolve(order)) is State.UNKNOWN:
-            await asyncio.sleep(_ASK_EVERY_SECONDS)
-            with session.engine.connect() as connection:
-                order = outbox.load(connection, order.id)
-        return state
-    if cancel and order.state in (State.OPEN, State.PARTIALLY_FILLED):
-        return await desk.cancel(order)
-    return await desk.refresh(order)
-
-
-async def send_orders(session: Session, orders: list[int]) -> None:
-    """Send the planned orders side by side; one that fails stops only itself, its row says why."""
-    with session.engine.connect() as connection:
-        rows = [outbox.load(connection, order) for order in orders]
-    await asyncio.gather(
-        *(send_order(session, row.id, f"{row.side} {row.symbol}") for row in rows), return_exceptions=True
-    )
-
-
-async def settle_orders(session: Session, before: int | None = None) -> list[str]:
-    """Follow every order that is not final; those of candles before `before` (ms) are cancelled by setting.
-
-    Returns what could not be settled, in words.
-    """
-    orders = to_settle(session.engine, session.settings.account)
-    cancelling = session.settings.trading.unfilled == "cancel" and before is not None
-    outcomes = await asyncio.gather(
-        *(
-            settle_order(
-                session, order, f"{order.side} {order.symbol}", cancelling and _is_older(order, before)
-            )
-            for order in orders
-        ),
-        return_exceptions=True,
-    )
-    return [str(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]
-
-
-def _is_older(order: Order, before: int | None) -> bool:
-    return before is not None and grid.to_ms(order.open_time) < before
 
 
 @dataclass(frozen=True)
@@ -181,7 +93,7 @@ async def close_books(
         equity = ledger.equity(connection, session.settings, closes)
         orders = outbox.of_candle(connection, account, grid.to_time(opened))
         refused = _refusals(connection, account, opened)
-        fills = ledger.fills_since(connection, account, grid.to_time(opened))
+        fills = ledger.fills_booked_by(connection, account, session.flow_run)
         outcome = "problems" if problems or ingested.failed else "complete"
         report = CycleReport(
             grid.label(opened), outcome, ingested, evaluated, orders, fills, refused, equity, problems
@@ -191,7 +103,7 @@ async def close_books(
     return report
 
 
-def _refusals(connection, account: str, opened: int) -> list[tuple[str, str, str, str]]:
+def _refusals(connection: Connection, account: str, opened: int) -> list[tuple[str, str, str, str]]:
     rows = connection.execute(
         text(
             "SELECT symbol, strategy, stage, reason FROM refusals WHERE account = :account AND open_time = :opened "
@@ -202,7 +114,7 @@ def _refusals(connection, account: str, opened: int) -> list[tuple[str, str, str
     return [tuple(row) for row in rows]
 
 
-def _save_cycle(session: Session, connection, opened: int, report: CycleReport) -> None:
+def _save_cycle(session: Session, connection: Connection, opened: int, report: CycleReport) -> None:
     summary = {
         "inserted": report.ingested.inserted, "revised": report.ingested.revised,
         "quarantined": report.ingested.quarantined, "decisions": len(report.evaluated.decisions),

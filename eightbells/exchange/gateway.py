@@ -35,6 +35,7 @@ class OrderRequest:
     timestamp_ms: int
     recv_window_ms: int
     price: str | None = None
+    stop_price: str | None = None
     time_in_force: str | None = None
 
 
@@ -113,7 +114,8 @@ class Gateway:
         """
         params = {
             "symbol": order.symbol, "side": order.side, "type": order.type, "quantity": order.quantity,
-            "price": order.price, "timeInForce": order.time_in_force, "newClientOrderId": order.client_order_id,
+            "price": order.price, "stopPrice": order.stop_price, "timeInForce": order.time_in_force,
+            "newClientOrderId": order.client_order_id,
             "newOrderRespType": "FULL", "timestamp": order.timestamp_ms, "recvWindow": order.recv_window_ms,
         }  # fmt: skip
         present = {name: value for name, value in params.items() if value is not None}
@@ -133,14 +135,21 @@ class Gateway:
             lambda: self._client.get_order(symbol=symbol, origClientOrderId=client_order_id),
         )  # fmt: skip
 
+    async def order_by_number(self, symbol: str, order_id: int) -> Json:
+        """An order by the exchange's number."""
+        return await self._json(
+            "order.get", 4, "account", lambda: self._client.get_order(symbol=symbol, orderId=order_id)
+        )
+
     async def cancel_order(self, symbol: str, order_id: int) -> Json:
         return await self._json(
             "order.cancel", 1, "orders", lambda: self._client.cancel_order(symbol=symbol, orderId=order_id)
         )
 
-    async def open_orders(self, symbol: str) -> list[Json]:
+    async def open_orders(self) -> list[Json]:
+        """Every open order of the account, ours or not."""
         rows: list[Json] = await self._call(
-            "openOrders", 6, "account", lambda: self._client.get_open_orders(symbol=symbol)
+            "openOrders", 80, "account", lambda: self._client.get_open_orders()
         )
         return rows
 
@@ -149,6 +158,14 @@ class Gateway:
         rows: list[Json] = await self._call(
             "allOrders", 20, "account",
             lambda: self._client.get_all_orders(symbol=symbol, startTime=since_ms, limit=1000),
+        )  # fmt: skip
+        return rows
+
+    async def recent_trades(self, symbol: str, since_ms: int) -> list[Json]:
+        """Our trades of a symbol from a time on, within the day that Binance allows one question to span."""
+        rows: list[Json] = await self._call(
+            "myTrades", 20, "account",
+            lambda: self._client.get_my_trades(symbol=symbol, startTime=since_ms, limit=1000),
         )  # fmt: skip
         return rows
 

@@ -17,13 +17,15 @@ from eightbells.exchange.rules import RuleBroken, Situation, wire
 from eightbells.exchange.universe import refresh_universe
 from eightbells.settings import Settings
 from eightbells.trading import ledger, outbox
+from eightbells.trading.lease import Lease
 from eightbells.trading.ledger import Fill
 from eightbells.trading.outbox import Order
-from eightbells.trading.states import IN_FLIGHT, State, of_exchange
+from eightbells.trading.states import IN_FLIGHT, TRANSITIONS, State, of_exchange
 
 # How long the exchange's engine may hold a request before it answers (BINANCE.md): after this and recvWindow
 # a request that was not accepted can no longer be.
 ENGINE_TIMEOUT_MS = 10_000
+_MAY_STILL_CHANGE = frozenset(TRANSITIONS)
 
 
 class Desk:
@@ -34,15 +36,16 @@ class Desk:
     ) -> None:
         self._settings, self._engine, self._gateway, self._flow_run = settings, engine, gateway, flow_run
 
-    async def send(self, order_id: int) -> State:
+    async def send(self, order_id: int, lease: Lease) -> State:
         """Send a planned order; one that is not PLANNED any more is left alone.
 
         Raises:
             ExchangeError: it was refused, or its fate is unknown; either is written down already.
+            LeaseLost: another worker trades the account; nothing was sent.
         """
         await self._gateway.permit_order()
         order = outbox.begin_sending(
-            self._engine, self._settings, order_id, self._gateway.clock.now_ms(), self._flow_run
+            self._engine, self._settings, order_id, self._gateway.clock.now_ms(), self._flow_run, lease
         )
         if order is None:
             return self._load(order_id).state
@@ -114,6 +117,8 @@ class Desk:
         if order.state is State.SENDING:
             self._move(order, State.UNKNOWN, {"reason": "found in flight"})
             order = self._load(order.id)
+        if order.state is not State.UNKNOWN:
+            return order.state
         impossible_from = self._deadline_ms(order)
         asked_at = self._gateway.clock.now_ms()
         answer = await self._find(order)
@@ -121,8 +126,9 @@ class Desk:
             return await self._follow(order, answer)
         if asked_at <= impossible_from:
             return State.UNKNOWN
-        self._move(order, State.ABSENT, {"reason": "neither order nor trade is there after its window"})
-        return State.ABSENT
+        return self._move(
+            order, State.ABSENT, {"reason": "neither order nor trade is there after its window"}
+        )
 
     async def refresh(self, order: Order) -> State:
         """Ask for an order's state and book what was filled since."""
@@ -156,7 +162,21 @@ class Desk:
         assert order.request_time is not None
         since = grid.to_ms(order.request_time) - 1000
         recent = await self._gateway.recent_orders(order.symbol, since)
-        return next((found for found in recent if found["clientOrderId"] == order.client_order_id), None)
+        found = next((found for found in recent if found["clientOrderId"] == order.client_order_id), None)
+        if found is not None:
+            return found
+        trades = await self._gateway.recent_trades(order.symbol, since)
+        known = {int(entry["orderId"]) for entry in recent}
+        stray = {int(trade["orderId"]) for trade in trades} - known - self._ours(order.account)
+        for number in stray:  # a trade whose order the list lacks: whose it is only the order can tell
+            answer = await self._gateway.order_by_number(order.symbol, number)
+            if answer["clientOrderId"] == order.client_order_id:
+                return answer
+        return None
+
+    def _ours(self, account: str) -> set[int]:
+        with self._engine.connect() as connection:
+            return outbox.exchange_ids(connection, account)
 
     async def _follow(self, order: Order, answer: dict[str, Any]) -> State:
         executed = Decimal(answer["executedQty"])
@@ -170,18 +190,23 @@ class Desk:
         state = of_exchange(answer["status"])
         with self._engine.begin() as connection:
             present = outbox.load(connection, order.id, lock=True)
-            ledger.book(connection, present, fills)
+            ledger.book(connection, present, fills, self._flow_run)
             outbox.note_exchange(connection, present, int(answer["orderId"]), Decimal(answer["executedQty"]))
-            if state is not present.state:
+            if state is not present.state and present.state in _MAY_STILL_CHANGE:
                 at = grid.to_time(self._gateway.clock.now_ms())
                 detail = {"status": answer["status"], "executed": answer["executedQty"]}
                 outbox.move(connection, present, state, at, detail, self._flow_run)
         return state
 
-    def _move(self, order: Order, to: State, detail: dict[str, str]) -> None:
+    def _move(self, order: Order, to: State, detail: dict[str, str]) -> State:
+        """Move an order from the state it was read in; where another worker has moved it, its word stands."""
         with self._engine.begin() as connection:
+            present = outbox.load(connection, order.id, lock=True)
+            if present.state is not order.state:
+                return present.state
             at = grid.to_time(self._gateway.clock.now_ms())
             outbox.move(connection, order, to, at, detail, self._flow_run)
+        return to
 
     def _load(self, order_id: int) -> Order:
         with self._engine.connect() as connection:
@@ -206,6 +231,7 @@ def _request(order: Order) -> OrderRequest:
         type=order.type,
         quantity=wire(order.quantity),
         price=None if order.price is None else wire(order.price),
+        stop_price=None if order.stop_price is None else wire(order.stop_price),
         time_in_force=order.time_in_force,
         client_order_id=order.client_order_id,
         timestamp_ms=grid.to_ms(order.request_time),

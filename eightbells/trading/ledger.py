@@ -9,8 +9,10 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
+from eightbells.candles import grid
 from eightbells.settings import Settings
 from eightbells.trading.outbox import Order
+from eightbells.trading.risk import Exposure
 from eightbells.trading.sizing import Means
 
 
@@ -37,17 +39,17 @@ class Position:
     quote_flow: Decimal
 
 
-def book(connection: Connection, order: Order, fills: Iterable[Fill]) -> int:
+def book(connection: Connection, order: Order, fills: Iterable[Fill], flow_run: str | None) -> int:
     """Book fills; one that is in the books already is not booked again. Returns how many were new."""
     return sum(
         connection.execute(
             text("""
             INSERT INTO fills (
                 account, symbol, trade_id, order_id, side, price, quantity, quote_quantity, commission,
-                commission_asset, traded_at
+                commission_asset, traded_at, flow_run
             ) VALUES (
                 :account, :symbol, :trade_id, :order_id, :side, :price, :quantity, :quote_quantity, :commission,
-                :commission_asset, :traded_at
+                :commission_asset, :traded_at, :flow_run
             ) ON CONFLICT DO NOTHING
             """),
             {
@@ -56,17 +58,18 @@ def book(connection: Connection, order: Order, fills: Iterable[Fill]) -> int:
                 "symbol": order.symbol,
                 "order_id": order.id,
                 "side": order.side,
+                "flow_run": flow_run,
             },
         ).rowcount
         for fill in fills
     )
 
 
-def fills_since(connection: Connection, account: str, since: datetime) -> int:
-    """How many fills are booked that were traded at or after a time."""
+def fills_booked_by(connection: Connection, account: str, flow_run: str | None) -> int:
+    """How many fills a run has booked."""
     count: int = connection.execute(
-        text("SELECT count(*) FROM fills WHERE account = :account AND traded_at >= :since"),
-        {"account": account, "since": since},
+        text("SELECT count(*) FROM fills WHERE account = :account AND flow_run = :run"),
+        {"account": account, "run": flow_run},
     ).scalar_one()
     return count
 
@@ -80,6 +83,59 @@ def positions(connection: Connection, account: str) -> list[Position]:
         {"account": account},
     )
     return [Position(*row) for row in rows]
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What came of a sequence of fills: quantity owned, its cost, and what was realised, in the quote asset."""
+
+    quantity: Decimal = Decimal(0)
+    cost: Decimal = Decimal(0)
+    realised: Decimal = Decimal(0)
+
+    def after(
+        self, side: str, quantity: Decimal, quote: Decimal, base_fee: Decimal, quote_fee: Decimal
+    ) -> Holding:
+        """The holding after one more fill, at average cost.
+
+        A fee in the base asset makes the rest dearer; what is sold beyond what is owned, which only a drift can
+        bring about, has no cost.
+        """
+        if side == "BUY":
+            return Holding(self.quantity + quantity - base_fee, self.cost + quote + quote_fee, self.realised)
+        gone = quantity + base_fee
+        share = min(Decimal(1), gone / self.quantity) if self.quantity > 0 else Decimal(0)
+        released = self.cost if share == 1 else self.cost * share
+        return Holding(
+            self.quantity - gone, self.cost - released, self.realised + quote - quote_fee - released
+        )
+
+
+_HOLDING = """
+SELECT
+    f.side, f.quantity, f.quote_quantity,
+    CASE WHEN f.commission_asset = s.base_asset THEN f.commission ELSE 0 END AS base_fee,
+    CASE WHEN f.commission_asset = s.quote_asset THEN f.commission ELSE 0 END AS quote_fee
+FROM fills AS f INNER JOIN orders AS o ON f.order_id = o.id INNER JOIN symbols AS s ON o.symbol = s.symbol
+WHERE o.account = :account AND o.strategy = :strategy AND o.symbol = :symbol
+ORDER BY f.traded_at, f.trade_id
+"""
+
+
+def holding(connection: Connection, account: str, strategy: str, symbol: str) -> Holding:
+    """What a strategy holds of a symbol, at average cost, and what it has realised on it."""
+    found = Holding()
+    for row in connection.execute(
+        text(_HOLDING), {"account": account, "strategy": strategy, "symbol": symbol}
+    ):
+        found = found.after(row.side, row.quantity, row.quote_quantity, row.base_fee, row.quote_fee)
+    return found
+
+
+def average_cost(connection: Connection, account: str, strategy: str, symbol: str) -> Decimal | None:
+    """Cost of one unit held, fees included; None where nothing is held."""
+    held = holding(connection, account, strategy, symbol)
+    return held.cost / held.quantity if held.quantity > 0 else None
 
 
 _RESERVED = """
@@ -105,6 +161,43 @@ def means(
     left = capital + sum((position.quote_flow for position in held), Decimal(0)) - reserved
     owned = sum((position.quantity for position in held if position.symbol == symbol), Decimal(0))
     return Means(owned, min(capital / shares, left))
+
+
+_EXPOSURE = """
+SELECT symbol, sum(value) FROM (
+    SELECT p.symbol, p.quantity * c.close AS value
+    FROM positions AS p INNER JOIN candles AS c
+    ON p.symbol = c.symbol AND c."interval" = :interval AND c.open_time = :opened
+    WHERE p.account = :account
+    UNION ALL
+    SELECT o.symbol, (o.quantity - o.executed_quantity) * coalesce(o.price, s.price)
+    FROM orders AS o INNER JOIN signals AS s ON o.signal_id = s.id
+    WHERE o.account = :account AND o.side = 'BUY'
+    AND o.state IN ('PLANNED', 'SENDING', 'UNKNOWN', 'OPEN', 'PARTIALLY_FILLED')
+) AS held GROUP BY symbol
+"""
+_DAY = """
+SELECT
+    (SELECT equity FROM cycles WHERE account = :account AND open_time >= date_trunc('day', :opened, 'UTC')
+     AND open_time <= :opened ORDER BY open_time LIMIT 1) AS first,
+    (SELECT equity FROM cycles WHERE account = :account AND open_time <= :opened
+     ORDER BY open_time DESC LIMIT 1) AS newest
+"""
+
+
+def exposure(connection: Connection, settings: Settings, open_ms: int) -> Exposure:
+    """What is held and ordered, valued at the candle's closes, and what the day has lost so far."""
+    values = {"account": settings.account, "interval": grid.INTERVAL, "opened": grid.to_time(open_ms)}
+    by_symbol: dict[str, Decimal] = dict(connection.execute(text(_EXPOSURE), values).all())  # type: ignore[arg-type]
+    first, newest = connection.execute(text(_DAY), values).one()
+    lost = max(Decimal(0), first - newest) if first is not None and newest is not None else Decimal(0)
+    ordered: int = connection.execute(
+        text(
+            "SELECT count(*) FROM orders WHERE account = :account AND open_time = :opened AND leg <> 'stop'"
+        ),
+        values,
+    ).scalar_one()
+    return Exposure(by_symbol, lost, ordered)
 
 
 def equity(connection: Connection, settings: Settings, prices: Mapping[str, Decimal]) -> Decimal:

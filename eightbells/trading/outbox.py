@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 
 from eightbells.candles import grid
 from eightbells.settings import Settings
+from eightbells.trading.lease import Lease
 from eightbells.trading.sizing import Sized
 from eightbells.trading.states import State
 
@@ -35,6 +36,7 @@ class Order:
     time_in_force: str | None
     quantity: Decimal
     price: Decimal | None
+    stop_price: Decimal | None
     client_order_id: str
     state: State
     exchange_order_id: int | None
@@ -73,17 +75,18 @@ def plan(
             text("""
             INSERT INTO orders (
                 signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
-                price, client_order_id, planned_at, flow_run
+                price, stop_price, client_order_id, planned_at, flow_run
             ) VALUES (
                 :signal, :leg, :attempt, :account, :strategy, :symbol, :opened, :side, :type, :tif, :quantity,
-                :price, :client, :now, :run
+                :price, :stop, :client, :now, :run
             ) ON CONFLICT DO NOTHING
             """),
             {
                 "signal": signal, "leg": sized.leg, "attempt": attempt, "account": account, "strategy": strategy,
                 "symbol": symbol, "opened": grid.to_time(open_ms), "side": sized.side,
-                "type": "LIMIT" if limit else "MARKET", "tif": "GTC" if limit else None,
-                "quantity": sized.quantity, "price": sized.price, "now": grid.to_time(now_ms), "run": flow_run,
+                "type": sized.type, "tif": "GTC" if limit else None,
+                "quantity": sized.quantity, "price": sized.price, "stop": sized.stop_price,
+                "now": grid.to_time(now_ms), "run": flow_run,
                 "client": client_order_id(account, strategy, version, symbol, open_ms, sized.leg, attempt),
             },
         ).rowcount
@@ -104,11 +107,11 @@ def plan_again(
         text("""
         INSERT INTO orders (
             signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
-            price, client_order_id, planned_at, flow_run
+            price, stop_price, client_order_id, planned_at, flow_run
         )
         SELECT
             signal_id, leg, attempt + 1, account, strategy, symbol, open_time, side, type, time_in_force, :quantity,
-            :price, :client, :now, :run
+            :price, stop_price, :client, :now, :run
         FROM orders WHERE id = :id
         ON CONFLICT DO NOTHING RETURNING id
         """),
@@ -152,6 +155,16 @@ def load(connection: Connection, order: int, *, lock: bool = False) -> Order:
     return _order(row._mapping)
 
 
+def find(connection: Connection, signal: int, leg: str, attempt: int) -> Order:
+    row = connection.execute(
+        text(
+            f"SELECT {_COLUMNS} FROM orders WHERE signal_id = :signal AND leg = :leg AND attempt = :attempt"
+        ),
+        {"signal": signal, "leg": leg, "attempt": attempt},
+    ).one()
+    return _order(row._mapping)
+
+
 def in_states(connection: Connection, account: str, states: Collection[State]) -> list[Order]:
     """The account's orders in any of the states, oldest first."""
     rows = connection.execute(
@@ -170,6 +183,28 @@ def of_candle(connection: Connection, account: str, open_time: datetime) -> list
     return [_order(row._mapping) for row in rows]
 
 
+def exchange_ids(connection: Connection, account: str) -> set[int]:
+    """The exchange's numbers of all orders in the books."""
+    rows = connection.execute(
+        text(
+            "SELECT exchange_order_id FROM orders WHERE account = :account AND exchange_order_id IS NOT NULL"
+        ),
+        {"account": account},
+    )
+    return set(rows.scalars())
+
+
+def symbols_since(connection: Connection, account: str, since: datetime) -> list[str]:
+    """Symbols for which an order went out since a time."""
+    rows = connection.execute(
+        text(
+            "SELECT DISTINCT symbol FROM orders WHERE account = :account AND request_time >= :since ORDER BY symbol"
+        ),
+        {"account": account, "since": since},
+    )
+    return list(rows.scalars())
+
+
 def unbooked(connection: Connection, account: str) -> list[Order]:
     """Orders of which the exchange has executed more than the fills that are booked."""
     rows = connection.execute(
@@ -183,25 +218,24 @@ def unbooked(connection: Connection, account: str) -> list[Order]:
 
 
 def begin_sending(
-    engine: Engine, settings: Settings, order: int, timestamp_ms: int, flow_run: str | None
+    engine: Engine, settings: Settings, order: int, timestamp_ms: int, flow_run: str | None, lease: Lease
 ) -> Order | None:
     """Commit that this very request, with this very timestamp, goes out now; None where it may not.
 
     It may not where the order is no longer PLANNED, where trading is switched off, or where its candle has
     grown old. Until the commit nothing was sent; after it the order counts as sent, whatever happens to this
     process.
+
+    Raises:
+        LeaseLost: another worker trades the account by now.
     """
     recv_window_ms = settings.exchange.recv_window_ms
     with engine.begin() as connection:
+        lease.require(connection)
         present = load(connection, order, lock=True)
         if present.state is not State.PLANNED:
             return None
-        off = switched_off(connection)
-        reason = (
-            f"trading is switched off: {off}" if off
-            else lateness(grid.to_ms(present.open_time), timestamp_ms, settings)
-        )  # fmt: skip
-        if reason:
+        if reason := _must_not_go(connection, present, timestamp_ms, settings):
             move(connection, present, State.REFUSED, grid.to_time(timestamp_ms), {"reason": reason}, flow_run)
             return None
         connection.execute(
@@ -210,6 +244,14 @@ def begin_sending(
         )
         move(connection, present, State.SENDING, grid.to_time(timestamp_ms), {}, flow_run)
         return load(connection, order)
+
+
+def _must_not_go(connection: Connection, order: Order, now_ms: int, settings: Settings) -> str | None:
+    if order.leg not in ("entry", "exit"):  # what only protects or sells out goes at any time
+        return None
+    if off := switched_off(connection):
+        return f"trading is switched off: {off}"
+    return lateness(grid.to_ms(order.open_time), now_ms, settings)
 
 
 def lateness(open_ms: int, now_ms: int, settings: Settings) -> str | None:

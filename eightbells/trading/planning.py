@@ -2,44 +2,155 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from sqlalchemy import Connection, Engine, text
 
 from eightbells.candles import grid
 from eightbells.exchange import rules
+from eightbells.exchange.rules import RuleBroken
 from eightbells.settings import Settings, StrategySettings
 from eightbells.strategies.evaluation import Decision, Moment, Refused
-from eightbells.trading import ledger, outbox
+from eightbells.trading import ledger, outbox, risk
+from eightbells.trading.lease import Lease
+from eightbells.trading.outbox import Order
 from eightbells.trading.sizing import Sized, size
 from eightbells.trading.states import IN_FLIGHT, LIVE, State
-
-_ONE_PLANNER = 8_888_003  # key of the advisory lock: two planners must not spend the same capital
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Ids of the orders that are to be sent, and what was refused."""
+    """Ids of the orders that wait to be sent, and what was refused."""
 
     orders: list[int] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Planner:
+    """Plans one cycle's orders in one transaction, under the account's lease."""
+
+    connection: Connection
+    settings: Settings
+    symbols: int
+    moment: Moment
+    last_prices: Mapping[str, Decimal]
+    exposure: risk.Exposure
+
+    def plan(self, strategy: StrategySettings, decision: Decision) -> Refused | None:
+        """Commit the order that a decision calls for, if it calls for one and has none; or say why not."""
+
+        def refuse(stage: str, reason: str) -> Refused:
+            return Refused(decision.symbol, strategy.name, stage, reason)
+
+        attempt = self._next_attempt(decision)
+        out = self._orders_out(decision.symbol)
+        wanted = "BUY" if decision.target == "long" else "SELL"
+        going = any(
+            order.strategy == strategy.name and order.side == wanted and order.leg != "stop" for order in out
+        )
+        if attempt is None or going:
+            return None  # this decision has its order, or an earlier one goes where the strategy wants to be
+        try:
+            sized = self._size(strategy, decision)
+        except RuleBroken as error:
+            return refuse("sizing", str(error))
+        if sized is None:
+            return None
+        if blocked := self._blocked(strategy, decision, sized, out):
+            return refuse(*blocked)
+        identity = (strategy.name, decision.version, decision.symbol, decision.open_ms)
+        now, run = self.moment.now_ms, self.moment.flow_run
+        outbox.plan(
+            self.connection, self.settings.account, decision.signal, identity, sized, now, run, attempt
+        )
+        notional = sized.quantity * decision.price
+        self.exposure.add(decision.symbol, notional if sized.side == "BUY" else Decimal(0))
+        return None
+
+    def _next_attempt(self, decision: Decision) -> int | None:
+        """1 for a decision without an order, the next number after one proven ABSENT, None where there is one."""
+        row = self.connection.execute(
+            text(
+                "SELECT attempt, state FROM orders WHERE signal_id = :signal AND leg IN ('entry', 'exit') "
+                "ORDER BY attempt DESC LIMIT 1"
+            ),
+            {"signal": decision.signal},
+        ).one_or_none()
+        if row is None:
+            return 1
+        return row.attempt + 1 if row.state == State.ABSENT else None
+
+    def _orders_out(self, symbol: str) -> list[Order]:
+        live = outbox.in_states(self.connection, self.settings.account, LIVE)
+        return [order for order in live if order.symbol == symbol]
+
+    def _size(self, strategy: StrategySettings, decision: Decision) -> Sized | None:
+        symbol_rules = rules.load(self.connection, decision.symbol)
+        if symbol_rules is None or symbol_rules.status != "TRADING":
+            raise RuleBroken(f"{decision.symbol} is {symbol_rules.status if symbol_rules else 'not known'}")
+        means = ledger.means(
+            self.connection, self.settings.account, strategy.name, decision.symbol, strategy.capital,
+            len(strategy.symbols) or self.symbols,
+        )  # fmt: skip
+        market = self.settings.trading.order_type == "market"
+        return size(decision, means, symbol_rules, market=market, offset=self.settings.trading.limit_offset)
+
+    def _blocked(
+        self, strategy: StrategySettings, decision: Decision, sized: Sized, out: list[Order]
+    ) -> tuple[str, str] | None:
+        """Stage and reason for which an order must not go out now."""
+        if reason := outbox.switched_off(self.connection):
+            return "switch", f"trading is switched off: {reason}"
+        if late := outbox.lateness(decision.open_ms, self.moment.now_ms, self.settings):
+            return "age", late
+        if drift := _drift(self.connection, self.settings.account, decision.symbol):
+            return "drift", drift
+        for order in out:
+            if order.state in IN_FLIGHT:
+                return (
+                    "risk",
+                    f"order {order.client_order_id} is {order.state}: the symbol waits until it is known",
+                )
+            if order.strategy == strategy.name:
+                return "risk", f"order {order.client_order_id} is still {order.state}"
+        once = sized.leg == "entry" and self.settings.trading.unfilled == "cancel"
+        if once and (
+            tried := _tried_in_vain(self.connection, self.settings.account, strategy.name, decision)
+        ):
+            return "risk", tried
+        proposal = risk.Proposal(
+            decision.symbol, sized.side, sized.quantity, sized.price or decision.price,
+            self.last_prices.get(decision.symbol),
+        )  # fmt: skip
+        reason = risk.objection(proposal, self.exposure, self.settings.risk)
+        return None if reason is None else ("risk", reason)
+
+
 def plan_orders(
-    engine: Engine, settings: Settings, decisions: Iterable[Decision], symbols: int, moment: Moment
-) -> Plan:
+    engine: Engine, settings: Settings, decisions: Iterable[Decision], symbols: int, moment: Moment,
+    lease: Lease, last_prices: Mapping[str, Decimal],
+) -> Plan:  # fmt: skip
     """Commit the orders that the decisions call for; deciding and planning again adds nothing.
 
     Args:
         symbols: how many symbols a strategy without a list of its own shares its capital among.
+        lease: held by the caller; it is kept from others until the plan is committed.
+        last_prices: the exchange's last price of each symbol, for the price collar.
+
+    Raises:
+        LeaseLost: another worker trades the account.
     """
     plan = Plan()
     strategies = {entry.name: entry for entry in settings.strategies}
     with engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_PLANNER})
+        lease.require(connection)
+        exposure = ledger.exposure(connection, settings, moment.open_ms)
+        planner = Planner(connection, settings, symbols, moment, last_prices, exposure)
         for decision in decisions:
-            refused = _plan(connection, settings, strategies[decision.strategy], decision, symbols, moment)
+            refused = planner.plan(strategies[decision.strategy], decision)
             if refused is not None:
                 plan.refused.append(refused)
         record_refusals(connection, plan.refused, moment)
@@ -49,66 +160,37 @@ def plan_orders(
     return plan
 
 
-def _plan(
-    connection: Connection, settings: Settings, strategy: StrategySettings, decision: Decision, symbols: int,
-    moment: Moment,
-) -> Refused | None:  # fmt: skip
-    def refuse(stage: str, reason: str) -> Refused:
-        return Refused(decision.symbol, strategy.name, stage, reason)
+def _drift(connection: Connection, account: str, symbol: str) -> str | None:
+    detail: str | None = connection.execute(
+        text(
+            "SELECT detail FROM drifts WHERE account = :account AND symbol = :symbol AND cleared_at IS NULL "
+            "ORDER BY id LIMIT 1"
+        ),
+        {"account": account, "symbol": symbol},
+    ).scalar_one_or_none()
+    return None if detail is None else f"the exchange and the books do not agree: {detail}"
 
-    if _has_order(connection, decision.signal):
-        return None
-    out = _orders_out(connection, settings.account, decision.symbol)
-    wanted = "BUY" if decision.target == "long" else "SELL"
-    if any(order.strategy == strategy.name and order.side == wanted for order in out):
-        return None  # an earlier order already goes where the strategy wants to be
-    try:
-        sized = _size(connection, settings, strategy, decision, symbols)
-    except rules.RuleBroken as error:
-        return refuse("sizing", str(error))
-    if sized is None:
-        return None
-    if reason := outbox.switched_off(connection):
-        return refuse("switch", f"trading is switched off: {reason}")
-    if late := outbox.lateness(decision.open_ms, moment.now_ms, settings):
-        return refuse("age", late)
-    for order in out:
-        if order.state in IN_FLIGHT:
-            return refuse(
-                "risk", f"order {order.client_order_id} is {order.state}: the symbol waits until it is known"
-            )
-        if order.strategy == strategy.name:
-            return refuse("risk", f"order {order.client_order_id} is still {order.state}")
-    identity = (strategy.name, decision.version, decision.symbol, decision.open_ms)
-    outbox.plan(
-        connection, settings.account, decision.signal, identity, sized, moment.now_ms, moment.flow_run
+
+_TRIED = """
+SELECT o.client_order_id FROM orders AS o
+WHERE o.account = :account AND o.strategy = :strategy AND o.symbol = :symbol AND o.leg = 'entry'
+AND o.state IN ('CANCELED', 'EXPIRED') AND o.executed_quantity = 0
+AND NOT EXISTS (
+    SELECT FROM signals AS s INNER JOIN evaluations AS e ON s.evaluation_id = e.id
+    WHERE e.account = o.account AND e.strategy = o.strategy AND e.symbol = o.symbol
+    AND e.open_time > o.open_time AND s.target = 'flat'
+)
+LIMIT 1
+"""
+
+
+def _tried_in_vain(connection: Connection, account: str, strategy: str, decision: Decision) -> str | None:
+    order = connection.execute(
+        text(_TRIED), {"account": account, "strategy": strategy, "symbol": decision.symbol}
+    ).scalar_one_or_none()
+    return (
+        None if order is None else f"order {order} was not filled, and the strategy has not been flat since"
     )
-    return None
-
-
-def _size(
-    connection: Connection, settings: Settings, strategy: StrategySettings, decision: Decision, symbols: int
-) -> Sized | None:
-    symbol_rules = rules.load(connection, decision.symbol)
-    if symbol_rules is None or symbol_rules.status != "TRADING":
-        raise rules.RuleBroken(f"{decision.symbol} is {symbol_rules.status if symbol_rules else 'not known'}")
-    means = ledger.means(
-        connection, settings.account, strategy.name, decision.symbol, strategy.capital,
-        len(strategy.symbols) or symbols,
-    )  # fmt: skip
-    market = settings.trading.order_type == "market"
-    return size(decision, means, symbol_rules, market=market, offset=settings.trading.limit_offset)
-
-
-def _orders_out(connection: Connection, account: str, symbol: str) -> list[outbox.Order]:
-    return [order for order in outbox.in_states(connection, account, LIVE) if order.symbol == symbol]
-
-
-def _has_order(connection: Connection, signal: int) -> bool:
-    found: bool = connection.execute(
-        text("SELECT exists(SELECT FROM orders WHERE signal_id = :signal)"), {"signal": signal}
-    ).scalar_one()
-    return found
 
 
 def record_refusals(connection: Connection, refusals: Iterable[Refused], moment: Moment) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 from eightbells.exchange.rules import RuleBroken, Side, SymbolRules
 from eightbells.strategies.evaluation import Decision
 
-Leg = Literal["entry", "exit"]
+Leg = Literal["entry", "exit", "stop", "sellout"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,13 @@ class Sized:
     side: Side
     quantity: Decimal
     price: Decimal | None
+    stop_price: Decimal | None = None
+
+    @property
+    def type(self) -> str:
+        if self.stop_price is not None:
+            return "STOP_LOSS_LIMIT"
+        return "MARKET" if self.price is None else "LIMIT"
 
 
 def size(
@@ -48,7 +55,7 @@ def size(
 
 
 def _entry(close: Decimal, means: Means, rules: SymbolRules, market: bool, offset: Decimal) -> Sized | None:
-    if _sellable(means.owned, close, rules, market):
+    if sellable(means.owned, close, rules, market):
         return None
     price = rules.price("BUY", close * (1 + offset))
     if means.spendable <= 0:
@@ -58,14 +65,14 @@ def _entry(close: Decimal, means: Means, rules: SymbolRules, market: bool, offse
 
 
 def _exit(close: Decimal, means: Means, rules: SymbolRules, market: bool, offset: Decimal) -> Sized | None:
-    quantity = _sellable(means.owned, close, rules, market)
+    quantity = sellable(means.owned, close, rules, market)
     if not quantity:  # flat, or dust that the exchange would not take
         return None
     price = rules.price("SELL", close * (1 - offset))
     return Sized("exit", "SELL", quantity, None if market else price)
 
 
-def _sellable(owned: Decimal, close: Decimal, rules: SymbolRules, market: bool) -> Decimal:
+def sellable(owned: Decimal, close: Decimal, rules: SymbolRules, market: bool) -> Decimal:
     """What of a position the exchange would take, floored to the step; 0 for dust."""
     if owned <= 0:
         return Decimal(0)

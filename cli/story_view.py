@@ -1,0 +1,95 @@
+"""An order's story on the terminal: what it came from, what became of it. Fits 80 columns."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from eightbells.exchange.rules import wire
+from eightbells.trading.story import Story
+
+
+def show(story: Story) -> None:
+    """Print the story, from the candles to the fills."""
+    console, order = Console(highlight=False), story.order
+    price = "at market" if order["price"] is None else f"at {_plain(order['price'])}"
+    stop = f", triggered at {_plain(order['stop_price'])}" if order["stop_price"] else ""
+    console.print(f"[bold]{order['side']} {_plain(order['quantity'])} {order['symbol']} {price}{stop}[/]")
+    _facts(console, {
+        "order": order["client_order_id"], "at the exchange": order["exchange_order_id"] or "not known there",
+        "state": f"{order['state']}, {_plain(order['executed_quantity'])} executed",
+        "leg": f"{order['leg']}, attempt {order['attempt']}", "account": order["account"],
+    })  # fmt: skip
+    console.print("\n[bold]Why[/]")
+    _facts(console, {
+        "strategy": f"{order['strategy']} version {order['strategy_version']} {order['parameters']}",
+        "wanted": f"{order['target']}: {order['reason']}", "candle": f"{_time(order['open_time'])}, closed at "
+        f"{_plain(order['close'])}", "evaluated": f"{_time(order['evaluated_at'])} by run {order['evaluated_by']}",
+        "code": order["code_version"],
+        "inputs": f"{order['window_candles']} candles from {_time(order['window_start'])}, as of batch "
+        f"{order['as_of_batch']}", "their hash": order["inputs_hash"][:32],
+        "validation": f"{order['validation']} of {order['suite']}: {order['checked']} checked, {order['failed']} "
+        f"failed, batch {order['batch']} from {order['source']} at {_time(order['known_at'])}",
+    })  # fmt: skip
+    _table(
+        console,
+        "The newest candles it was shown",
+        story.candles,
+        ("open_time", "open", "high", "low", "close"),
+    )
+    events = [
+        {
+            "at": event["at"],
+            "from": event["from_state"] or "",
+            "to": event["to_state"],
+            "detail": _detail(event["detail"]),
+        }
+        for event in story.events
+    ]  # fmt: skip
+    _table(console, "What became of it", events, ("at", "from", "to", "detail"))
+    fills = [
+        {**fill, "fee": f"{_plain(fill['commission'])} {fill['commission_asset']}"} for fill in story.fills
+    ]
+    _table(console, "Fills", fills, ("trade_id", "price", "quantity", "fee", "traded_at"))
+    if story.other_attempts:
+        _table(console, "Other attempts at this decision", story.other_attempts, ("client_order_id", "state"))
+
+
+def _facts(console: Console, facts: dict[str, Any]) -> None:
+    for name, value in facts.items():
+        console.print(f"  {name:16} {value}", soft_wrap=True, markup=False)
+
+
+def _table(console: Console, title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    console.print()
+    if not rows:
+        console.print(f"[bold]{title}[/]: none")
+        return
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name.replace("_", " "))
+    for row in rows:
+        table.add_row(*(_cell(row[name]) for name in columns))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return _plain(value)
+    return _time(value) if isinstance(value, datetime) else str(value)
+
+
+def _detail(detail: dict[str, Any]) -> str:
+    return ", ".join(str(value) for value in detail.values())
+
+
+def _plain(value: Decimal) -> str:
+    return wire(value)
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,34 @@
+"""Halt: switch trading off at once, cancel what is open, and if wanted sell out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from prefect import flow
+
+from tasks.halting import cancel_everything, sell_out, switch
+from tasks.session import open_session
+
+
+@flow(name="halt", flow_run_name="{action}: {reason}")
+async def halt(
+    action: Literal["halt", "resume"] = "halt", reason: str = "by hand", sell_everything: bool = False
+) -> list[str]:
+    """Switch trading off, or on again.
+
+    Halting stops everything within one order and cancels the open orders, protective stops among them unless
+    everything is sold.
+
+    Args:
+        action: halt switches trading off, resume switches it on.
+        reason: Why, for the record.
+        sell_everything: After halting, sell every position of the strategies at market.
+    """
+    async with open_session() as session:
+        switch(session, action == "resume", reason)
+        if action == "resume":
+            return []
+        problems = await cancel_everything(session, stops_too=sell_everything)
+        if sell_everything:
+            problems += await sell_out(session)
+        return problems

@@ -1,0 +1,73 @@
+"""Steps that stop: the switch, the cancelling of open orders, the selling of what is held."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from sqlalchemy import text
+
+from eightbells.candles import grid
+from eightbells.exchange import rules
+from eightbells.trading import ledger, outbox
+from eightbells.trading.lease import LeaseLost
+from eightbells.trading.sizing import Sized, sellable
+from eightbells.trading.states import LIVE, State
+from eightbells.trading.switch import set_switch
+from tasks.orders import send_orders, settle_order, settle_orders, trading_lease
+from tasks.session import Session
+
+
+@task(task_run_name="turn the trading switch", cache_policy=NO_CACHE)
+def switch(session: Session, on: bool, reason: str) -> None:
+    """Turn trading on or off; with the next order of any process it holds."""
+    set_switch(session.engine, on, reason)
+
+
+async def cancel_everything(session: Session, *, stops_too: bool) -> list[str]:
+    """Cancel our open orders; protective stops stay unless told. Returns what could not be cancelled."""
+    with session.engine.connect() as connection:
+        live = outbox.in_states(connection, session.settings.account, LIVE - {State.PLANNED})
+    orders = [order for order in live if stops_too or order.leg != "stop"]
+    outcomes = await asyncio.gather(
+        *(settle_order(session, order, f"{order.side} {order.symbol}", True) for order in orders),
+        return_exceptions=True,
+    )
+    return [str(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]
+
+
+async def sell_out(session: Session) -> list[str]:
+    """Sell every position at market, as an order with its own leg under its last signal."""
+    try:
+        async with trading_lease(session) as lease:
+            await send_orders(session, plan_sellout(session), lease)
+            return await settle_orders(session)
+    except LeaseLost as error:
+        return [str(error)]
+
+
+@task(task_run_name="plan the sale of everything", cache_policy=NO_CACHE)
+def plan_sellout(session: Session) -> list[int]:
+    """Commit a MARKET sale for each position that the exchange would take."""
+    planned: list[int] = []
+    account = session.settings.account
+    with session.engine.begin() as connection:
+        for position in ledger.positions(connection, account):
+            last = connection.execute(
+                text(
+                    "SELECT s.id, s.price, e.strategy_version, e.open_time FROM signals AS s "
+                    "INNER JOIN evaluations AS e ON s.evaluation_id = e.id WHERE e.account = :account "
+                    "AND e.strategy = :strategy AND e.symbol = :symbol ORDER BY e.open_time DESC LIMIT 1"
+                ),
+                {"account": account, "strategy": position.strategy, "symbol": position.symbol},
+            ).one()
+            symbol_rules = rules.load(connection, position.symbol)
+            quantity = symbol_rules and sellable(position.quantity, last.price, symbol_rules, market=True)
+            if not quantity:
+                continue
+            identity = (position.strategy, last.strategy_version, position.symbol, grid.to_ms(last.open_time))
+            sized = Sized("sellout", "SELL", quantity, None)
+            outbox.plan(connection, account, last.id, identity, sized, session.now_ms, session.flow_run)
+            planned.append(outbox.find(connection, last.id, "sellout", 1).id)
+    return planned

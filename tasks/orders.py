@@ -1,0 +1,180 @@
+"""Steps about orders: plan, send, follow, protect, under the account's lease."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas import State as PrefectState
+
+from eightbells.candles import grid
+from eightbells.exchange.recovery import ExchangeError
+from eightbells.strategies.evaluation import Decision, Moment
+from eightbells.trading import outbox, protection
+from eightbells.trading.execution import Desk, to_settle
+from eightbells.trading.lease import Lease, LeaseLost, hold_lease
+from eightbells.trading.outbox import Order
+from eightbells.trading.planning import plan_orders
+from eightbells.trading.reconciliation import Reconciliation, reconcile
+from eightbells.trading.states import IN_FLIGHT, LIVE, State
+from tasks.recovering import attempts_left, awaiting, recovering
+from tasks.session import Session
+
+_ASK_EVERY_SECONDS = 2.0
+_MOST_ROUNDS = 3  # an order proven ABSENT is planned again while its candle is fresh
+
+
+def moment_of(session: Session, opened: int) -> Moment:
+    return Moment(session.settings.account, opened, session.now_ms, session.flow_run)
+
+
+def desk_of(session: Session) -> Desk:
+    return Desk(session.settings, session.engine, session.gateway, session.flow_run)
+
+
+@asynccontextmanager
+async def trading_lease(session: Session) -> AsyncIterator[Lease]:
+    """The right to send orders; another worker's is waited for."""
+    trading = session.settings.trading
+    async with hold_lease(
+        session.engine, session.settings.account, trading.lease_seconds, trading.lease_patience_seconds
+    ) as lease:
+        yield lease
+
+
+async def trade(
+    session: Session, decisions: list[Decision], symbols: tuple[str, ...], opened: int
+) -> list[str]:
+    """Take the account from where it is to where the decisions want it; returns what went wrong, in words."""
+    label = grid.label(opened)
+    try:
+        async with trading_lease(session) as lease:
+            found = await reconcile_books(session)
+            problems = [f"{drift.symbol}: {drift.detail}" for drift in found.drifts]
+            await cancel_stops(session, {(it.strategy, it.symbol) for it in decisions if it.target == "flat"})
+            for _ in range(_MOST_ROUNDS):
+                orders = await plan(session, decisions, len(symbols), opened, lease, label)
+                if not orders:
+                    break
+                await send_orders(session, orders, lease)
+                problems += await settle_orders(session)
+            await send_orders(session, await plan_protection(session, opened, lease), lease)
+            return problems + await settle_orders(session)
+    except LeaseLost as error:
+        return [str(error)]
+
+
+@task(task_run_name="reconcile the books", cache_policy=NO_CACHE)
+@recovering
+async def reconcile_books(session: Session) -> Reconciliation:
+    """Hold the exchange against the books; a symbol that does not agree is not traded until it does."""
+    return await reconcile(session.settings, session.engine, session.gateway, desk_of(session))
+
+
+@task(task_run_name="plan orders for {label}", cache_policy=NO_CACHE)
+@recovering
+async def plan(
+    session: Session, decisions: Iterable[Decision], symbols: int, opened: int, lease: Lease, label: str
+) -> list[int]:
+    """Commit the orders that the decisions call for to the outbox; returns those that wait to be sent."""
+    last = {symbol: Decimal(price) for symbol, price in (await session.gateway.prices()).items()}
+    moment = moment_of(session, opened)
+    return plan_orders(session.engine, session.settings, decisions, symbols, moment, lease, last).orders
+
+
+@task(task_run_name="plan protective stops", cache_policy=NO_CACHE)
+async def plan_protection(session: Session, opened: int, lease: Lease) -> list[int]:
+    """Commit a stop for each holding that should have one and has none, after cancelling those that do not fit."""
+    await cancel_stops(session, set())
+    return protection.plan_stops(session.engine, session.settings, moment_of(session, opened), lease)
+
+
+async def cancel_stops(session: Session, closing: set[tuple[str, str]]) -> None:
+    """Cancel the stops of positions that are to be closed, and those that no longer cover their position."""
+    with session.engine.connect() as connection:
+        live = outbox.in_states(connection, session.settings.account, LIVE)
+        stops = {
+            order.id: order
+            for order in live
+            if order.leg == "stop" and (order.strategy, order.symbol) in closing
+        }
+        stops |= {order.id: order for order in protection.obsolete_stops(connection, session.settings)}
+    for order in stops.values():
+        await settle_order(session, order, f"stop {order.symbol}", True)
+
+
+@task(task_run_name="send {label}", cache_policy=NO_CACHE)
+async def send_order(session: Session, order_id: int, lease: Lease, label: str) -> State | PrefectState:
+    """Send one planned order. A refusal that can be mended leads to another attempt, shown as this task's retry.
+
+    Every attempt is a row of the outbox of its own, committed before it is sent.
+    """
+    desk = desk_of(session)
+    with session.engine.connect() as connection:
+        attempt = outbox.latest_attempt(connection, order_id)
+    try:
+        return await desk.send(attempt.id, lease)
+    except ExchangeError as error:
+        mendable = error.failure.certainly_not_executed and attempts_left(error.failure) > 0
+        if mendable and await desk.repair(order_id, error):
+            return awaiting(error.failure, str(error))
+        raise
+
+
+@task(task_run_name="follow {label}", cache_policy=NO_CACHE)
+@recovering
+async def settle_order(session: Session, order: Order, label: str, cancel: bool) -> State:
+    """Bring one order's books up to date: ask what became of it, book its fills, cancel it where that is due.
+
+    One in flight is asked for until it is known, which takes as long as the exchange could still accept it.
+    """
+    desk = desk_of(session)
+    with session.engine.connect() as connection:
+        order = outbox.load(connection, order.id)
+    while order.state in IN_FLIGHT:
+        if await desk.resolve(order) is State.UNKNOWN:
+            await asyncio.sleep(_ASK_EVERY_SECONDS)
+        with session.engine.connect() as connection:
+            order = outbox.load(connection, order.id)
+    if order.state in (State.ABSENT, State.REFUSED, State.PLANNED):
+        return order.state
+    if cancel and order.state in (State.OPEN, State.PARTIALLY_FILLED):
+        return await desk.cancel(order)
+    return await desk.refresh(order)
+
+
+async def send_orders(session: Session, orders: list[int], lease: Lease) -> None:
+    """Send planned orders side by side; one that fails stops only itself, its row says why."""
+    with session.engine.connect() as connection:
+        rows = [outbox.load(connection, order) for order in orders]
+    await asyncio.gather(
+        *(send_order(session, row.id, lease, f"{row.side} {row.symbol}") for row in rows),
+        return_exceptions=True,
+    )
+
+
+async def settle_orders(session: Session, before: int | None = None) -> list[str]:
+    """Follow every order that is not final; those of candles before `before` (ms) are cancelled by setting.
+
+    Returns what could not be settled, in words.
+    """
+    orders = to_settle(session.engine, session.settings.account)
+    outcomes = await asyncio.gather(
+        *(
+            settle_order(session, order, f"{order.side} {order.symbol}", _is_over(session, order, before))
+            for order in orders
+        ),
+        return_exceptions=True,
+    )
+    return [str(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]
+
+
+def _is_over(session: Session, order: Order, before: int | None) -> bool:
+    """Whether an order's candle is over and the setting wants it gone; a stop stays as long as its position."""
+    if before is None or order.leg == "stop" or session.settings.trading.unfilled == "keep":
+        return False
+    return grid.to_ms(order.open_time) < before
