@@ -33,6 +33,7 @@ from eightbells.settings import PAPER_KEY, PAPER_SECRET, Settings, load_settings
 from eightbells.trading.execution import Desk, to_settle
 
 DATABASE = "eightbells_demo"
+PREFECT_DATABASE = "prefect_demo"
 CAPITAL = "100000"
 SETTLED_MS = 3_500  # the clock is set so long after each close
 
@@ -58,7 +59,7 @@ class Demo:
         with ExitStack() as stack:
             processes = stack.enter_context(Processes(settings.directory / "logs"))
             self._prepare_database(stack, settings)
-            server = prefect_server.start(processes, settings, port, self._postgres)
+            server = prefect_server.start(processes, settings, port, self._postgres, PREFECT_DATABASE)
             exchange = self._start_exchange(processes, settings)
             self._view.opening(exchange.source, f"http://127.0.0.1:{port}")
             prefect_server.wait_ready(server)

@@ -31,18 +31,19 @@ def prepare_environment(settings: Settings) -> None:
 
 
 def start(
-    processes: Processes, settings: Settings, port: int, database: embedded.EmbeddedServer | None
-) -> Child:
+    processes: Processes, settings: Settings, port: int, database: embedded.EmbeddedServer | None,
+    name: str = "prefect",
+) -> Child:  # fmt: skip
     """Start the server; `wait_ready` waits for it.
 
     Args:
-        database: where its own database `prefect` is kept; without one it uses SQLite in the data folder.
+        database: where its own database is kept, under `name`; without one it uses SQLite in the data folder.
     """
     environment = {}
     if database is not None:
-        database.ensure_database("prefect")
+        database.ensure_database(name)
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = (
-            f"postgresql+asyncpg://postgres:@/prefect?host={database.socket}"
+            f"postgresql+asyncpg://postgres:@/{name}?host={database.socket}"
         )
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
     return processes.start(

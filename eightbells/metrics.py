@@ -36,6 +36,9 @@ BUDGET_WAIT = Counter(
 CLOCK_OFFSET = Gauge(
     "eightbells_clock_offset_seconds", "The exchange's clock less this machine's.", registry=COUNTED
 )
+USED_WEIGHT = Gauge(
+    "eightbells_used_weight", "Weight used in the minute, as the exchange says.", registry=COUNTED
+)
 ORDERS_SENT = Counter("eightbells_orders_sent", "Orders handed to the exchange.", ["side"], registry=COUNTED)
 CYCLES = Counter("eightbells_cycles", "Cycles that ended, by outcome.", ["outcome"], registry=COUNTED)
 

@@ -15,9 +15,10 @@ CREATE TABLE budget_grants (
 );
 
 -- Takes permits of these costs, as many in their order as still fit into `allowed` in `window_seconds`, and says
--- how many were granted and how long the first of the others has to wait.
+-- how many were granted and how long the first of the others has to wait. `seen` is what the exchange said has been
+-- used in its present minute: what is above our own count was used by somebody else on this address, and counts too.
 CREATE FUNCTION take_permits(
-    budget text, costs integer [], allowed integer, window_seconds double precision,
+    budget text, costs integer [], allowed integer, window_seconds double precision, seen integer,
     OUT granted integer, OUT wait_seconds double precision
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -27,6 +28,7 @@ DECLARE
     used bigint;
     taken bigint := 0;
     freed bigint;
+    foreign_use bigint;
 BEGIN
     granted := 0;
     wait_seconds := 0;
@@ -41,7 +43,13 @@ BEGIN
     -- slots from the future are left by a clock that was set back: they would block for ever
     DELETE FROM budget_grants g WHERE g.name = budget
     AND (g.slot < slot_now - ceil(window_seconds * 10) OR g.slot > slot_now + 10);
-    SELECT coalesce(sum(g.cost), 0) INTO used FROM budget_grants g WHERE g.name = budget;
+    SELECT coalesce(sum(g.cost), 0), seen - coalesce(sum(g.cost) FILTER (WHERE g.slot >= slot_now - slot_now % 600), 0)
+    INTO used, foreign_use FROM budget_grants g WHERE g.name = budget;
+    IF foreign_use > 0 THEN
+        INSERT INTO budget_grants VALUES (budget, slot_now, foreign_use)
+        ON CONFLICT (name, slot) DO UPDATE SET cost = budget_grants.cost + excluded.cost;
+        used := used + foreign_use;
+    END IF;
     WHILE granted < cardinality(costs) AND used + taken + costs[granted + 1] <= allowed LOOP
         granted := granted + 1;
         taken := taken + costs[granted];

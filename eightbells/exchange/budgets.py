@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -43,6 +43,8 @@ class Budgets:
     engine: Engine
     settings: BudgetSettings
     weight: Limit = Limit(6000, 60)
+    now_ms: Callable[[], int] | None = None
+    _seen: tuple[int, int] | None = None
     _connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _waiting: dict[tuple[str, Limit], Queue] = field(default_factory=dict)
@@ -53,6 +55,19 @@ class Budgets:
         for limit in rate_limits:
             if limit.get("rateLimitType") == "REQUEST_WEIGHT" and limit.get("interval") == "MINUTE":
                 self.weight = Limit(int(str(limit["limit"])), 60.0 * int(str(limit.get("intervalNum", 1))))
+
+    def observe(self, used: int, now_ms: int) -> None:
+        """Note the used weight that an answer's header states for the exchange's present minute."""
+        self._seen = used, now_ms
+
+    def _seen_now(self) -> int | None:
+        """What the exchange said, while it still speaks of the present minute."""
+        if self._seen is None or self.now_ms is None:
+            return None
+        used, at = self._seen
+        now = self.now_ms()
+        inside = 2_000 < now % 60_000 < 58_000  # the minutes of our clocks need not turn at the same time
+        return used if inside and now - at < 2_000 and now // 60_000 == at // 60_000 else None
 
     async def take(self, budget: str | None, weight: int) -> None:
         """Wait until the request may be sent: first its own budget, then its weight."""
@@ -107,20 +122,18 @@ class Budgets:
                         permit.set_result(None)
                 if wait:
                     await asyncio.sleep(wait * random.uniform(1.0, 1.05))
-        except BaseException as error:
+        except Exception as error:  # the database is away: who waits is told
             while queue:
                 _, permit = queue.popleft()
                 if not permit.done():
-                    permit.set_exception(
-                        error if isinstance(error, Exception) else RuntimeError("the gateway closed")
-                    )
-            raise
+                    permit.set_exception(error)
 
     async def _ask(self, budget: str, costs: list[int], limit: Limit) -> tuple[int, float]:
         margin = MARGIN_SECONDS if limit.seconds > 10 else MARGIN_SECONDS / 5
+        seen = self._seen_now() if budget == WEIGHT else None
         row = await self._execute(
-            "SELECT * FROM take_permits(%s, %s, %s, %s)",
-            (budget, costs[:_MOST_AT_ONCE], limit.allowed, limit.seconds + margin),
+            "SELECT * FROM take_permits(%s, %s, %s, %s, %s)",
+            (budget, costs[:_MOST_AT_ONCE], limit.allowed, limit.seconds + margin, seen),
         )
         assert row is not None
         return int(str(row[0])), float(str(row[1]))

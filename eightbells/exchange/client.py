@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -18,12 +19,13 @@ class StampedClient(AsyncClient):  # type: ignore[misc]
     """Differs from its parent in three things.
 
     Addresses come from outside (the parent has class attributes only); a signed request carries the timestamp it
-    is given, or the exchange's clock, and never the machine's; an answer is read once, and fast.
+    is given, or the exchange's clock, and never the machine's; an answer is read once, and fast, and its headers are
+    shown to an observer (the parent keeps them in one slot that concurrent requests overwrite).
     """
 
     def __init__(
         self, credentials: Credentials, rest_url: str, clock: ExchangeClock, recv_window_ms: int, timeout: float,
-        connections: int,
+        connections: int, observe: Callable[[Mapping[str, str]], None],
     ) -> None:  # fmt: skip
         private = credentials.private_key
         try:
@@ -40,7 +42,7 @@ class StampedClient(AsyncClient):  # type: ignore[misc]
         self.API_URL = rest_url.rstrip("/")
         self.MARGIN_API_URL = self.API_URL.removesuffix("/api") + "/sapi"
         self.REQUEST_TIMEOUT = timeout
-        self._clock, self._recv_window_ms = clock, recv_window_ms
+        self._clock, self._recv_window_ms, self._observe = clock, recv_window_ms, observe
 
     def _get_request_kwargs(
         self, method: str, signed: bool, force_params: bool = False, **kwargs: Any
@@ -54,6 +56,7 @@ class StampedClient(AsyncClient):  # type: ignore[misc]
         return ready
 
     async def _handle_response(self, response: aiohttp.ClientResponse) -> Any:
+        self._observe(response.headers)
         body = await response.read()
         if response.status // 100 != 2:
             raise BinanceAPIException(response, response.status, body.decode(errors="replace"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -44,13 +44,13 @@ class Gateway:
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self.clock = ExchangeClock()
-        self.budgets = Budgets(engine, settings.budgets)
+        self.budgets = Budgets(engine, settings.budgets, now_ms=self.clock.now_ms)
         self.recv_window_ms = settings.exchange.recv_window_ms
         self.concurrency = settings.exchange.concurrency
         self._table = recovery.remedies(settings.errors)
         self._client = StampedClient(
             settings.credentials(), settings.rest_url, self.clock, settings.exchange.recv_window_ms,
-            settings.exchange.timeout_seconds, self.concurrency,
+            settings.exchange.timeout_seconds, self.concurrency, self._observe,
         )  # fmt: skip
 
     async def close(self) -> None:
@@ -205,6 +205,12 @@ class Gateway:
         if failed.failure.status in (418, 429):
             await self.budgets.close_until(failed.failure.remedy.delay, str(failed))
         raise failed
+
+    def _observe(self, headers: Mapping[str, str]) -> None:
+        used = headers.get("X-MBX-USED-WEIGHT-1M", "")
+        if used.isdigit() and self.clock.is_set:
+            self.budgets.observe(int(used), self.clock.now_ms())
+            metrics.USED_WEIGHT.set(int(used))
 
     def _error(self, endpoint: str, error: Exception) -> ExchangeError:
         headers = getattr(getattr(error, "response", None), "headers", {})
