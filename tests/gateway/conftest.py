@@ -1,0 +1,1 @@
+"""A Prefect server that keeps every state of a task run."""
