@@ -18,7 +18,8 @@ CREATE TABLE budget_grants (
 -- how many were granted and how long the first of the others has to wait. `seen` is what the exchange said has been
 -- used in its present minute: what is above our own count was used by somebody else on this address, and counts too.
 CREATE FUNCTION take_permits(
-    budget text, costs integer [], allowed integer, window_seconds double precision, seen integer,
+    budget text, costs integer [], allowed integer, window_seconds double precision,
+    seen integer DEFAULT NULL,
     OUT granted integer, OUT wait_seconds double precision
 ) LANGUAGE plpgsql AS $$
 DECLARE

@@ -11,7 +11,7 @@ from binance import AsyncClient
 from eightbells.candles import grid
 from eightbells.exchange.gateway import open_gateway
 from eightbells.settings import load_settings
-from tests.benchmarks.surroundings import fresh_database, simulator
+from tests.benchmarks.surroundings import control, fresh_database, simulator
 
 PAGES, AT_ONCE, ROUNDS = 300, 8, 5
 START = 1_577_836_800_000  # 2020-01-01
@@ -19,6 +19,8 @@ START = 1_577_836_800_000  # 2020-01-01
 
 def main() -> None:
     with simulator("--generate", "5", "--speed", "1") as address, fresh_database() as engine:
+        # the governor is on, but what is measured is speed, not Binance's limit of 50,000 candles a second
+        control(address, "settings", {"rate_limits": {"REQUEST_WEIGHT": 10_000_000}})
         bare, ours = asyncio.run(_rounds(address, engine))
     ratios = [mine / theirs for mine, theirs in zip(ours, bare, strict=True)]
     print(
@@ -36,6 +38,7 @@ async def _rounds(address: str, engine) -> tuple[list[float], list[float]]:
     client = Bare()
     bare, ours = [], []
     async with open_gateway(load_settings(), engine) as gateway:
+        await gateway.exchange_info(["BTCUSDT"])
 
         async def through_client(start: int) -> list[list[object]]:
             return await client.get_klines(
