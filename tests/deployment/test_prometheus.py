@@ -84,3 +84,16 @@ def test_what_is_scraped_is_what_compose_starts() -> None:
         published = [entry.split(":")[-1] for entry in services[name].get("ports", [])]
         assert port in published or name == "metrics"
         assert "inside" in services[name]["networks"]
+
+
+@pytest.mark.parametrize("config", ["post", "show"])
+def test_alertmanager_sends_to_receivers_that_exist(config: str) -> None:
+    content = yaml.safe_load((ROOT / f"monitoring/alertmanager/{config}.yml").read_text())
+    [receiver] = content["receivers"]
+    assert content["route"]["receiver"] == receiver["name"]
+    [script] = composed.services(composed.PAPER)["alertmanager"]["command"]
+    for hook in receiver.get("webhook_configs", []):
+        assert f"> {hook['url_file']}\n" in script
+    for rule in content.get("inhibit_rules", []):
+        named = set(re.findall(r"[A-Z]\w+", " ".join(rule["source_matchers"] + rule["target_matchers"])))
+        assert named <= set(ALERTS)
