@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from threading import Lock
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -40,6 +40,22 @@ USED_WEIGHT = Gauge(
     "eightbells_used_weight", "Weight used in the minute, as the exchange says.", registry=COUNTED
 )
 ORDERS_SENT = Counter("eightbells_orders_sent", "Orders handed to the exchange.", ["side"], registry=COUNTED)
+STREAM_MESSAGES = Counter("eightbells_stream_messages", "Frames received from the streams.", registry=COUNTED)
+STREAM_CANDLES = Counter(
+    "eightbells_stream_candles", "Closed candles that came over the streams.", registry=COUNTED
+)
+STREAM_LOST = Counter(
+    "eightbells_stream_lost", "Stream connections lost, by reason.", ["reason"], registry=COUNTED
+)
+STREAM_LAG = Histogram(
+    "eightbells_stream_lag_seconds", "From a candle's close to its commit.",
+    buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60), registry=COUNTED,
+)  # fmt: skip
+STREAM_SILENCE = Gauge("eightbells_stream_silence_seconds", "Since the last frame.", registry=COUNTED)
+STREAM_FALLBACK = Gauge(
+    "eightbells_stream_fallback", "1 while a stream is down and REST stands in.", registry=COUNTED
+)
+STREAM_QUEUE = Gauge("eightbells_stream_queue", "Closed candles that wait to be stored.", registry=COUNTED)
 CYCLES = Counter("eightbells_cycles", "Cycles that ended, by outcome.", ["outcome"], registry=COUNTED)
 
 _flushed: dict[tuple[str, str], float] = {}

@@ -54,6 +54,7 @@ class ExchangeSettings(_Section):
     recv_window_ms: int = Field(default=5000, ge=100, le=60000)
     timeout_seconds: float = Field(default=10, gt=0)
     concurrency: int = Field(default=8, ge=1, le=64)
+    clock_speed: float = Field(default=1, gt=0)
 
 
 class BudgetSettings(_Section):
@@ -105,6 +106,9 @@ class StrategySettings(_Section):
 
 class StreamSettings(_Section):
     silence_seconds: float = Field(default=30, gt=0)
+    rotate_hours: float = Field(default=23, gt=0)
+    catch_up_seconds: float = Field(default=5, gt=0)
+    trade_on_close: bool = False
     heartbeat_seconds: float = Field(default=60, gt=0)
 
 

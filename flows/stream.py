@@ -1,4 +1,4 @@
-"""The stream: closed candles as they happen, for as long as the process lives."""
+"""The stream: closed candles and our own fills as they happen, for as long as the process lives."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from prefect import flow
 from prefect.client.schemas import State
 from prefect.states import Completed
 
+from flows.close import trade_on_close
 from tasks.candles import refresh_rules
 from tasks.session import open_session
-from tasks.streaming import claim, keep_stream
+from tasks.streaming import Stream, claim
 
 
-@flow(name="stream", flow_run_name="stream of closed candles")
+@flow(name="stream", flow_run_name="stream")
 async def stream() -> State[Any] | None:
-    """Take closed candles from the exchange's streams and store them through the same proof as the cycle's.
+    """Take closed candles and our own fills from the exchange's streams, through the same proof as the cycle's.
 
     What a lost connection or a silent stream misses is fetched over REST. There is at most one stream an account:
     a second one ends at once. It does not end by itself.
@@ -25,5 +26,6 @@ async def stream() -> State[Any] | None:
             if not claim(guard, session.settings.account):
                 return Completed(name="AlreadyRunning", message="another stream holds this account")
             universe = await refresh_rules(session, session.settings.symbols)
-            await keep_stream(session, universe.symbols)
+            trading = session.settings.stream.trade_on_close
+            await Stream(session, universe.symbols, trade_on_close(session) if trading else None).run()
     return None

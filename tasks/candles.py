@@ -61,7 +61,7 @@ async def await_close(session: Session, candle: datetime | None) -> int:
     else:
         opened = grid.last_closed(session.now_ms + EARLY_MS)
     ready = grid.closes_at(opened) + session.settings.candles.settle_seconds * 1000
-    await asyncio.sleep(max(0, ready - session.now_ms) / 1000)
+    await asyncio.sleep(session.gateway.clock.seconds_until(ready))
     return opened
 
 

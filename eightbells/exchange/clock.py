@@ -18,15 +18,20 @@ def _steady_ms() -> float:
 
 
 class ExchangeClock:
-    """Server time from several samples by round-trip midpoint: the quickest answer is trusted most."""
+    """Server time from several samples by round-trip midpoint: the quickest answer is trusted most.
 
-    def __init__(self) -> None:
-        self._ahead_ms: float | None = None
+    Args:
+        speed: exchange seconds in one of ours; other than 1 only with a simulator in compressed time.
+    """
+
+    def __init__(self, speed: float = 1.0) -> None:
+        self.speed = speed
+        self._server_ms: float | None = None
         self._synced_at = 0.0
 
     async def sync(self, ask: Callable[[], Awaitable[int]], samples: int = SAMPLES) -> None:
         """Measure anew; `ask` gives the server's time in ms."""
-        best: tuple[float, float] | None = None
+        best: tuple[float, float, float] | None = None
         for _ in range(samples):
             sent = _steady_ms()
             server = await ask()
@@ -34,21 +39,25 @@ class ExchangeClock:
             trip = received - sent
             if best is None or trip < best[0]:
                 # the answer's millisecond is cut off: on average it is half a millisecond old
-                best = trip, server + 0.5 - (sent + received) / 2
+                best = trip, server + 0.5 + (received - (sent + received) / 2) * self.speed, received
         assert best is not None
-        self._ahead_ms, self._synced_at = best[1], _steady_ms()
+        _, self._server_ms, self._synced_at = best
         metrics.CLOCK_OFFSET.set((self.now_ms() - time.time() * 1000) / 1000)
 
     @property
     def is_set(self) -> bool:
-        return self._ahead_ms is not None
+        return self._server_ms is not None
 
     @property
     def is_stale(self) -> bool:
-        return self._ahead_ms is None or _steady_ms() - self._synced_at > RESYNC_SECONDS * 1000
+        return self._server_ms is None or _steady_ms() - self._synced_at > RESYNC_SECONDS * 1000 / self.speed
 
     def now_ms(self) -> int:
         """The exchange's time in ms; RuntimeError before the first `sync`."""
-        if self._ahead_ms is None:
+        if self._server_ms is None:
             raise RuntimeError("the exchange has not been asked for its time yet")
-        return int(_steady_ms() + self._ahead_ms)
+        return int(self._server_ms + (_steady_ms() - self._synced_at) * self.speed)
+
+    def seconds_until(self, moment_ms: float) -> float:
+        """How many of our seconds until a moment of the exchange's clock; 0 where it has passed."""
+        return max(0.0, (moment_ms - self.now_ms()) / 1000 / self.speed)

@@ -43,7 +43,7 @@ class Gateway:
     """Requests to one account. Open it with `open_gateway`; it does not retry, its callers' tasks do."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
-        self.clock = ExchangeClock()
+        self.clock = ExchangeClock(settings.exchange.clock_speed)
         self.budgets = Budgets(engine, settings.budgets, now_ms=self.clock.now_ms)
         self.recv_window_ms = settings.exchange.recv_window_ms
         self.concurrency = settings.exchange.concurrency
@@ -77,6 +77,14 @@ class Gateway:
         )
         self.budgets.learn(info["rateLimits"])
         return info
+
+    def signed_subscription(self) -> dict[str, Any]:
+        """Parameters that subscribe to the user data stream, stamped by the exchange's clock."""
+        params: dict[str, Any] = self._client._sign_ws_params(
+            {"timestamp": self.clock.now_ms(), "recvWindow": self.recv_window_ms},
+            self._client._generate_ws_api_signature,
+        )
+        return params
 
     async def restrictions(self) -> Json:
         """What the API key may do (sapi apiRestrictions)."""

@@ -146,6 +146,18 @@ class Desk:
             return await self.refresh(order)
         return await self._follow(order, answer)
 
+    def take_event(self, event: dict[str, Any]) -> State | None:
+        """Book what an executionReport of the user data stream says of one of our orders; None where it is not ours."""
+        # a cancel's report carries an id of its own and ours as the original one
+        names = [name for name in (event.get("C"), event.get("c")) if name]
+        with self._engine.connect() as connection:
+            order = outbox.named(connection, self._settings.account, names)
+        if order is None:
+            return None
+        answer = {"status": event["X"], "orderId": event["i"], "executedQty": event["z"]}
+        fills = [_fill_of_event(event)] if event["x"] == "TRADE" else []
+        return self._record(order, answer, fills)
+
     def _deadline_ms(self, order: Order) -> int:
         assert order.request_time is not None
         assert order.recv_window_ms is not None
@@ -254,4 +266,11 @@ def _fill_of_trade(trade: dict[str, Any]) -> Fill:
     return Fill(
         int(trade["id"]), Decimal(trade["price"]), Decimal(trade["qty"]), Decimal(trade["quoteQty"]),
         Decimal(trade["commission"]), trade["commissionAsset"], grid.to_time(int(trade["time"])),
+    )  # fmt: skip
+
+
+def _fill_of_event(event: dict[str, Any]) -> Fill:
+    return Fill(
+        int(event["t"]), Decimal(event["L"]), Decimal(event["l"]), Decimal(event["Y"]),
+        Decimal(event["n"]), event["N"], grid.to_time(int(event["T"])),
     )  # fmt: skip

@@ -165,6 +165,15 @@ def find(connection: Connection, signal: int, leg: str, attempt: int) -> Order:
     return _order(row._mapping)
 
 
+def named(connection: Connection, account: str, names: list[str]) -> Order | None:
+    """The order that carries one of the client order ids."""
+    row = connection.execute(
+        text(f"SELECT {_COLUMNS} FROM orders WHERE account = :account AND client_order_id = ANY(:names)"),
+        {"account": account, "names": names},
+    ).one_or_none()
+    return None if row is None else _order(row._mapping)
+
+
 def in_states(connection: Connection, account: str, states: Collection[State]) -> list[Order]:
     """The account's orders in any of the states, oldest first."""
     rows = connection.execute(

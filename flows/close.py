@@ -1,0 +1,37 @@
+"""Trading on the close: the decisions and orders of a candle, as soon as the stream has it."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from eightbells.candles import grid
+from eightbells.quality.gate import Verdict
+from tasks.candles import Ingested
+from tasks.orders import settle_orders, trade
+from tasks.reports import publish_cycle
+from tasks.session import Session
+from tasks.streaming import OnClose
+from tasks.trading import check_key, close_books, evaluate_strategies
+
+
+def trade_on_close(session: Session) -> OnClose:
+    """What the stream calls when the candles of a close are in: a flow run of its own, under the stream's."""
+
+    async def on_close(opened: int, verdicts: dict[str, Verdict]) -> None:
+        fresh = {symbol: verdict for symbol, verdict in verdicts.items() if verdict.last_open == opened}
+        ingested, symbols = Ingested(verdicts=fresh), tuple(fresh)
+
+        @flow(name="trade-on-close", flow_run_name="close of {candle}")
+        async def trade_the_close(candle: str) -> None:
+            """Evaluate and trade the candle that has just come; the scheduled cycle finds it done."""
+            await check_key(session)
+            evaluated = evaluate_strategies(session, symbols, opened, ingested, candle)
+            problems = await settle_orders(session, before=opened)
+            problems += await trade(session, evaluated.decisions, symbols, opened)
+            await publish_cycle(
+                await close_books(session, opened, ingested, evaluated, problems, candle), candle
+            )
+
+        await trade_the_close(grid.label(opened), return_state=True)
+
+    return on_close
