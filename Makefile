@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench crash clean
 
 demo: $(VENV)/.runtime
 	@exec $(BIN)/eightbells demo $(ARGS)
@@ -22,6 +22,9 @@ check: $(VENV)/.develop
 
 bench: $(VENV)/.develop
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
+
+crash: $(VENV)/.develop
+	@exec $(BIN)/python -m tests.crash $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,52 @@
+"""What a person reads must name everything there is."""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+from typer.main import get_command
+
+from cli.main import app
+from eightbells import metrics
+from eightbells.settings import PROJECT
+
+
+def test_every_metric_is_documented_and_every_documented_metric_exists():
+    page = (PROJECT / "docs/metrics.md").read_text()
+    documented = set(re.findall(r"^\| `([a-z_]+)` \|", page, re.M))
+    suffix = {"counter": "_total", "histogram": "", "gauge": ""}
+    counted = {metric.name + suffix[metric.type] for metric in metrics.COUNTED.collect()}
+    facts = {name for name, _ in metrics._FACT_NAMES.values()}
+    assert documented == counted | facts
+
+
+def test_every_command_the_readme_shows_exists():
+    readme = (PROJECT / "README.md").read_text()
+    shown = set(re.findall(r"^eightbells ([a-z]+)", readme, re.M))
+    assert shown
+    assert shown <= set(get_command(app).commands)
+
+
+def test_every_make_target_the_readme_shows_exists():
+    readme, makefile = (PROJECT / "README.md").read_text(), (PROJECT / "Makefile").read_text()
+    shown = set(re.findall(r"^make ([a-z]+)", readme, re.M))
+    assert {"demo", "test", "check", "bench"} <= shown
+    assert shown <= set(re.findall(r"^([a-z]+):", makefile, re.M))
+
+
+def test_every_deployment_says_what_it_does_and_names_a_flow_that_exists():
+    from flows.deployments import declared, flow_of
+
+    entries = declared()
+    assert len({entry["name"] for entry in entries}) == len(entries)
+    for entry in entries:
+        assert len(entry["description"].split()) > 10, entry["name"]
+        assert flow_of(entry).name == entry["name"]
+        assert entry["tags"]
+
+
+def test_prefect_yaml_is_what_prefect_deploy_reads():
+    content = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
+    for entry in content["deployments"]:
+        assert {"name", "entrypoint", "work_pool", "schedules", "parameters"} <= entry.keys()
