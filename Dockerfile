@@ -11,10 +11,8 @@ RUN pip --python venv/bin/python install --no-deps --require-hashes -r requireme
     && find venv -type d -name tests -path '*-packages/*' -prune -exec rm -rf {} +
 # .dockerignore lets in the program and nothing else. Editable, since settings, sql/ and prefect.yaml lie beside it.
 COPY . .
-# An evaluation records the commit that git names; here there is neither, and the package's version says it all.
 RUN pip --python venv/bin/python install --no-deps --no-build-isolation --editable . \
-    && python -m compileall -q cli flows tasks eightbells simulator \
-    && ln -s /bin/true venv/bin/git
+    && python -m compileall -q cli flows tasks eightbells simulator
 
 FROM python:3.11.15-slim-bookworm
 RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/eightbells --shell /usr/sbin/nologin eightbells \

@@ -48,7 +48,7 @@ class _Section(BaseModel):
 
 
 class ExchangeSettings(_Section):
-    rest_url: str = ""
+    rest_url: str = Field(default="", pattern=r"^$|^https://|^http://(127\.|localhost|\[::1\]|simulator:)")
     stream_url: str = ""
     ws_api_url: str = ""
     recv_window_ms: int = Field(default=5000, ge=100, le=60000)

@@ -164,7 +164,10 @@ def _hash(content: str) -> str:
 @functools.cache
 def code_version() -> str:
     """The package's version, with the commit it was checked out at where there is one."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False
-    ).stdout.strip()
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False
+        ).stdout.strip()
+    except OSError:  # no git here
+        commit = ""
     return version("eightbells") + (f"+{commit}" if commit else "")
