@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -48,7 +58,7 @@ class _Section(BaseModel):
 
 
 class ExchangeSettings(_Section):
-    rest_url: str = Field(default="", pattern=r"^$|^https://|^http://(127\.|localhost|\[::1\]|simulator:)")
+    rest_url: str = ""
     stream_url: str = ""
     ws_api_url: str = ""
     recv_window_ms: int = Field(default=5000, ge=100, le=60000)
@@ -171,6 +181,16 @@ class Settings(BaseSettings):
             raise ValueError("every strategy needs a name of its own")
         return value
 
+    @model_validator(mode="after")
+    def _keys_travel_encrypted(self) -> Settings:
+        host = urlsplit(self.rest_url).hostname or ""
+        local = host in ("localhost", "::1") or host.startswith("127.")
+        if self.mode != "paper" and self.rest_url.startswith("http://") and not local:
+            raise ValueError(
+                f"exchange.rest_url must be https in mode {self.mode}: keys would travel unencrypted"
+            )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -267,6 +287,7 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise EightbellsError(f"setting {place} in {file} or the environment: {first['msg']}") from None
+        setting = f"setting {place}" if place else "a setting"
+        raise EightbellsError(f"{setting} in {file} or the environment: {first['msg'].removeprefix('Value error, ')}") from None
     except ValueError as error:  # TOML that does not parse
         raise EightbellsError(f"{file} cannot be read: {error}") from None

@@ -113,7 +113,7 @@ def read_window(
         "symbol": symbol, "interval": grid.INTERVAL, "last": grid.to_time(last_ms), "count": count,
         **({} if as_of_batch is None else {"batch": as_of_batch}),
     }  # fmt: skip
-    rows = connection.execute(text(_READ.format(source=source)), values).all()
+    rows = [tuple(row) for row in connection.execute(text(_READ.format(source=source)), values)]
     names = ["open_time", *("open", "high", "low", "close", "volume", "quote_volume", "trades")]
     frame = pd.DataFrame(rows[::-1], columns=names)
     return frame.set_index(pd.DatetimeIndex(frame.pop("open_time"), tz="UTC", name="open_time"))

@@ -153,7 +153,8 @@ def _known(
 
 def inputs_hash(window: pd.DataFrame) -> str:
     """The hash of exactly what a strategy was shown: every time and every digit."""
-    rows = zip(map(grid.to_ms, window.index), *(window[name] for name in window.columns), strict=True)
+    times = pd.DatetimeIndex(window.index).as_unit("ms").asi8
+    rows = zip(times, *(window[name].tolist() for name in window.columns), strict=True)
     return _hash("\n".join(" ".join(map(str, row)) for row in rows))
 
 
