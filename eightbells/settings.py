@@ -288,6 +288,8 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         setting = f"setting {place}" if place else "a setting"
-        raise EightbellsError(f"{setting} in {file} or the environment: {first['msg'].removeprefix('Value error, ')}") from None
+        raise EightbellsError(
+            f"{setting} in {file} or the environment: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
     except ValueError as error:  # TOML that does not parse
         raise EightbellsError(f"{file} cannot be read: {error}") from None

@@ -39,7 +39,7 @@ class Position:
     quote_flow: Decimal
 
 
-def book(connection: Connection, order: Order, fills: Iterable[Fill], flow_run: str | None) -> int:
+def book(connection: Connection, order: Order, fills: Iterable[Fill], flow_run: str | None = None) -> int:
     """Book fills; one that is in the books already is not booked again. Returns how many were new."""
     return sum(
         connection.execute(
