@@ -41,8 +41,8 @@ async def sell_out(session: Session) -> list[str]:
     """Sell every position at market, as an order with its own leg under its last signal."""
     try:
         async with trading_lease(session) as lease:
-            await send_orders(session, plan_sellout(session), lease)
-            return await settle_orders(session)
+            problems = await send_orders(session, plan_sellout(session), lease)
+            return problems + await settle_orders(session)
     except LeaseLost as error:
         return [str(error)]
 

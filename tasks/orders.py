@@ -60,9 +60,9 @@ async def trade(
                 orders = await plan(session, decisions, len(symbols), opened, lease, label)
                 if not orders:
                     break
-                await send_orders(session, orders, lease)
+                problems += await send_orders(session, orders, lease)
                 problems += await settle_orders(session)
-            await send_orders(session, await plan_protection(session, opened, lease), lease)
+            problems += await send_orders(session, await plan_protection(session, opened, lease), lease)
             return problems + await settle_orders(session)
     except LeaseLost as error:
         return [str(error)]
@@ -147,14 +147,26 @@ async def settle_order(session: Session, order: Order, label: str, cancel: bool)
     return await desk.refresh(order)
 
 
-async def send_orders(session: Session, orders: list[int], lease: Lease) -> None:
-    """Send planned orders side by side; one that fails stops only itself, its row says why."""
+async def send_orders(session: Session, orders: list[int], lease: Lease) -> list[str]:
+    """Send planned orders side by side; one that fails stops only itself. Returns what was refused, in words.
+
+    One whose fate is unknown is not among them: it is asked for when the orders are settled.
+    """
     with session.engine.connect() as connection:
         rows = [outbox.load(connection, order) for order in orders]
-    await asyncio.gather(
+    outcomes = await asyncio.gather(
         *(send_order(session, row.id, lease, f"{row.side} {row.symbol}") for row in rows),
         return_exceptions=True,
     )
+    return [
+        f"{row.side} {row.symbol}: {outcome}"
+        for row, outcome in zip(rows, outcomes, strict=True)
+        if isinstance(outcome, BaseException) and not _in_doubt(outcome)
+    ]
+
+
+def _in_doubt(error: BaseException) -> bool:
+    return isinstance(error, ExchangeError) and not error.failure.certainly_not_executed
 
 
 async def settle_orders(session: Session, before: int | None = None) -> list[str]:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+from eightbells.exchange.streams import Pace, Waits
+
 _METHOD = "userDataStream.subscribe.signature"
+_PATIENCE_SECONDS = 10.0
 
 Event = dict[str, Any]
 
 
 async def user_events(
-    url: str, sign: Callable[[], dict[str, Any]], lost: Callable[[str], None]
+    url: str, sign: Callable[[], dict[str, Any]], lost: Callable[[str], None], pace: Pace
 ) -> AsyncIterator[Event | None]:
     """Events of the account, without end. After each subscription None: what happened before must be asked for.
 
@@ -26,26 +28,65 @@ async def user_events(
         url: the WebSocket API's address.
         sign: makes the signed parameters of a subscription, stamped now.
         lost: told why a connection or a subscription ended.
+        pace: an account may be quiet for days, so after half its silence the exchange is asked to answer.
     """
-    wait = _FIRST_WAIT
+    waits = Waits(pace)
     while True:
         try:
-            async with connect(url, open_timeout=10, close_timeout=1) as socket:
-                await socket.send(orjson.dumps({"id": "user", "method": _METHOD, "params": sign()}).decode())
-                answer = orjson.loads(await asyncio.wait_for(socket.recv(), 10))
-                if answer.get("status") != 200:
-                    raise OSError(
-                        f"the subscription was refused: {answer.get('error', {}).get('msg', 'no reason')}"
-                    )
+            async with connect(url, open_timeout=10, close_timeout=1, compression=None) as socket:
+                await _subscribe(socket, sign())
                 yield None
-                wait = _FIRST_WAIT
-                async for frame in socket:
-                    event = orjson.loads(frame).get("event", {})
-                    if event.get("e") == "eventStreamTerminated":
-                        raise OSError("the exchange ended the subscription")
-                    yield event
-            lost("closed by the exchange")
-        except (OSError, TimeoutError, WebSocketException, orjson.JSONDecodeError) as error:
+                waits.begin()
+                watch = asyncio.create_task(_watch(socket, pace.silence / 2))
+                try:
+                    while (frame := await asyncio.wait_for(socket.recv(decode=False), pace.silence)) is not None:
+                        if (event := _event(frame)) is not None:
+                            yield event
+                finally:
+                    watch.cancel()
+        except TimeoutError:
+            lost(f"no answer for {pace.silence:g} s")
+        except (OSError, WebSocketException) as error:
             lost(f"{type(error).__name__}: {error}"[:200])
-        await asyncio.sleep(wait * random.uniform(0.5, 1.5))
-        wait = min(wait * 2, _LONGEST_WAIT)
+        await asyncio.sleep(waits.next())
+
+
+async def _subscribe(socket: ClientConnection, params: dict[str, Any]) -> None:
+    await socket.send(orjson.dumps({"id": "user", "method": _METHOD, "params": params}).decode())
+    answer = _read(await asyncio.wait_for(socket.recv(decode=False), _PATIENCE_SECONDS))
+    if answer.get("status") != 200:
+        error = answer.get("error")
+        reason = error.get("msg") if isinstance(error, dict) else None
+        raise OSError(f"the subscription was refused: {reason or 'no reason'}")
+
+
+async def _watch(socket: ClientConnection, seconds: float) -> None:
+    """Let the exchange answer now and then: one that only answers pings of the protocol may be deaf to us."""
+    with suppress(OSError, WebSocketException):
+        while True:
+            await asyncio.sleep(seconds)
+            await socket.send('{"id":"watch","method":"ping"}')
+
+
+def _event(frame: bytes) -> Event | None:
+    """The event that a frame carries; None for answers.
+
+    Raises:
+        OSError: the subscription has ended, or cannot be read: what is missed is asked for after the next one.
+    """
+    event = _read(frame).get("event")
+    if not isinstance(event, dict):
+        return None
+    if event.get("e") in ("eventStreamTerminated", "serverShutdown"):
+        raise OSError(f"the exchange ended the subscription ({event['e']})")
+    return event
+
+
+def _read(frame: bytes) -> dict[str, Any]:
+    try:
+        read = orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        read = None
+    if not isinstance(read, dict):
+        raise OSError("a frame could not be read")
+    return read

@@ -25,7 +25,6 @@ from eightbells.trading.states import IN_FLIGHT, TRANSITIONS, State, of_exchange
 # How long the exchange's engine may hold a request before it answers (BINANCE.md): after this and recvWindow
 # a request that was not accepted can no longer be.
 ENGINE_TIMEOUT_MS = 10_000
-_MAY_STILL_CHANGE = frozenset(TRANSITIONS)
 
 
 class Desk:
@@ -55,7 +54,7 @@ class Desk:
             certain = error.failure.certainly_not_executed
             self._move(order, State.REFUSED if certain else State.UNKNOWN, {"reason": str(error)})
             if "insufficient balance" in error.failure.message:
-                raise EightbellsError(f"{error}: {await self._shortage(order)}") from None
+                raise EightbellsError(f"{error}{await self._shortage(order)}") from None
             raise
         return self._record(order, answer, _fills_of_answer(answer))
 
@@ -68,13 +67,14 @@ class Desk:
         buying = order.side == "BUY"
         asset = symbol_rules.quote_asset if buying else symbol_rules.base_asset
         needed = order.quantity * price if buying else order.quantity
-        balances = {
-            entry["asset"]: Decimal(entry["free"]) for entry in (await self._gateway.account())["balances"]
-        }
+        try:
+            account = await self._gateway.account()
+        except ExchangeError:  # then the refusal has to speak for itself
+            return ""
+        balances = {entry["asset"]: Decimal(entry["free"]) for entry in account["balances"]}
         free = balances.get(asset, Decimal(0))
-        return (
-            f"needs {wire(needed)} {asset}, {wire(free)} free, {wire(max(needed - free, Decimal(0)))} missing"
-        )
+        missing = max(needed - free, Decimal(0))
+        return f": needs {wire(needed)} {asset}, {wire(free)} free, {wire(missing)} missing"
 
     async def repair(self, order_id: int, error: ExchangeError) -> bool:
         """After a refusal that can be mended, plan the decision's next attempt; False where it cannot.
@@ -204,7 +204,7 @@ class Desk:
             present = outbox.load(connection, order.id, lock=True)
             ledger.book(connection, present, fills, self._flow_run)
             outbox.note_exchange(connection, present, int(answer["orderId"]), Decimal(answer["executedQty"]))
-            if state is not present.state and present.state in _MAY_STILL_CHANGE:
+            if state in TRANSITIONS.get(present.state, ()):  # an older answer may come after a newer one
                 at = grid.to_time(self._gateway.clock.now_ms())
                 detail = {"status": answer["status"], "executed": answer["executedQty"]}
                 outbox.move(connection, present, state, at, detail, self._flow_run)
