@@ -21,7 +21,7 @@ from cli import prefect_server
 from cli.comparison import compare
 from cli.demo_view import View
 from cli.processes import Child, Processes, python
-from cli.running import quiet_console, recorded, run_deployed
+from cli.running import quiet_console, recorded, run_deployed, warm_up
 from eightbells.candles import grid
 from eightbells.database import embedded
 from eightbells.database.engine import connect, database_url
@@ -62,6 +62,7 @@ class Demo:
             server = prefect_server.start(processes, settings, port, self._postgres, PREFECT_DATABASE)
             exchange = self._start_exchange(processes, settings)
             self._view.opening(exchange.source, f"http://127.0.0.1:{port}")
+            warm_up()
             prefect_server.wait_ready(server)
             engine = stack.enter_context(_engine())
             with recorded():

@@ -230,7 +230,7 @@ def _complain(problems: list[str]) -> None:
 def _run_flow(name: str, parameters: dict[str, Any]) -> Any:
     """Run a flow here, with a Prefect server, on a database that is up to date."""
     from cli import prefect_server
-    from cli.running import quiet_console, recorded, run_deployed
+    from cli.running import quiet_console, recorded, run_deployed, warm_up
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
 
@@ -238,7 +238,7 @@ def _run_flow(name: str, parameters: dict[str, Any]) -> Any:
     settings.credentials()
     if not settings.database_url.get_secret_value():
         _migrate(settings)  # the embedded database is ours alone
-    with open_database(settings), prefect_server.running(settings):
+    with open_database(settings), prefect_server.running(settings, warm_up):
         from flows.deployments import register
 
         quiet_console()

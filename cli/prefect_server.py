@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cli.processes import Child, Processes, free_port, is_free, python
@@ -80,8 +80,11 @@ def choose_port(wanted: int | None) -> int:
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[None]:
+def running(settings: Settings, meanwhile: Callable[[], None]) -> Iterator[None]:
     """A Prefect API for the flows of this process: the one PREFECT_API_URL names, or one of our own meanwhile.
+
+    Args:
+        meanwhile: what to do while a server of our own starts.
 
     Raises:
         EightbellsError: PREFECT_API_URL is set and nothing answers there.
@@ -97,5 +100,7 @@ def running(settings: Settings) -> Iterator[None]:
         yield
         return
     with embedded.server(settings.directory) as database, Processes(settings.directory / "logs") as processes:
-        wait_ready(start(processes, settings, free_port(), database))
+        server = start(processes, settings, free_port(), database)
+        meanwhile()
+        wait_ready(server)
         yield

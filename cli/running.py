@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,17 @@ def recorded() -> Iterator[None]:
 
         for worker in (EventsWorker, APILogWorker):
             worker.drain_all(timeout=_DRAIN_SECONDS, at_exit=False)
+
+
+def warm_up() -> None:
+    """Import what takes seconds, while the Prefect server takes its own to start."""
+    for module in (
+        "flows.deployments",
+        "flows.four_hour_cycle",
+        "flows.backfill",
+        "eightbells.quality.suite",
+    ):
+        importlib.import_module(module)
 
 
 def quiet_console() -> None:
