@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from prefect import flow
 
 from eightbells.candles import grid
@@ -25,7 +27,10 @@ def trade_on_close(session: Session) -> OnClose:
         async def trade_the_close(candle: str) -> None:
             """Evaluate and trade the candle that has just come; the scheduled cycle finds it done."""
             await check_key(session)
-            evaluated = evaluate_strategies(session, symbols, opened, ingested, candle)
+            # in a thread: the frames of the next close are read meanwhile
+            evaluated = await asyncio.to_thread(
+                evaluate_strategies, session, symbols, opened, ingested, candle
+            )
             problems = await settle_orders(session, before=opened)
             problems += await trade(session, evaluated.decisions, symbols, opened)
             await publish_cycle(

@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas import State
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 
 from flows.close import trade_on_close
 from tasks.candles import refresh_rules
+from tasks.following import follow_orders
+from tasks.orders import settle_orders
 from tasks.session import open_session
-from tasks.streaming import Stream, claim
+from tasks.sole_stream import AnotherStream, SoleStream
+from tasks.stopping import on_signals
+from tasks.stream_report import stream_report
+from tasks.streaming import Stream
 
 
 @flow(name="stream", flow_run_name="stream")
-async def stream() -> State[Any] | None:
+async def stream() -> State[Any]:
     """Take closed candles and our own fills from the exchange's streams, through the same proof as the cycle's.
 
     What a lost connection or a silent stream misses is fetched over REST. There is at most one stream an account:
-    a second one ends at once. It does not end by itself.
+    a second one ends at once. It ends when it is told to, by SIGTERM or by cancelling its run, with everything
+    written that has come.
     """
     async with open_session() as session:
-        with session.engine.connect() as guard:
-            if not claim(guard, session.settings.account):
-                return Completed(name="AlreadyRunning", message="another stream holds this account")
-            universe = await refresh_rules(session, session.settings.symbols)
-            trading = session.settings.stream.trade_on_close
-            await Stream(session, universe.symbols, trade_on_close(session) if trading else None).run()
-    return None
+        try:
+            with SoleStream(session.engine, session.settings.account) as sole:
+                universe = await refresh_rules(session, session.settings.symbols)
+                async with stream_report() as report:
+                    follow = partial(follow_orders, session, partial(settle_orders, session), report.warn)
+                    streaming = Stream(
+                        session, universe.symbols, report,
+                        trade_on_close(session) if session.settings.stream.trade_on_close else None,
+                        others=(sole.keep, follow, report.until_cancelled),
+                    )  # fmt: skip
+                    with on_signals(streaming.end):
+                        await streaming.run()
+                    if report.is_cancelled:
+                        return Cancelled(message="cancelled; everything that came is written")
+        except AnotherStream as error:
+            return Completed(name="AlreadyRunning", message=str(error))
+    return Completed(name="Ended", message="told to end; everything that came is written")

@@ -4,180 +4,198 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from prefect.artifacts import acreate_table_artifact
-from prefect.logging import get_run_logger
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+import pandas as pd
 
 from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.candles.frame import candle_frame
-from eightbells.errors import EightbellsError
-from eightbells.exchange.history import fetch_pages
 from eightbells.exchange.recovery import ExchangeError
-from eightbells.exchange.streams import STREAMS_A_CONNECTION, ClosedCandle, Connected, Feed, Lost, StreamEvent
-from eightbells.exchange.user_stream import user_events
+from eightbells.exchange.streams import (
+    STREAMS_A_CONNECTION,
+    ClosedCandle,
+    Connected,
+    Feed,
+    Lost,
+    Pace,
+    StreamEvent,
+)
 from eightbells.quality.gate import Verdict, admit
-from tasks.candles import pages_to
-from tasks.orders import desk_of, settle_orders
+from tasks.catching_up import DATABASE_AWAY, CatchUp
 from tasks.session import Session
 
-_GATHER_SECONDS = 0.05  # frames of one close come in a burst: judged together they cost one run of the suite
-_MOST_AT_ONCE = 250  # candles judged together, so that the first of a burst do not wait for the last
-_ONE_STREAM = 8_888_004  # key of the advisory lock
+_AGAIN_SECONDS = 0.5  # until Postgres is asked again
+_TO_WRITE_SECONDS = 6.0  # at the end, for what has come and is not stored; the supervisor waits for ten
 
 OnClose = Callable[[int, dict[str, Verdict]], Awaitable[None]]
+Part = Callable[[], Awaitable[None]]
+
+
+class Reporter(Protocol):
+    """Whom the stream tells how it is. It must bear that nobody listens."""
+
+    def warn(self, words: str) -> None: ...
+
+    async def show(self, facts: Mapping[str, str]) -> None: ...
 
 
 @dataclass
 class Stream:
-    """One run of the stream: its connections, what waits to be stored, and what the heartbeat shows."""
+    """One run of the stream: its connections, what waits to be stored, and what the heartbeat shows.
+
+    Args:
+        on_close: called with a candle's open time and the verdicts on it, once its symbols are in.
+        others: what else is to go on beside it, until it ends.
+        gather_seconds: frames of one close come in a burst: judged together they cost one run of the suite.
+        most_at_once: candles judged together.
+    """
 
     session: Session
     symbols: tuple[str, ...]
+    reporter: Reporter
     on_close: OnClose | None = None
+    others: tuple[Part, ...] = ()
+    pace: Pace | None = None
+    gather_seconds: float = 0.05
+    most_at_once: int = 1000
+    streams_a_connection: int = STREAMS_A_CONNECTION
     feeds: list[Feed] = field(default_factory=list)
-    events: asyncio.Queue[StreamEvent] = field(default_factory=asyncio.Queue)
-    missed: asyncio.Event = field(default_factory=asyncio.Event)
-    stored: asyncio.Event = field(default_factory=asyncio.Event)
-    connected: int = 0
     reconnects: int = 0
     candles: int = 0
     last: dict[str, int] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     loss: str = "none"
     lag: float = 0.0
+    _events: asyncio.Queue[StreamEvent | None] = field(default_factory=asyncio.Queue)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _judging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _stored: dict[str, ClosedCandle] = field(default_factory=dict)
+    _ending: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._catch_up = CatchUp(self.session, self.symbols, self._admit, self.reporter.warn)
+        pace = self.pace or usual_pace(self.session)
+        for start in range(0, len(self.symbols), self.streams_a_connection):
+            symbols = set(self.symbols[start : start + self.streams_a_connection])
+            self.feeds.append(Feed(self.session.settings.stream_url, symbols, self._events.put_nowait, pace))
+
+    def end(self) -> None:
+        """Let `run` return, with everything written that has come."""
+        self._ending.set()
 
     async def run(self) -> None:
-        """Stream until cancelled; a part that fails ends all, and the supervisor starts it anew."""
-        settings = self.session.settings
-        parts = range(0, len(self.symbols), STREAMS_A_CONNECTION)
-        self.feeds = [
-            Feed(
-                settings.stream_url, set(self.symbols[start : start + STREAMS_A_CONNECTION]), self.events.put_nowait,
-                settings.stream.silence_seconds, settings.stream.rotate_hours * 3600,
-            )
-            for start in parts
-        ]  # fmt: skip
-        async with asyncio.TaskGroup() as group:
-            for feed in self.feeds:
-                group.create_task(feed.run())
-            group.create_task(self._store())
-            group.create_task(self._catch_up())
-            group.create_task(self._follow_orders())
-            group.create_task(self._beat())
-            if self.on_close is not None:
-                group.create_task(self._trade(self.on_close))
+        """Stream until `end` or cancelled. A part that fails ends all, and the supervisor starts it anew."""
+        store = asyncio.create_task(self._store())
+        parts: list[Part] = [*(feed.run for feed in self.feeds), self._catch_up.run, self._beat, *self.others]
+        if self.on_close is not None:
+            parts.append(self._trade)
+        tasks = [store, *(asyncio.ensure_future(part()) for part in (*parts, self._ending.wait))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks[1:]:
+                task.cancel()
+            await asyncio.gather(*tasks[1:], return_exceptions=True)
+            self._events.put_nowait(None)
+            await asyncio.wait({store}, timeout=_TO_WRITE_SECONDS)
+            store.cancel()
+            await asyncio.gather(store, return_exceptions=True)
 
     async def _store(self) -> None:
-        """Gather events for a moment and store the candles among them."""
-        while True:
-            batch = [await self.events.get()]
-            await asyncio.sleep(_GATHER_SECONDS)
-            while not self.events.empty() and len(batch) < _MOST_AT_ONCE:
-                batch.append(self.events.get_nowait())
-            metrics.STREAM_QUEUE.set(self.events.qsize())
+        """Gather events for a moment and store the candles among them, until None comes."""
+        async with self._judging:
+            await asyncio.to_thread(warm_up)  # the first close must not wait for imports
+        more = True
+        while more:
+            batch = [await self._events.get()]
+            await asyncio.sleep(self.gather_seconds)
+            while not self._events.empty() and len(batch) < self.most_at_once:
+                batch.append(self._events.get_nowait())
+            more = None not in batch
+            metrics.STREAM_QUEUE.set(self._events.qsize())
             for event in batch:
                 self._note(event)
-            if candles := [event for event in batch if isinstance(event, ClosedCandle)]:
-                await self._admit(candles)
+            candles = [event for event in batch if isinstance(event, ClosedCandle) and self._is_news(event)]
+            if candles:
+                await self._take(candles)
 
-    def _note(self, event: StreamEvent) -> None:
+    def _note(self, event: StreamEvent | None) -> None:
         if isinstance(event, Lost):
-            self.connected -= event.reason in ("silence", "closed", "server-shutdown") and self.connected > 0
             self.reconnects, self.loss = self.reconnects + 1, event.detail
             metrics.STREAM_LOST.labels(event.reason).inc()
-            get_run_logger().warning("stream lost: %s", event.detail)
+            self.reporter.warn(f"stream lost: {event.detail}")
         elif isinstance(event, Connected):
-            self.connected = min(self.connected + 1, len(self.feeds))
-            self.missed.set()
-        metrics.STREAM_FALLBACK.set(self.connected < len(self.feeds))
+            self._catch_up.wanted.set()
+        metrics.STREAM_FALLBACK.set(self._connected < len(self.feeds))
 
-    async def _admit(self, candles: list[ClosedCandle]) -> None:
-        session = self.session
-        frames = [candle_frame(candle.symbol, [candle.kline]) for candle in candles]
+    def _is_news(self, candle: ClosedCandle) -> bool:
+        """Whether this very candle has not just been stored: while connections overlap all come twice."""
+        stored = self._stored.get(candle.symbol)
+        return stored is None or stored.kline != candle.kline
+
+    @property
+    def _connected(self) -> int:
+        return sum(feed.is_connected for feed in self.feeds)
+
+    async def _take(self, candles: list[ClosedCandle]) -> None:
         # a frame may outrun our estimate of the exchange's clock: what it says of the time counts
-        now = max(session.now_ms, *(candle.said_ms for candle in candles))
-        admission = await asyncio.to_thread(admit, session.engine, frames, "ws", now, session.flow_run)
+        said = max(candle.said_ms for candle in candles)
+        await self._admit([frame_of(candles)], "ws", said)
+        now = self.session.now_ms
         for candle in candles:
-            self.lag = (session.now_ms - grid.closes_at(candle.kline[0])) / 1000
+            self.lag = (now - grid.closes_at(candle.kline[0])) / 1000
             metrics.STREAM_LAG.observe(max(0.0, self.lag))
+            self._stored[candle.symbol] = candle
         metrics.STREAM_CANDLES.inc(len(candles))
         self.candles += len(candles)
-        self.last |= {candle.symbol: candle.kline[0] for candle in candles}
-        self.verdicts |= admission.verdicts
-        self.stored.set()
 
-    async def _catch_up(self) -> None:
-        """Over REST, after each connection and some seconds after each close, what no frame has brought."""
-        pause = self.session.settings.stream.catch_up_seconds
-        while True:
-            try:
-                complete = await self._fetch_missing()
-            except (ExchangeError, EightbellsError, DBAPIError) as error:
-                get_run_logger().warning("could not catch up: %s", error)
-                complete = False
-            clock = self.session.gateway.clock
-            due = (
-                clock.seconds_until(grid.closes_at(grid.floor(clock.now_ms()))) + pause if complete else pause
-            )
-            self.missed.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.missed.wait(), due)
+    async def _admit(self, frames: Sequence[pd.DataFrame], source: str = "rest", now_ms: int = 0) -> None:
+        """Judge and store, one batch at a time: the suite is no place for two. While Postgres is away, wait for it."""
+        session = self.session
+        async with self._judging:
+            while True:
+                now = max(now_ms, session.now_ms)
+                try:
+                    admission = await asyncio.to_thread(
+                        admit, session.engine, list(frames), source, now, session.flow_run
+                    )
+                    break
+                except DATABASE_AWAY as error:
+                    self.reporter.warn(f"candles wait for Postgres: {str(error).splitlines()[0]}")
+                    await asyncio.sleep(_AGAIN_SECONDS)
+        for symbol, verdict in admission.verdicts.items():
+            if verdict.last_open >= self.last.get(symbol, 0):  # an older candle may come late
+                self.last[symbol], self.verdicts[symbol] = verdict.last_open, verdict
+        self._news.set()
 
-    async def _fetch_missing(self) -> bool:
-        """Ask for what is not stored; False where the newest candle of a symbol is still not there."""
-        session, last = self.session, grid.last_closed(self.session.now_ms)
-        pages = [page for symbol in self.symbols for page in pages_to(session, symbol, last)]
-        frames = []
-        async for _, outcome in fetch_pages(session.gateway, pages):
-            if isinstance(outcome, ExchangeError):
-                raise outcome
-            frames.append(outcome)
-        admission = await asyncio.to_thread(
-            admit, session.engine, frames, "rest", session.now_ms, session.flow_run
-        )
-        self.last |= {symbol: verdict.last_open for symbol, verdict in admission.verdicts.items()}
-        self.verdicts |= admission.verdicts
-        self.stored.set()
-        return not any(page.last_ms == last and self.last.get(page.symbol, 0) < last for page in pages)
-
-    async def _follow_orders(self) -> None:
-        """Book our fills as they happen; what happened while nobody listened is asked for."""
-        session, log = self.session, get_run_logger()
-        desk = desk_of(session)
-        events = user_events(
-            session.settings.ws_api_url,
-            session.gateway.signed_subscription,
-            lambda reason: log.warning("user stream lost: %s", reason),
-        )
-        async for event in events:
-            if event is None:
-                for problem in await settle_orders(session):
-                    log.warning("could not follow an order: %s", problem)
-            elif event.get("e") == "executionReport":
-                await asyncio.to_thread(desk.take_event, event)
-
-    async def _trade(self, on_close: OnClose) -> None:
+    async def _trade(self) -> None:
         """Trade once the universe's candles are in, or as many as have come when the settle time is over."""
+        assert self.on_close is not None
         traded = grid.last_closed(self.session.now_ms)
         while True:
-            self.stored.clear()
-            await self.stored.wait()
             newest = max(self.last.values(), default=0)
             if newest <= traded:
+                self._news.clear()
+                await self._news.wait()
                 continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.session.settings.candles.settle_seconds):
                     while any(self.last.get(symbol, 0) < newest for symbol in self.symbols):
-                        self.stored.clear()
-                        await self.stored.wait()
+                        self._news.clear()
+                        await self._news.wait()
             traded = newest
-            await on_close(newest, dict(self.verdicts))
+            try:
+                await self.on_close(newest, dict(self.verdicts))
+            except (
+                Exception
+            ) as error:  # whatever it was: the scheduled cycle trades this candle, the stream goes on
+                self.reporter.warn(f"could not trade on the close of {grid.label(newest)}: {error}")
 
     async def _beat(self) -> None:
         """Show that it lives, and let its figures outlive it."""
@@ -188,35 +206,52 @@ class Stream:
             counted = messages
             heard = max((feed.heard_at for feed in self.feeds), default=0.0)
             metrics.STREAM_SILENCE.set(time.monotonic() - heard if heard else 0)
-            await asyncio.to_thread(metrics.flush, self.session.engine)
-            await acreate_table_artifact(
-                self._rows(), key="stream-heartbeat", description="The stream is alive."
-            )
-            if self.session.gateway.clock.is_stale:
-                await self.session.gateway.sync_clock()
+            metrics.STREAM_FALLBACK.set(self._connected < len(self.feeds))
+            try:
+                await asyncio.to_thread(metrics.flush, self.session.engine)
+                if self.session.gateway.clock.is_stale:
+                    await self.session.gateway.sync_clock()
+            except (ExchangeError, *DATABASE_AWAY) as error:
+                self.reporter.warn(f"heartbeat: {str(error).splitlines()[0]}")
+            await self.reporter.show(self.facts())
             await asyncio.sleep(self.session.settings.stream.heartbeat_seconds)
 
-    def _rows(self) -> list[dict[str, str]]:
+    def facts(self) -> dict[str, str]:
+        """How it is, in words."""
         newest = max(self.last.values(), default=None)
         behind = sorted(symbol for symbol in self.symbols if self.last.get(symbol) != newest)
-        facts = {
-            "connections": f"{self.connected} of {len(self.feeds)}",
-            "REST stands in": "yes" if self.connected < len(self.feeds) else "no",
+        return {
+            "connections": f"{self._connected} of {len(self.feeds)}",
+            "REST stands in": "yes" if self._connected < len(self.feeds) else "no",
             "symbols": str(len(self.symbols)),
-            "candles stored": str(self.candles),
+            "candles from streams": str(self.candles),
             "newest candle": "none yet" if newest is None else grid.label(newest),
             "symbols behind": ", ".join(behind[:20]) or "none",
             "lag of the last": f"{self.lag:.2f} s",
+            "taken over by age": str(sum(feed.rotations for feed in self.feeds)),
             "reconnects": str(self.reconnects),
             "last loss": self.loss,
         }
-        return [{"what": name, "is": value} for name, value in facts.items()]
 
 
-def claim(connection: Connection, account: str) -> bool:
-    """Whether this is the account's only stream; the claim lasts as long as the connection."""
-    mine: bool = connection.execute(
-        text("SELECT pg_try_advisory_lock(:key, hashtext(:account))"),
-        {"key": _ONE_STREAM, "account": account},
-    ).scalar_one()
-    return mine
+def usual_pace(session: Session) -> Pace:
+    """The settings' patience; a connection's age is counted by the exchange's clock."""
+    settings = session.settings
+    rotate = settings.stream.rotate_hours * 3600 / settings.exchange.clock_speed
+    return Pace(silence=settings.stream.silence_seconds, rotate=rotate)
+
+
+def frame_of(candles: Sequence[ClosedCandle]) -> pd.DataFrame:
+    """One frame of many symbols' candles: a frame for each would cost more than judging them."""
+    frame = candle_frame("", [candle.kline for candle in candles])
+    frame["symbol"] = [candle.symbol for candle in candles]
+    return frame
+
+
+def warm_up() -> None:
+    """Import the suite and run it once: seconds that nobody waits for now."""
+    from eightbells.quality import suite
+
+    opened = grid.STEP_MS
+    kline = [opened, "1", "1", "1", "1", "1", grid.closes_at(opened) - 1, "1", 1, "1", "1", "0"]
+    suite.judge(candle_frame("", [kline]), 10 * grid.STEP_MS)

@@ -39,7 +39,8 @@ async def user_events(
                 waits.begin()
                 watch = asyncio.create_task(_watch(socket, pace.silence / 2))
                 try:
-                    while (frame := await asyncio.wait_for(socket.recv(decode=False), pace.silence)) is not None:
+                    while True:
+                        frame = await asyncio.wait_for(socket.recv(decode=False), pace.silence)
                         if (event := _event(frame)) is not None:
                             yield event
                 finally:

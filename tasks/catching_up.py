@@ -1,0 +1,87 @@
+"""REST beside the streams: what no frame has brought, asked for after each connection and each close."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+
+import pandas as pd
+import psycopg
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from eightbells.candles import grid
+from eightbells.errors import EightbellsError
+from eightbells.exchange.missed import fetch_all, missing_pages
+from eightbells.exchange.recovery import ExchangeError
+from eightbells.strategies.contract import build
+from tasks.session import Session
+
+_MOST_AT_ONCE = 500  # symbols judged together: the first of many need not wait for the last
+_LONGEST_PAUSE_SECONDS = 300.0  # between two questions for what the exchange does not have
+
+# Postgres is gone, starts, or ended our connection: it comes back. Permits are taken from it without SQLAlchemy.
+DATABASE_AWAY = (OperationalError, InterfaceError, psycopg.OperationalError)
+
+Admit = Callable[[list[pd.DataFrame]], Awaitable[None]]
+
+
+class CatchUp:
+    """Asks for what is missing, again and again until it is there.
+
+    Args:
+        admit: judges and stores frames.
+        warn: told what went wrong.
+    """
+
+    def __init__(
+        self, session: Session, symbols: tuple[str, ...], admit: Admit, warn: Callable[[str], None]
+    ) -> None:
+        self.wanted = asyncio.Event()
+        self._session, self._symbols, self._admit, self._warn = session, symbols, admit, warn
+        settings = session.settings
+        self._window = max(
+            [build(entry).window for entry in settings.strategies], default=settings.candles.refetch
+        )
+
+    async def run(self) -> None:
+        """Go on until cancelled; whoever sets `wanted` need not wait for the next close."""
+        usual = self._session.settings.stream.catch_up_seconds
+        pause, asked = usual, 0
+        while True:
+            self.wanted.clear()
+            last = grid.last_closed(self._session.now_ms)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS) if last == asked else usual
+            try:
+                due, asked = (None if await self._is_complete(last) else pause), last
+            except (ExchangeError, EightbellsError, *DATABASE_AWAY) as error:
+                self._warn(f"could not catch up: {error}")
+                due = usual
+            until_next = self._session.gateway.clock.seconds_until(last + 2 * grid.STEP_MS) + usual
+            with suppress(TimeoutError):
+                wait = until_next if due is None else min(due, until_next)
+                await asyncio.wait_for(self.wanted.wait(), wait)
+
+    async def _is_complete(self, last: int) -> bool:
+        """Whether nothing was missing; what was is fetched and stored, and looked at again later."""
+        session = self._session
+        pages = await asyncio.to_thread(missing_pages, session.engine, self._symbols, last, self._window)
+        if not pages:
+            return True
+        waiting: list[pd.DataFrame] = []
+        rows = session.settings.candles.rows_per_batch
+        failed: ExchangeError | None = None
+        try:
+            async with aclosing(fetch_all(session.gateway, pages)) as frames:
+                async for frame in frames:
+                    waiting.append(frame)
+                    if len(waiting) == _MOST_AT_ONCE or sum(map(len, waiting)) >= rows:
+                        await self._admit(waiting)
+                        waiting = []
+        except ExchangeError as error:
+            failed = error
+        if waiting:  # what came before it failed is not asked for again
+            await self._admit(waiting)
+        if failed is not None:
+            raise failed
+        return False

@@ -1,0 +1,76 @@
+"""At most one stream an account: an advisory lock of Postgres, on a connection of its own, as long as it lives."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from types import TracebackType
+
+from sqlalchemy import Connection, Engine, text
+
+from eightbells.errors import EightbellsError
+from tasks.catching_up import DATABASE_AWAY
+
+_ONE_STREAM = 8_888_004  # key of the advisory lock
+_LOOK_EVERY_SECONDS = 2.0
+
+
+class AnotherStream(EightbellsError):
+    """The account has a stream already."""
+
+
+class SoleStream:
+    """The right to be the account's only stream. It goes with the process, however that ends."""
+
+    def __init__(self, engine: Engine, account: str) -> None:
+        # no transaction: one that idles for weeks would be in everybody's way
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._account = account
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> SoleStream:
+        self._claim()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._drop()
+
+    async def keep(self) -> None:
+        """Watch the lock until cancelled. It goes when Postgres does, and is taken again when that is back.
+
+        Raises:
+            AnotherStream: somebody else has taken it meanwhile.
+        """
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+            with suppress(*DATABASE_AWAY):
+                await asyncio.to_thread(self._look)
+
+    def _look(self) -> None:
+        try:
+            if self._connection is not None:
+                self._connection.execute(text("SELECT"))
+                return
+        except DATABASE_AWAY:
+            self._drop()
+        self._claim()
+
+    def _claim(self) -> None:
+        connection = self._engine.connect()
+        connection.detach()  # not from the pool: the lock must not outlive its owner in it
+        mine: bool = connection.execute(
+            text("SELECT pg_try_advisory_lock(:key, hashtext(:account))"),
+            {"key": _ONE_STREAM, "account": self._account},
+        ).scalar_one()
+        if not mine:
+            connection.close()
+            raise AnotherStream("another stream holds this account")
+        self._connection = connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            with suppress(*DATABASE_AWAY):
+                self._connection.close()
+            self._connection = None
