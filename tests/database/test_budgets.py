@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import sys
+import itertools
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,63 +18,58 @@ from sqlalchemy.engine import URL
 from eightbells.exchange.budgets import Budgets, Limit
 from eightbells.settings import BudgetSettings
 from tests.klines import one, rows_of
-from tests.surroundings import ROOT
 
-# takes what it can get until its time is over; says when each permit was given, by the database's clock
-TAKER = """
-import json, sys, time, psycopg
-address, allowed, seconds, costs, lasting = sys.argv[1:]
-granted = []
-with psycopg.connect(address, autocommit=True) as connection:
-    until = time.monotonic() + float(lasting)
-    while time.monotonic() < until:
-        given, wait, at = connection.execute(
-            "SELECT granted, wait_seconds, clock_timestamp() FROM take_permits('shared', %s, %s, %s)",
-            (json.loads(costs), int(allowed), float(seconds)),
-        ).fetchone()
-        if given:
-            granted.append([at.timestamp(), sum(json.loads(costs)[:given])])
-        time.sleep(min(wait, until - time.monotonic()) if wait < 60 else 0)
-print(json.dumps(granted))
+# every grant with its moment, whoever made it
+LEDGER = """
+CREATE TABLE granted (name text, cost integer, at timestamptz);
+CREATE FUNCTION note_grant() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO granted VALUES (NEW.name, NEW.cost - coalesce(OLD.cost, 0), clock_timestamp());
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note AFTER INSERT OR UPDATE ON budget_grants FOR EACH ROW EXECUTE FUNCTION note_grant();
 """
 
 
-def address(database: URL) -> str:
-    return database.render_as_string(hide_password=False)
-
-
-def most_in_a_window(granted: list[list[float]], seconds: float) -> float:
+def most_in_a_window(engine: Engine, name: str, seconds: float) -> int:
     """The most that was granted in any window that begins with a grant."""
-    return max(sum(cost for at, cost in granted if start <= at < start + seconds) for start, _ in granted)
+    found: int = one(
+        engine,
+        "SELECT max(total) FROM (SELECT sum(cost) OVER (ORDER BY at RANGE BETWEEN CURRENT ROW AND "
+        "make_interval(secs => :seconds) FOLLOWING) AS total FROM granted WHERE name = :name) AS windows",
+        name=name, seconds=seconds,
+    )  # fmt: skip
+    return found
 
 
-@pytest.mark.parametrize("costs", [[1], [7, 20, 3]], ids=str)
-def test_processes_together_never_overshoot_a_sliding_window(database: URL, costs: list[int]) -> None:
-    allowed, seconds, lasting = 8 * max(costs), 0.4, 1.5
-    command = [sys.executable, "-c", TAKER, address(database), str(allowed), str(seconds), json.dumps(costs)]
-    takers = [
-        subprocess.Popen([*command, str(lasting)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
-        for _ in range(4)
-    ]
-    granted = [grant for taker in takers for grant in json.loads(taker.communicate(timeout=30)[0])]
-    assert most_in_a_window(granted, seconds) <= allowed
-    assert sum(cost for _, cost in granted) > allowed * lasting / seconds / 2  # it is used, not only guarded
+@pytest.mark.parametrize(("parallel", "costs"), [(5, [4]), (3, [4, 20, 40])], ids=str)
+def test_takers_together_never_overshoot_a_sliding_window(
+    engine: Engine, parallel: int, costs: list[int]
+) -> None:
+    """Four takers, each with a connection of its own as processes have, against an order and a weight limit."""
+    allowed, weight, lasting = 20, 200, 2.0
+    with engine.begin() as connection:
+        connection.exec_driver_sql(LEDGER)
 
+    async def take_all(budgets: Budgets) -> None:
+        budgets.weight = Limit(weight, 1)
+        until = time.monotonic() + lasting
 
-def test_threads_that_wait_together_never_overshoot(engine: Engine) -> None:
-    settings = BudgetSettings(orders=5)
+        async def take() -> None:
+            for cost in itertools.cycle(costs):
+                if time.monotonic() > until:
+                    return
+                await budgets.take("orders", cost)
 
-    def take(_: int) -> None:
-        asyncio.run(with_budgets(engine, settings, take_three))
+        await asyncio.gather(*(take() for _ in range(parallel)))
 
-    async def take_three(budgets: Budgets) -> None:
-        await asyncio.gather(*(budgets.take("orders", 4) for _ in range(3)))
-
-    started = time.monotonic()
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(take, range(4)))
-    assert time.monotonic() - started > 2  # twelve at five a second: the last two in the third second
-    assert one(engine, "SELECT sum(cost) FROM budget_grants WHERE name = 'weight'") == 12 * 4
+        list(pool.map(lambda _: run(engine, take_all, orders=allowed), range(4)))
+    assert most_in_a_window(engine, "orders", 1) <= allowed
+    assert most_in_a_window(engine, "weight", 1) <= weight
+    # and the tighter of the two is used, not only guarded
+    tighter = min(allowed, weight / (sum(costs) / len(costs)))
+    assert one(engine, "SELECT sum(cost) FROM granted WHERE name = 'orders'") > tighter * lasting / 2
 
 
 async def with_budgets(
@@ -99,14 +92,6 @@ async def in_time(permit: Awaitable[None], seconds: float = 0.3) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def test_a_full_budget_says_how_long_to_wait(engine: Engine) -> None:
-    with engine.begin() as connection:
-        ask = "SELECT granted, wait_seconds FROM take_permits('klines', ARRAY[1, 1, 1], 2, 5)"
-        granted, wait = connection.exec_driver_sql(ask).one()
-    assert granted == 2
-    assert 4.8 < wait <= 5.2
 
 
 def test_a_closed_budget_grants_nothing_to_anybody(engine: Engine) -> None:
@@ -184,7 +169,7 @@ def test_limits_are_those_of_the_exchange_once_they_are_known(engine: Engine) ->
 def test_permits_go_on_after_the_connection_was_lost(engine: Engine, database: URL) -> None:
     async def lose_and_take(budgets: Budgets) -> None:
         await budgets.take("orders", 1)
-        with psycopg.connect(address(database), autocommit=True) as other:
+        with psycopg.connect(database.render_as_string(), autocommit=True) as other:
             other.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"

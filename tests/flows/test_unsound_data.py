@@ -1,0 +1,135 @@
+"""Candles that are wrong, late or missing: nothing is traded on them, and nobody else is kept from trading."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from eightbells.candles import grid
+from tests.exchange import LAST, STEP, SYMBOLS
+from tests.flows.conftest import Watch, strategy
+
+ALL = [(symbol, "BUY", "FILLED") for symbol in sorted(SYMBOLS)]
+OTHERS = [order for order in ALL if order[0] != "BTCUSDT"]
+
+
+def corrupt(watch: Watch, at: int = LAST, **changed: Any) -> None:
+    watch.simulator.control("candles", symbol="BTCUSDT", restate=[{"at": at, **changed}])
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"low": "999999999"}, "validation failed: low above open (1), low above close (1)"),
+        ({"close": 1.5}, "validation failed: close missing or not exact (1)"),
+        ({"volume": "-1"}, "validation failed: volume negative (1), taker volume above volume (1)"),
+        ({"open_time": "soon"}, "the exchange did not deliver the candle"),
+    ],
+    ids=str,
+)
+async def test_a_corrupt_candle_stops_only_its_symbol_and_says_why(
+    watch: Watch, changed: dict[str, Any], reason: str
+) -> None:
+    corrupt(watch, **changed)
+    await watch.cycle()
+    assert watch.orders() == OTHERS
+    assert watch.refusals() == [("BTCUSDT", "quality", reason)]
+    ((raw,),) = watch.rows("SELECT raw FROM quarantined_candles")
+    assert raw[1:5] == watch.simulator.klines("BTCUSDT", LAST)[0][1:5]
+    assert watch.differences() == []
+
+
+async def test_a_corrupt_candle_in_the_window_stops_its_symbol_too(watch: Watch) -> None:
+    corrupt(watch, LAST - 4 * STEP, trades=-5)
+    await watch.cycle()
+    assert watch.orders() == OTHERS
+    assert watch.refusals() == [("BTCUSDT", "quality", "validation failed: trades negative (1)")]
+
+
+async def test_a_corrupt_candle_is_traded_on_once_the_exchange_has_mended_it(watch: Watch) -> None:
+    corrupt(watch, high="1")
+    await watch.cycle()
+    watch.simulator.control("candles", symbol="BTCUSDT", reset=True)
+    await watch.cycle()
+    assert watch.orders() == ALL
+    assert watch.one("SELECT count(*) FROM quarantined_candles") == 1  # what was wrong is not forgotten
+
+
+async def test_a_cycle_over_corrupt_candles_twice_adds_nothing(watch: Watch) -> None:
+    corrupt(watch, high="1")
+    await watch.cycle()
+    before = watch.state()
+    await watch.cycle()
+    assert watch.state() == before
+
+
+async def test_a_missing_candle_stops_its_symbol_until_it_is_known_never_to_come(watch: Watch) -> None:
+    watch.simulator.control("candles", symbol="BTCUSDT", remove=[LAST])
+    await watch.cycle()
+    assert watch.orders() == OTHERS
+    assert watch.refusals() == [("BTCUSDT", "quality", "the exchange did not deliver the candle")]
+    gap = "SELECT open_time, state FROM candle_gaps"
+    assert watch.rows(gap) == [(grid.to_time(LAST), "open")]
+    await watch.cycle()  # asked twice, but it is young
+    assert watch.rows(gap) == [(grid.to_time(LAST), "open")]
+    await watch.cycle(watch.next_candle())
+    assert watch.rows(gap) == [(grid.to_time(LAST), "absent")]
+    assert watch.orders() == ALL  # its window now has a hole that will never be filled
+
+
+async def test_a_late_candle_repairs_its_gap_and_is_traded_on_while_it_is_fresh(watch: Watch) -> None:
+    watch.simulator.control("candles", symbol="BTCUSDT", remove=[LAST])
+    await watch.cycle()
+    watch.simulator.control("candles", symbol="BTCUSDT", reset=True)
+    await watch.cycle()
+    assert watch.rows("SELECT state FROM candle_gaps") == [("repaired",)]
+    assert watch.orders() == ALL
+
+
+async def test_a_repeated_row_is_one_candle(watch: Watch) -> None:
+    watch.simulator.control("candles", symbol="BTCUSDT", repeat=[LAST])
+    await watch.cycle()
+    assert len(watch.orders()) == len(SYMBOLS)
+    assert watch.one("SELECT count(*) FROM quarantined_candles") == 0
+
+
+async def test_a_restated_candle_changes_no_decision_that_was_made(watch: Watch) -> None:
+    await watch.cycle()
+    decided = watch.rows("SELECT * FROM signals ORDER BY id")
+    corrupt(watch, volume="999.5", taker_base="1")
+    before = watch.simulator.truth()["orders"]
+    await watch.cycle()
+    assert watch.rows("SELECT * FROM signals ORDER BY id") == decided
+    assert watch.simulator.truth()["orders"] == before
+    assert watch.one(
+        "SELECT volume FROM candles WHERE symbol = 'BTCUSDT' AND open_time = :at", at=grid.to_time(LAST)
+    )
+    assert watch.rows("SELECT volume FROM candle_revisions") != [(Decimal("999.5"),)]
+    # and the window is still there as it was decided on
+    assert replayed_hashes(watch) == watch.rows("SELECT inputs_hash FROM evaluations ORDER BY id")
+
+
+def replayed_hashes(watch: Watch) -> list[tuple[str]]:
+    from eightbells.candles import store
+    from eightbells.strategies.evaluation import inputs_hash
+
+    evaluations = watch.rows(
+        "SELECT symbol, open_time, window_candles, as_of_batch FROM evaluations ORDER BY id"
+    )
+    with watch.engine.connect() as connection:
+        return [
+            (inputs_hash(store.read_window(connection, symbol, grid.to_ms(opened), count, batch)),)
+            for symbol, opened, count, batch in evaluations
+        ]
+
+
+async def test_too_short_a_history_is_refused_with_its_length(watch: Watch) -> None:
+    removed = [LAST - slot * STEP for slot in range(2, 20)]
+    watch.simulator.control("candles", symbol="BTCUSDT", remove=removed)
+    await watch.backfill(["BTCUSDT"], first=LAST - 2 * 6 * STEP)  # what is not there is known from now on
+    watch.use(strategies=[strategy(window=5)])
+    await watch.cycle()
+    assert watch.orders() == OTHERS
+    assert watch.refusals() == [("BTCUSDT", "evaluation", "5 candles are needed, 2 are there")]
