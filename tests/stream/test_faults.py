@@ -19,7 +19,9 @@ async def lost(watch: Watched, words: str, within: float = 5) -> None:
     await watch.until(lambda: any(words in warning for warning in watch.told.warnings), within)
 
 
-async def test_closed_candles_come_over_the_streams(market: Simulator, engine: Engine, symbols: Symbols) -> None:
+async def test_closed_candles_come_over_the_streams(
+    market: Simulator, engine: Engine, symbols: Symbols
+) -> None:
     async with watched(market, engine, symbols) as watch:
         await watch.set_clock(LEAD)
         await watch.until_close()
@@ -42,12 +44,12 @@ async def test_a_connection_that_ends_or_falls_silent_before_a_close_is_made_ane
 ) -> None:
     async with watched(market, engine, symbols) as watch:
         await watch.set_clock(LEAD + SILENCE)
-        fault = await watch.fault(kind, times=1)
+        fault = await watch.fault(kind)
         await lost(watch, told)
         await watch.until(lambda: watch.is_connected, 5)
         await watch.until_close()
         await watch.all_stored()
-        assert (await watch.fired())[fault] == 1
+        assert (await watch.fired())[fault] >= 1
 
 
 @pytest.mark.parametrize("kind", ["half_open", "silent"])
@@ -56,7 +58,7 @@ async def test_a_connection_that_is_silent_across_a_close_costs_no_candle(
 ) -> None:
     async with watched(market, engine, symbols) as watch:
         await watch.set_clock(LEAD)
-        await watch.fault(kind, times=1)
+        await watch.fault(kind)
         await watch.until_close()
         assert "rest" in await watch.all_stored()
         await lost(watch, "no message")
@@ -70,7 +72,7 @@ async def test_rest_stands_in_while_connections_are_refused(
     async with watched(market, engine, symbols) as watch:
         await watch.set_clock(LEAD)
         refusal = await watch.fault("refuse", status=status)
-        await watch.fault("reset", times=1)
+        await watch.fault("reset")
         await lost(watch, f"HTTP {status}")
         await watch.until_close()
         assert await watch.all_stored() == {"rest": len(symbols)}
@@ -117,7 +119,7 @@ async def test_an_exchange_that_is_down_across_a_close_is_caught_up_with(
     async with watched(market, engine, symbols) as watch:
         await watch.set_clock(LEAD)
         faults = [await watch.rest_fault(), await watch.fault("refuse", status=503)]
-        await watch.fault("reset", times=1)
+        await watch.fault("reset")
         await watch.until_close()
         await asyncio.sleep(2 * BOUND / 3)
         assert not watch.sources()

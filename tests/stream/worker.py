@@ -1,0 +1,50 @@
+"""The stream in a process of its own, without Prefect: what the soak and the kill tests watch from outside.
+
+`python -m tests.stream.worker` reads the settings as the flow does. It says its facts as a line of JSON at every
+heartbeat, and ends on SIGTERM with everything written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from functools import partial
+
+from eightbells.exchange.streams import Pace
+from tasks.following import follow_orders
+from tasks.session import open_session
+from tasks.sole_stream import SoleStream
+from tasks.stopping import on_signals
+from tasks.streaming import Stream, usual_pace
+
+
+class Lines:
+    """A reporter that writes lines."""
+
+    def warn(self, words: str) -> None:
+        print(words, file=sys.stderr, flush=True)
+
+    async def show(self, facts: Mapping[str, str]) -> None:
+        print(json.dumps(facts), flush=True)
+
+
+async def _nothing_to_settle() -> list[str]:
+    return []
+
+
+async def main() -> None:
+    lines = Lines()
+    async with open_session() as session:
+        usual, symbols = usual_pace(session), tuple(session.settings.symbols)
+        pace = Pace(usual.silence, usual.rotate, overlap=0.5, first_wait=0.1, longest_wait=2.0)
+        with SoleStream(session.engine, session.settings.account) as sole:
+            follow = partial(follow_orders, session, _nothing_to_settle, lines.warn)
+            stream = Stream(session, symbols, lines, pace=pace, others=(sole.keep, follow))
+            with on_signals(stream.end):
+                await stream.run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
