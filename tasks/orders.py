@@ -140,10 +140,10 @@ async def settle_order(session: Session, order: Order, label: str, cancel: bool)
             await asyncio.sleep(_ASK_EVERY_SECONDS)
         with session.engine.connect() as connection:
             order = outbox.load(connection, order.id)
+    if cancel and order.state in (State.PLANNED, State.OPEN, State.PARTIALLY_FILLED):
+        return await desk.cancel(order)
     if order.state in (State.ABSENT, State.REFUSED, State.PLANNED):
         return order.state
-    if cancel and order.state in (State.OPEN, State.PARTIALLY_FILLED):
-        return await desk.cancel(order)
     return await desk.refresh(order)
 
 

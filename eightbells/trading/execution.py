@@ -135,7 +135,12 @@ class Desk:
         return await self._follow(order, await self._gateway.order(order.symbol, order.client_order_id))
 
     async def cancel(self, order: Order) -> State:
-        """Cancel what is left of an open order; what was filled before stays, and is booked."""
+        """Cancel what is left of an order; what was filled before stays, and is booked.
+
+        One that was planned and never sent, because a process died in between, is taken back in the books.
+        """
+        if order.state is State.PLANNED:
+            return self._move(order, State.REFUSED, {"reason": "no longer wanted, it was never sent"})
         if order.exchange_order_id is None:
             return await self.refresh(order)
         try:
