@@ -16,7 +16,7 @@ from eightbells.trading.lease import Lease
 from eightbells.trading.ledger import Position
 from eightbells.trading.outbox import Order
 from eightbells.trading.sizing import Sized, sellable
-from eightbells.trading.states import LIVE
+from eightbells.trading.states import LIVE, State
 
 # The limit of a triggered stop lies so far below its trigger, that it fills in a falling market.
 _BELOW_TRIGGER = Decimal("0.01")
@@ -30,7 +30,10 @@ AND o.executed_quantity > 0 ORDER BY o.id DESC LIMIT 1
 
 
 def obsolete_stops(connection: Connection, settings: Settings) -> list[Order]:
-    """Stops to cancel: those that no longer cover exactly what their strategy can sell of the symbol."""
+    """Stops to cancel: those that no longer cover exactly what their strategy can sell of the symbol.
+
+    One that is being filled goes on: the price has come to it, and no other could be placed in its stead.
+    """
     held = {
         (position.strategy, position.symbol): position
         for position in ledger.positions(connection, settings.account)
@@ -39,7 +42,8 @@ def obsolete_stops(connection: Connection, settings: Settings) -> list[Order]:
     return [
         stop
         for stop in stops
-        if _coverable(connection, held.get((stop.strategy, stop.symbol)), stop.price) != stop.quantity
+        if stop.state is not State.PARTIALLY_FILLED
+        and _coverable(connection, held.get((stop.strategy, stop.symbol)), stop.price) != stop.quantity
     ]
 
 
