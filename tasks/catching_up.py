@@ -18,6 +18,7 @@ from eightbells.strategies.contract import build
 from tasks.session import Session
 
 _MOST_AT_ONCE = 500  # symbols judged together: the first of many need not wait for the last
+_LONGEST_LOOK = 180  # candles: a hole that the exchange cannot fill is not looked at for longer than 30 days
 _LONGEST_PAUSE_SECONDS = 300.0  # between two questions for what the exchange does not have
 
 # Postgres is gone, starts, or ended our connection: it comes back. Permits are taken from it without SQLAlchemy.
@@ -43,6 +44,7 @@ class CatchUp:
         self._window = max(
             [build(entry).window for entry in settings.strategies], default=settings.candles.refetch
         )
+        self._whole_to: int | None = None  # nothing was missing up to here
 
     async def run(self) -> None:
         """Go on until cancelled; whoever sets `wanted` need not wait for the next close."""
@@ -65,8 +67,10 @@ class CatchUp:
     async def _is_complete(self, last: int) -> bool:
         """Whether nothing was missing; what was is fetched and stored, and looked at again later."""
         session = self._session
-        pages = await asyncio.to_thread(missing_pages, session.engine, self._symbols, last, self._window)
+        wanted = self._wanted_from(last)
+        pages = await asyncio.to_thread(missing_pages, session.engine, self._symbols, wanted, last)
         if not pages:
+            self._whole_to = last
             return True
         waiting: list[pd.DataFrame] = []
         rows = session.settings.candles.rows_per_batch
@@ -85,3 +89,10 @@ class CatchUp:
         if failed is not None:
             raise failed
         return False
+
+    def _wanted_from(self, last: int) -> int:
+        """The strategies' window, and all since nothing was missing: REST may have been away for longer."""
+        wanted = last - (self._window - 1) * grid.STEP_MS
+        if self._whole_to is None:
+            return wanted
+        return min(wanted, max(self._whole_to + grid.STEP_MS, last - _LONGEST_LOOK * grid.STEP_MS))

@@ -43,11 +43,14 @@ GROUP BY spans.symbol
 """
 
 
-def missing_pages(engine: Engine, symbols: Sequence[str], last_ms: int, window: int) -> list[Page]:
-    """The pages that cover what is not stored of the symbols' newest `window` candles up to `last_ms`."""
+def missing_pages(engine: Engine, symbols: Sequence[str], wanted_ms: int, last_ms: int) -> list[Page]:
+    """The pages that cover what is not stored of the symbols from `wanted_ms` to `last_ms`, both open times.
+
+    A symbol whose newest candle is older than that is looked at from there on.
+    """
     values = {
         "symbols": list(symbols), "interval": grid.INTERVAL, "step": grid.STEP, "last": grid.to_time(last_ms),
-        "wanted": grid.to_time(last_ms - (window - 1) * grid.STEP_MS),
+        "wanted": grid.to_time(wanted_ms),
     }  # fmt: skip
     with engine.connect() as connection:
         rows = connection.execute(text(_MISSING), values).all()

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.exchange import START, STEP, Simulator, running
+from tests.exchange import START, STEP, running
 from tests.stream.mischief import Mischief
 from tests.stream.soaked import Worker, fresh_database, stored, wrong_rows
 
