@@ -66,7 +66,7 @@ class Planner:
         outbox.plan(
             self.connection, self.settings.account, decision.signal, identity, sized, now, run, attempt
         )
-        notional = sized.quantity * decision.price
+        notional = sized.quantity * (sized.price or decision.price)
         self.exposure.add(decision.symbol, notional if sized.side == "BUY" else Decimal(0))
         return None
 
