@@ -39,7 +39,8 @@ def test_every_setting_stands_in_the_file_under_a_comment():
     assert uncommented == []
 
 
-def test_the_values_in_the_file_are_the_defaults():
+def test_the_values_in_the_file_are_the_defaults(monkeypatch):
+    monkeypatch.delenv("EIGHTBELLS_MARKET_DATA", raising=False)
     written = load_settings().model_dump(exclude=SECRETS | {"strategies"})
     assert written == Settings.model_construct().model_dump(exclude=SECRETS | {"strategies"})
 
