@@ -151,3 +151,16 @@ def configure(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Configure:
 def settings(configure: Configure) -> Settings:
     """The settings as they are installed."""
     return configure()
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """The address of a Prefect API for the whole run."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with (
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        prefect_test_harness(server_startup_timeout=90),
+    ):
+        yield str(PREFECT_API_URL.value())

@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import certifi
+
 ROOT = Path(__file__).parents[1]
 MARKET_DATA = os.environ.get("EIGHTBELLS_MARKET_DATA")
 _OURS = ("EIGHTBELLS_", "BINANCE_", "PREFECT_", "DATABASE_URL", "SIMULATOR_")
@@ -19,6 +21,7 @@ _PREFECT = {
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": "false",
 }
+_END = "-----END CERTIFICATE-----\n"
 
 
 def forget_the_developer() -> None:
@@ -35,5 +38,10 @@ def make_folder() -> Path:
     """A folder of this run's own. Postgres' own user must be able to enter it, so it cannot be pytest's."""
     folder = Path(tempfile.mkdtemp(prefix="eightbells-tests-", dir="/tmp"))
     folder.chmod(0o755)
-    os.environ.update(_PREFECT, PREFECT_HOME=str(folder / "prefect"))
+    # Prefect reads all certificates there are for each of its many clients; for plain HTTP one will do
+    certificate = folder / "one.pem"
+    certificate.write_text(Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----")[0] + _END)
+    os.environ.update(
+        _PREFECT, PREFECT_HOME=str(folder / "prefect"), PREFECT_API_SSL_CERT_FILE=str(certificate)
+    )
     return folder

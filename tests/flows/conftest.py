@@ -31,19 +31,6 @@ def strategy(name: str = "always", **changed: Any) -> dict[str, Any]:
     return {**entry, **changed}
 
 
-@pytest.fixture(scope="session")
-def prefect_server() -> Iterator[str]:
-    """The address of a Prefect API for the whole run."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
-
-    with (
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-        prefect_test_harness(server_startup_timeout=90),
-    ):
-        yield str(PREFECT_API_URL.value())
-
-
 @dataclass
 class Watch:
     """The flows as a user has set them up, and both sides of what they do."""

@@ -1,0 +1,112 @@
+"""`eightbells cycle` and `backfill` against a database, an exchange and a Prefect server that are there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.engine import URL
+
+from tests.conftest import Configure
+from tests.exchange import Simulator
+from tests.klines import counts
+from tests.surroundings import ROOT
+
+Eightbells = Callable[..., "subprocess.CompletedProcess[str]"]
+FLEETING = frozenset({"budget_grants", "budgets", "metric_totals"})
+BUDGETS = {"budgets__klines": "exchange", "budgets__account": "exchange", "budgets__orders": "exchange"}
+
+
+@pytest.fixture
+def eightbells(
+    simulator: Simulator,
+    database: URL,
+    configure: Configure,
+    prefect_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Eightbells:
+    """Runs the command in this very environment; keywords are settings."""
+    configure(simulator, database, symbols=["BTCUSDT", "ETHUSDT"], candles__settle_seconds="0", **BUDGETS)
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+
+    def run(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+        environment = {f"EIGHTBELLS_{name.upper()}": str(value) for name, value in settings.items()}
+        return subprocess.run(
+            [sys.executable, "-m", "cli", *arguments],
+            cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a failed command says."""
+    assert done.returncode not in (0, None), done.stdout
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.strip()]
+    return line
+
+
+def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "words"),
+    [
+        (["backfill", "--symbols", "BTCUSDT,NOSUCHUSDT"], {}, "not listed at the exchange: NOSUCHUSDT"),
+        (
+            ["backfill", "--start", "2025-06-02", "--end", "2025-06-01"],
+            {},
+            "the start 2025-06-02 lies after the end",
+        ),
+        (
+            ["cycle"],
+            {"strategies": '[{"name": "s", "kind": "moon", "capital": 1}]'},
+            "there is no kind 'moon'",
+        ),
+        (
+            ["cycle"],
+            {"exchange__rest_url": "http://127.0.0.1:9/api"},
+            "nothing answers at http://127.0.0.1:9/api",
+        ),
+    ],
+    ids=["unknown symbol", "start after end", "unknown strategy", "no exchange"],
+)
+def test_a_mistake_is_one_clear_line_and_writes_nothing(
+    eightbells: Eightbells, engine: Engine, arguments: list[str], settings: dict[str, str], words: str
+) -> None:
+    before = counts(engine, without=FLEETING | {"symbols"})
+    assert words in complaint(eightbells(*arguments, **settings))
+    assert counts(engine, without=FLEETING | {"symbols"}) == before
+
+
+def test_a_cycle_run_twice_leaves_both_sides_as_they_were(
+    eightbells: Eightbells, simulator: Simulator, engine: Engine
+) -> None:
+    """The whole installation as it comes, with its own strategies."""
+    loaded = answer(eightbells("backfill", "--start", "2025-10-01", "--json"))
+    assert loaded["inserted"] == 2 * 92 * 6
+    assert loaded["symbols"] == 2
+    first = answer(eightbells("cycle", "--json"))
+    assert (first["candle"], first["outcome"]) == ("2025-12-31 20:00", "complete")
+    assert first["signals"] == 4
+    before = counts(engine, without=FLEETING), simulator.truth()
+    again = answer(eightbells("cycle", "--json"))
+    assert (again["signals"], again["orders"]) == (first["signals"], first["orders"])
+    assert (counts(engine, without=FLEETING), simulator.truth()) == before
+
+
+def test_what_is_not_known_is_refused_with_help(eightbells: Eightbells) -> None:
+    done = eightbells("cycle", "--candel", "2021-03-01T04:00Z")
+    assert done.returncode == 2
+    assert re.search("No such option", done.stderr)
+    assert "Traceback" not in done.stderr
