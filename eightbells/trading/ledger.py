@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 from sqlalchemy import Connection, text
 
@@ -14,6 +14,8 @@ from eightbells.settings import Settings
 from eightbells.trading.outbox import Order
 from eightbells.trading.risk import Exposure
 from eightbells.trading.sizing import Means
+
+_SMALLEST = Decimal("1E-8")  # amounts of the exchange have eight places
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,11 @@ class Holding:
         if side == "BUY":
             return Holding(self.quantity + quantity - base_fee, self.cost + quote + quote_fee, self.realised)
         gone = quantity + base_fee
-        share = min(Decimal(1), gone / self.quantity) if self.quantity > 0 else Decimal(0)
-        released = self.cost if share == 1 else self.cost * share
+        released = self.cost
+        if (
+            gone < self.quantity
+        ):  # cut off as the exchange does, so that no digit is lost between cost and profit
+            released = (self.cost * gone / self.quantity).quantize(_SMALLEST, ROUND_DOWN)
         return Holding(
             self.quantity - gone, self.cost - released, self.realised + quote - quote_fee - released
         )
