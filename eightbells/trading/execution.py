@@ -257,14 +257,21 @@ def _request(order: Order) -> OrderRequest:
 
 
 def _fills_of_answer(answer: dict[str, Any]) -> list[Fill]:
+    """The fills that an order's answer lists; none where their amounts are not exact.
+
+    An answer does not state amounts in the quote asset. Where price times quantity has more places than the
+    exchange keeps, only the list of trades, which is asked when the order is settled, tells how it was cut off.
+    """
     at = grid.to_time(int(answer["transactTime"]))
-    return [
+    fills = [
         Fill(
             int(fill["tradeId"]), Decimal(fill["price"]), Decimal(fill["qty"]),
             Decimal(fill["price"]) * Decimal(fill["qty"]), Decimal(fill["commission"]), fill["commissionAsset"], at,
         )
         for fill in answer.get("fills", [])
     ]  # fmt: skip
+    exact = all(fill.quote_quantity == fill.quote_quantity.quantize(ledger.SMALLEST) for fill in fills)
+    return fills if exact else []
 
 
 def _fill_of_trade(trade: dict[str, Any]) -> Fill:

@@ -15,7 +15,7 @@ from eightbells.trading.outbox import Order
 from eightbells.trading.risk import Exposure
 from eightbells.trading.sizing import Means
 
-_SMALLEST = Decimal("1E-8")  # amounts of the exchange have eight places
+SMALLEST = Decimal("1E-8")  # amounts of the exchange have eight places
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,9 @@ class Holding:
             return Holding(self.quantity + quantity - base_fee, self.cost + quote + quote_fee, self.realised)
         gone = quantity + base_fee
         released = self.cost
-        if (
-            gone < self.quantity
-        ):  # cut off as the exchange does, so that no digit is lost between cost and profit
-            released = (self.cost * gone / self.quantity).quantize(_SMALLEST, ROUND_DOWN)
+        if gone < self.quantity:
+            # cut off as the exchange does, so that no digit is lost between cost and profit
+            released = (self.cost * gone / self.quantity).quantize(SMALLEST, ROUND_DOWN)
         return Holding(
             self.quantity - gone, self.cost - released, self.realised + quote - quote_fee - released
         )
