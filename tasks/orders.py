@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
@@ -53,8 +53,10 @@ async def trade(
     label = grid.label(opened)
     try:
         async with trading_lease(session) as lease:
+            # who had the lease before may have died with orders in flight
+            problems = await settle_orders(session, only=IN_FLIGHT)
             found = await reconcile_books(session)
-            problems = [f"{drift.symbol}: {drift.detail}" for drift in found.drifts]
+            problems += [f"{drift.symbol}: {drift.detail}" for drift in found.drifts]
             await cancel_stops(session, {(it.strategy, it.symbol) for it in decisions if it.target == "flat"})
             for _ in range(_MOST_ROUNDS):
                 orders = await plan(session, decisions, len(symbols), opened, lease, label)
@@ -169,12 +171,14 @@ def _in_doubt(error: BaseException) -> bool:
     return isinstance(error, ExchangeError) and not error.failure.certainly_not_executed
 
 
-async def settle_orders(session: Session, before: int | None = None) -> list[str]:
+async def settle_orders(
+    session: Session, before: int | None = None, only: Collection[State] = frozenset(State)
+) -> list[str]:
     """Follow every order that is not final; those of candles before `before` (ms) are cancelled by setting.
 
     Returns what could not be settled, in words.
     """
-    orders = to_settle(session.engine, session.settings.account)
+    orders = [order for order in to_settle(session.engine, session.settings.account) if order.state in only]
     outcomes = await asyncio.gather(
         *(
             settle_order(session, order, f"{order.side} {order.symbol}", _is_over(session, order, before))
