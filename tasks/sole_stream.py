@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from types import TracebackType
 
@@ -13,6 +14,7 @@ from tasks.catching_up import DATABASE_AWAY
 
 _ONE_STREAM = 8_888_004  # key of the advisory lock
 _LOOK_EVERY_SECONDS = 2.0
+_PATIENCE_SECONDS = 20.0  # an embedded Postgres that was killed is started by who opens it anew: our next process
 
 
 class AnotherStream(EightbellsError):
@@ -42,11 +44,17 @@ class SoleStream:
 
         Raises:
             AnotherStream: somebody else has taken it meanwhile.
+            EightbellsError: Postgres does not come back.
         """
+        seen = time.monotonic()
         while True:
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
-            with suppress(*DATABASE_AWAY):
+            try:
                 await asyncio.to_thread(self._look)
+                seen = time.monotonic()
+            except DATABASE_AWAY:
+                if time.monotonic() - seen > _PATIENCE_SECONDS:
+                    raise EightbellsError("Postgres has been away for too long: the stream ends") from None
 
     def _look(self) -> None:
         try:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 import pandas as pd
 
@@ -31,6 +33,7 @@ from tasks.session import Session
 _AGAIN_SECONDS = 0.5  # until Postgres is asked again
 _TO_WRITE_SECONDS = 6.0  # at the end, for what has come and is not stored; the supervisor waits for ten
 
+T = TypeVar("T")
 OnClose = Callable[[int, dict[str, Verdict]], Awaitable[None]]
 Part = Callable[[], Awaitable[None]]
 
@@ -73,6 +76,8 @@ class Stream:
     _events: asyncio.Queue[StreamEvent | None] = field(default_factory=asyncio.Queue)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _judging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # one thread: each that has judged keeps memory of its own
+    _judge: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "judge"))
     _stored: dict[str, ClosedCandle] = field(default_factory=dict)
     _ending: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -106,11 +111,12 @@ class Stream:
             await asyncio.wait({store}, timeout=_TO_WRITE_SECONDS)
             store.cancel()
             await asyncio.gather(store, return_exceptions=True)
+            self._judge.shutdown(wait=False)
 
     async def _store(self) -> None:
         """Gather events for a moment and store the candles among them, until None comes."""
         async with self._judging:
-            await asyncio.to_thread(warm_up)  # the first close must not wait for imports
+            await self._in_thread(warm_up)  # the first close must not wait for imports
         more = True
         while more:
             batch = [await self._events.get()]
@@ -162,8 +168,8 @@ class Stream:
             while True:
                 now = max(now_ms, session.now_ms)
                 try:
-                    admission = await asyncio.to_thread(
-                        admit, session.engine, list(frames), source, now, session.flow_run
+                    admission = await self._in_thread(
+                        partial(admit, session.engine, list(frames), source, now, session.flow_run)
                     )
                     break
                 except DATABASE_AWAY as error:
@@ -173,6 +179,9 @@ class Stream:
             if verdict.last_open >= self.last.get(symbol, 0):  # an older candle may come late
                 self.last[symbol], self.verdicts[symbol] = verdict.last_open, verdict
         self._news.set()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._judge, work)
 
     async def _trade(self) -> None:
         """Trade once the universe's candles are in, or as many as have come when the settle time is over."""

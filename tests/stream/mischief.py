@@ -12,7 +12,7 @@ STREAM = {"channel": "stream"}
 CONNECTION = ("close", "reset", "half_open", "silent", "server_shutdown")
 FRAME = ("duplicate", "out_of_order", "missing", "missing_close", "garbage")
 REFUSALS = (403, 429, 503)
-_PAUSE = (0.5, 3.0)  # candles between two faults
+_PAUSE = (3.0, 9.0)  # candles between two faults: about one a day
 _LASTS = (0.2, 1.5)  # candles that a fault with a duration lasts
 
 

@@ -46,7 +46,7 @@ def environment(simulator: Simulator, database: URL, symbols: Sequence[str], **g
     settings = {
         "exchange__rest_url": f"{simulator.url}/api", "exchange__stream_url": f"{address}/",
         "exchange__ws_api_url": f"{address}/ws-api/v3", "symbols": list(symbols), "strategies": [],
-        "budgets__klines": "exchange", "candles__refetch": 1, **given,
+        "budgets__klines": "exchange", "candles__refetch": 3, **given,
     }  # fmt: skip
     named = {
         f"EIGHTBELLS_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
@@ -67,7 +67,7 @@ class Worker:
         log: Path,
         **given: Any,
     ) -> None:
-        rotate = 23.0
+        rotate = 23.0  # hours of the exchange
         self._environment = environment(
             simulator, database, symbols,
             **{

@@ -1,0 +1,95 @@
+"""Trading on the close: orders follow the last frame of a candle, and the cycle that is scheduled adds none."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from eightbells.candles import grid
+from tests.conftest import Configure
+from tests.exchange import STEP, Simulator
+from tests.klines import one, rows_of
+from tests.stream.watched import CLOSE, OPENED
+
+Symbols = tuple[str, ...]
+PATIENCE = 60.0
+STRATEGIES = [
+    {"name": name, "kind": "tests.always:Always", "capital": "20000", "parameters": {"target": "long", "window": 5}}
+    for name in ("one", "two")
+]
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # Prefect's client leaves them
+
+
+@pytest.fixture(scope="module")
+def prefect_server() -> Iterator[None]:
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with (
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        prefect_test_harness(server_startup_timeout=90),
+    ):
+        yield
+
+
+@asynccontextmanager
+async def streaming(engine: Engine, symbols: Symbols) -> AsyncIterator[None]:
+    """The flow in this process, ended as its supervisor ends it."""
+    from flows.stream import stream
+
+    flow = asyncio.create_task(stream(return_state=True))
+    at = grid.to_time(OPENED - STEP)
+    await until(
+        lambda: one(engine, "SELECT count(*) FROM candles WHERE open_time = :at", at=at) == len(symbols)
+        and signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    )
+    yield
+    os.kill(os.getpid(), signal.SIGTERM)
+    state = await flow
+    assert state.name == "Ended", state
+
+
+async def until(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline, f"not within {PATIENCE:g} s"
+        await asyncio.sleep(0.05)
+
+
+def orders_sent(market: Simulator) -> list[dict[str, Any]]:
+    log = market.ask("/simulator/truth?log=5000")["requests"]["log"]
+    return [entry for entry in log if (entry["method"], entry["path"]) == ("POST", "/api/v3/order")]
+
+
+async def test_the_cycle_after_a_trade_on_the_close_places_no_order_again(
+    prefect_server: None, market: Simulator, engine: Engine, symbols: Symbols, configure: Configure
+) -> None:
+    from flows.four_hour_cycle import four_hour_cycle
+
+    configure(
+        symbols=list(symbols), strategies=STRATEGIES, stream__trade_on_close="true", trading__order_type="market",
+        budgets__orders="exchange", budgets__account="exchange", candles__refetch="1",
+    )  # fmt: skip
+    market.control("clock", time=CLOSE - 1, speed=0)
+    async with streaming(engine, symbols):
+        await asyncio.sleep(1)
+        closed = time.time()
+        await asyncio.to_thread(market.control, "clock", advance=10, speed=1)
+        await until(lambda: len(rows_of(engine, "SELECT FROM cycles")) == 1)
+        sent = orders_sent(market)
+        print(f"from the close to the first order: {min(entry['real_ts'] for entry in sent) / 1000 - closed:.2f} s")
+        assert len(sent) == len(symbols) * len(STRATEGIES)
+        assert dict(rows_of(engine, "SELECT source, count(*) FROM candles WHERE open_time = :at GROUP BY source",
+                            at=grid.to_time(OPENED))) == {"ws": len(symbols)}  # fmt: skip
+        await four_hour_cycle(candle=grid.to_time(OPENED))
+    assert len(orders_sent(market)) == len(sent)
+    assert one(engine, "SELECT count(*) FROM orders") == len(sent)
+    assert one(engine, "SELECT count(*) FROM evaluations") == len(sent)
