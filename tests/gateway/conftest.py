@@ -1,1 +1,78 @@
-"""A Prefect server that keeps every state of a task run."""
+"""A Prefect server that keeps every state of a task run, and a database in which orders can follow from a decision."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from eightbells.database.embedded import EmbeddedServer
+from eightbells.database.engine import connect
+from tests.conftest import Configure, administer
+from tests.exchange import Simulator
+from tests.gateway.trading import BTC, Books
+from tests.klines import FIRST, STEP, admitted, after, klines
+
+DATABASE = "gateway"
+FOLDER = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Prefect's client leaves sockets to the garbage collector; everything else that warns is an error here too."""
+    for item in items:
+        if FOLDER in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collect_garbage() -> Iterator[None]:
+    """Nothing that Prefect leaves behind is found, and complained of, in another module's tests."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(scope="package")
+def recording_server() -> Iterator[None]:
+    """A Prefect server; unlike the one of other tests it records what becomes of each task run."""
+    from prefect.settings import (
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED,
+        temporary_settings,
+    )
+    from prefect.testing.utilities import prefect_test_harness
+
+    wanted = {
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+        PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED: True,
+    }
+    with temporary_settings(wanted), prefect_test_harness(server_startup_timeout=90):
+        yield
+
+
+@pytest.fixture(scope="package")
+def decided(postgres: EmbeddedServer, template: str) -> Iterator[tuple[Engine, int]]:
+    """One database for all tests of errors, and the validation that its decisions refer to."""
+    administer(postgres, f"CREATE DATABASE {DATABASE} TEMPLATE {template}")
+    engine = connect(postgres.url(DATABASE))
+    yield engine, admitted(engine, klines(1), after(1)).verdicts[BTC].validation
+    engine.dispose()
+    postgres.drop_database(DATABASE)
+
+
+@pytest.fixture
+def books(decided: tuple[Engine, int], simulator: Simulator, configure: Configure) -> Books:
+    """Orders of this test alone: the exchange lives just after their decision, permits are free, waits are short."""
+    from tests.gateway.answers import quick_errors
+
+    engine, validation = decided
+    simulator.leap(FIRST + STEP)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM budgets")
+    configure(
+        simulator, engine.url.set(drivername="postgresql"), symbols=[BTC], errors=quick_errors(),
+        budgets__klines="exchange", budgets__orders="exchange", budgets__account="exchange",
+    )  # fmt: skip
+    return Books(engine, validation, simulator)
