@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import tempfile
 from pathlib import Path
+from typing import TextIO
 
 import certifi
+
+from eightbells.database import embedded
+from eightbells.errors import EightbellsError
 
 ROOT = Path(__file__).parents[1]
 MARKET_DATA = os.environ.get("EIGHTBELLS_MARKET_DATA")
@@ -22,6 +28,7 @@ _PREFECT = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": "false",
 }
 _END = "-----END CERTIFICATE-----\n"
+_held: list[TextIO] = []
 
 
 def forget_the_developer() -> None:
@@ -36,12 +43,34 @@ def forget_the_developer() -> None:
 
 def make_folder() -> Path:
     """A folder of this run's own. Postgres' own user must be able to enter it, so it cannot be pytest's."""
-    folder = Path(tempfile.mkdtemp(prefix="eightbells-tests-", dir="/tmp"))
-    folder.chmod(0o755)
+    sweep()
+    making = Path(tempfile.mkdtemp(prefix="eightbells-making-", dir="/tmp"))
+    making.chmod(0o755)
+    lock = (making / "run.lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)  # held until this process ends, however it ends
+    _held.append(lock)
+    folder = making.rename(making.with_name(making.name.replace("making", "tests")))
     # Prefect reads all certificates there are for each of its many clients; for plain HTTP one will do
     certificate = folder / "one.pem"
-    certificate.write_text(Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----")[0] + _END)
+    certificate.write_text(Path(certifi.where()).read_text().partition(_END)[0] + _END)
     os.environ.update(
         _PREFECT, PREFECT_HOME=str(folder / "prefect"), PREFECT_API_SSL_CERT_FILE=str(certificate)
     )
     return folder
+
+
+def sweep() -> None:
+    """Stop and remove what runs left behind that were killed; their lock is free."""
+    for folder in Path("/tmp").glob("eightbells-tests-*"):
+        try:
+            with (folder / "run.lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for running in [
+                    *folder.glob("postgres/postmaster.pid"),
+                    *folder.glob("*/postgres/postmaster.pid"),
+                ]:
+                    with embedded.server(running.parents[1]):
+                        pass  # a user who comes and goes is the last, and stops it
+                shutil.rmtree(folder, ignore_errors=True)
+        except (OSError, EightbellsError):
+            continue  # alive, or somebody else's

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -51,14 +49,12 @@ class User:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    """A data folder of its own; whatever a test leaves running in it is stopped by a user who comes and goes."""
-    place = Path(tempfile.mkdtemp(prefix="eightbells-tests-embedded-", dir="/tmp"))
-    place.chmod(0o755)
+def place(folder: Path) -> Path:
+    """A data folder of its own, with a server that is stopped."""
+    place = folder / "embedded"
     with embedded.server(place):
         pass
-    yield place
-    shutil.rmtree(place)
+    return place
 
 
 def pid_of_server(place: Path) -> int | None:
