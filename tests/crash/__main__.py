@@ -1,0 +1,29 @@
+"""The proof by crashing: the whole matrix, a random walk of some hundred cycles, and two workers.
+
+python -m tests.crash [--quick] [--seed S]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+
+from tests.crash import matrix, random_walk, two_workers
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a part of everything, in some minutes")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
+    chosen = parser.parse_args()
+    seed = ["--seed", str(chosen.seed)]
+    print(f"seed {chosen.seed}", flush=True)
+    failed = matrix.main(["--sample", "100", *seed] if chosen.quick else [])
+    failed += random_walk.main(["--cycles", "100" if chosen.quick else "300", *seed])
+    failed += two_workers.main(["--times", "10" if chosen.quick else "50", *seed])
+    return min(failed, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""The cells of the crash matrix: what was traded, what the exchange did with it, and where the process died."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.crash.jobs import Ended
+from tests.crash.world import Trial, World, strategy
+
+STOP = "0.2"  # so far below that no candle reaches it
+CROSSING, RESTING = "0.002", "-0.03"  # limit_offset: filled at once, or not at all
+ORDER, CANCEL = "POST /api/v3/order", "DELETE /api/v3/order"
+Act = Callable[[Trial], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Deed:
+    """What the exchange does with what is sent to it.
+
+    Args:
+        orders: how many orders of the decision there may be in the end; a refused one may end as none.
+        moves: what rests is filled in the midst of things: the books are complete a candle later.
+    """
+
+    name: str
+    settings: dict[str, Any] = field(default_factory=lambda: {"trading__limit_offset": CROSSING})
+    acts: tuple[Act, ...] = ()
+    orders: frozenset[int] = frozenset({1})
+    moves: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """What a cycle has to do. `before` brings the account there, undisturbed."""
+
+    name: str
+    before: Act
+    deeds: tuple[Deed, ...]
+    decision: str = "entry"
+
+
+@dataclass(frozen=True)
+class Cell:
+    scenario: Scenario
+    deed: Deed
+    point: str
+
+    def __str__(self) -> str:
+        return f"{self.scenario.name} / {self.deed.name} / {self.point}"
+
+
+def fault(path: str, action: dict[str, Any], **script: Any) -> Act:
+    return lambda trial: void(trial.simulator.fault(path, action, **script))
+
+
+def exchange(**settings: Any) -> Act:
+    return lambda trial: void(trial.simulator.control("settings", **settings))
+
+
+def void(_: object) -> None:
+    return None
+
+
+LOST = {"status": 504, "html": True}
+CUT = {"reset": True}
+NONE_OR_ONE = frozenset({0, 1})
+_CROSSING = {"trading__limit_offset": CROSSING}
+_RESTING = {"trading__limit_offset": RESTING}
+_NEVER = 10**10  # ms until the rest of an order that is partly filled is filled too
+
+_partly = exchange(taker_fraction="0.4", fill_gap_ms=_NEVER)
+_soon = exchange(taker_fraction="0.4", fill_gap_ms=6000, fill_parts=3)
+_late = exchange(visibility_ms=4000)
+
+ANSWERED = (
+    Deed("filled"),
+    Deed("rests", _RESTING),
+    Deed("part", _CROSSING, (_partly,)),
+)
+# Whatever became of the order, its answer does not arrive.
+UNANSWERED = (
+    Deed("504", _CROSSING, (fault(ORDER, LOST, when="after"),)),
+    Deed("cut", _CROSSING, (fault(ORDER, CUT, when="after"),)),
+    Deed("late", _CROSSING, (_late, fault(ORDER, CUT, when="after"))),
+    Deed("part, cut", _CROSSING, (_partly, fault(ORDER, CUT, when="after"))),
+    Deed("rests, 504", _RESTING, (fault(ORDER, LOST, when="after"),)),
+    Deed("garbled", _CROSSING, (fault(ORDER, {"truncate": True}, when="after"),)),
+    Deed("never, 504", _CROSSING, (fault(ORDER, LOST),)),
+    Deed("never, cut", _CROSSING, (fault(ORDER, CUT),)),
+)
+REFUSED = (
+    Deed(
+        "-1013", _CROSSING, (fault(ORDER, {"code": -1013, "msg": "Filter failure: LOT_SIZE"}),), NONE_OR_ONE
+    ),
+    Deed(
+        "-1021",
+        _CROSSING,
+        (fault(ORDER, {"code": -1021, "msg": "Timestamp outside recvWindow."}),),
+        NONE_OR_ONE,
+    ),
+    Deed("-2010", _CROSSING, (lambda trial: trial.deposit("-99500"),), frozenset({0})),
+)
+LATER = (
+    Deed("late rest", _RESTING, (_late,)),
+    Deed("part, rest", _CROSSING, (_soon,), moves=True),
+)
+CANCELS = (
+    Deed("cancel 504", _CROSSING, (fault(CANCEL, LOST, when="after"),)),
+    Deed("cancel cut", _CROSSING, (fault(CANCEL, CUT, when="after"),)),
+    Deed("no cancel", _CROSSING, (fault(CANCEL, CUT),)),
+)
+
+
+def _nothing(trial: Trial) -> None:
+    pass
+
+
+def _hold(trial: Trial) -> None:
+    """A position with its stop, and a candle on which it is to be sold."""
+    trial.change(trading__limit_offset=CROSSING)
+    clean(trial.run())
+    trial.leap()
+    trial.change(strategies=[strategy("flat", STOP)])
+
+
+def _wait(trial: Trial) -> None:
+    """An order that was not filled in its candle, and the next candle, on which the same is wanted."""
+    trial.change(trading__limit_offset=RESTING)
+    clean(trial.run())
+    trial.leap()
+
+
+def _part(trial: Trial) -> None:
+    """As `_wait`, but a part was filled."""
+    _partly(trial)
+    trial.change(trading__limit_offset=CROSSING)
+    clean(trial.run())
+    trial.leap()
+
+
+SCENARIOS = (
+    Scenario("entry", _nothing, (*ANSWERED, *UNANSWERED, *REFUSED, *LATER)),
+    Scenario("exit", _hold, (*ANSWERED, *UNANSWERED[:4], *LATER, *CANCELS), "exit"),
+    Scenario("renewal", _wait, (*ANSWERED, *UNANSWERED[:3], *CANCELS)),
+    Scenario("rest of a part", _part, (Deed("filled"), *CANCELS), "none"),
+)
+
+
+def clean(ended: Ended) -> None:
+    """A run that did not go well is a failure."""
+    assert not (complaints := _complaints(ended)), complaints
+
+
+def points(world: World, scenario: Scenario, deed: Deed) -> list[str]:
+    """Every point that the run passes, found by one that is not killed. It must end as soundly as the others."""
+    with _begun(world, scenario, deed) as trial:
+        ended = trial.run()
+        assert ended.told is not None, f"died of {ended.exitcode}"
+        assert not (wrongs := [*_complaints(ended), *_finish(trial, scenario, deed)]), wrongs
+        return ended.told.passed
+
+
+def run(world: World, cell: Cell) -> list[str]:
+    """Kill a run at the cell's point, run it again, and then the next candle; everything wrong after either."""
+    with _begun(world, cell.scenario, cell.deed) as trial:
+        if not trial.run(target=cell.point).killed:
+            return [f"{cell.point} was not passed"]
+        return _finish(trial, cell.scenario, cell.deed)
+
+
+@contextmanager
+def _begun(world: World, scenario: Scenario, deed: Deed) -> Iterator[Trial]:
+    with world.trial(strategies=[strategy(stop_loss=STOP)]) as trial:
+        scenario.before(trial)
+        trial.change(**deed.settings)
+        for act in deed.acts:
+            act(trial)
+        yield trial
+
+
+def _finish(trial: Trial, scenario: Scenario, deed: Deed) -> list[str]:
+    candle = trial.opened
+    wrongs = _complaints(trial.run())
+    if not deed.moves:
+        wrongs += trial.wrongs()
+    ((orders,),) = trial.rows(
+        f"SELECT count(*) FROM orders WHERE leg = '{scenario.decision}' AND state NOT IN ('ABSENT', 'REFUSED') "
+        f"AND open_time = to_timestamp({candle / 1000})"
+    )
+    if orders not in (deed.orders if scenario.decision in ("entry", "exit") else {0}):
+        wrongs.append(f"{orders} orders for the decision")
+    trial.leap()
+    return wrongs + _complaints(trial.run()) + trial.wrongs()
+
+
+def _complaints(ended: Ended) -> list[str]:
+    if ended.told is None:
+        return [f"a run died of {ended.exitcode}"]
+    return [*ended.told.problems, *filter(None, [ended.told.error])]

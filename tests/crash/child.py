@@ -1,0 +1,117 @@
+"""What a child process does: a flow of the product, whole, with the points set; then it tells how it went.
+
+Imported once by the server that the children are forked from, so that none of them has to load the libraries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+
+import eightbells.quality
+import flows.four_hour_cycle as cycle_module
+import tasks.orders
+from eightbells.candles import grid
+from eightbells.errors import EightbellsError
+from eightbells.exchange import clock
+from eightbells.strategies.evaluation import code_version
+from flows.four_hour_cycle import four_hour_cycle
+from flows.halt import halt
+from flows.reconcile import reconcile
+from tests.crash.jobs import Job, Told
+from tests.crash.points import Points, install
+from tests.crash.standin import Wait, without_prefect
+from tests.exchange import Simulator
+
+code_version()  # it asks git, once a process
+
+
+class _Sound:
+    """In the place of the suite, which takes longer than all the rest: the simulator's candles are sound."""
+
+    NAME = "taken as sound"
+
+    @staticmethod
+    def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
+        return {}
+
+
+eightbells.quality.suite = _Sound  # type: ignore[attr-defined]
+
+
+def work(job: Job) -> Told:
+    """Run one job in this process, which it leaves changed."""
+    _take_environment(job.environment)
+    points = Points(job.target, job.act)
+    install(points)
+    wait = _leap_instead_of_waiting(job.simulator) if job.leaping else asyncio.sleep
+    error, problems = "", []
+    with without_prefect(job.run, wait):
+        try:
+            problems = asyncio.run(_FLOWS[job.flow](job, points))
+        except Exception as failure:
+            error = f"{type(failure).__name__}: {failure}"
+            if not isinstance(failure, EightbellsError):
+                error = f"not foreseen: {error}"
+    return Told(problems, error, points.passed)
+
+
+async def _cycle(job: Job, points: Points) -> list[str]:
+    fetch = cycle_module.fetch_newest
+
+    async def fetch_newest(*args: Any) -> Any:
+        ingested = await fetch(*args)
+        points.armed = True  # from here on there is something to decide
+        return ingested
+
+    cycle_module.fetch_newest = fetch_newest
+    report = await four_hour_cycle.fn(**{**job.parameters, "candle": grid.to_time(job.parameters["candle"])})
+    return report.problems  # type: ignore[no-any-return]
+
+
+async def _reconcile(job: Job, points: Points) -> list[str]:
+    points.armed = True
+    found = await reconcile.fn()
+    return [f"{drift.symbol}: {drift.detail}" for drift in found.drifts]
+
+
+async def _halt(job: Job, points: Points) -> list[str]:
+    points.armed = True
+    return await halt.fn(**job.parameters)  # type: ignore[no-any-return]
+
+
+_FLOWS: dict[str, Callable[[Job, Points], Awaitable[list[str]]]] = {
+    "cycle": _cycle, "reconcile": _reconcile, "halt": _halt,
+}  # fmt: skip
+
+
+def _take_environment(environment: dict[str, str]) -> None:
+    for name in [name for name in os.environ if name.startswith("EIGHTBELLS_")]:
+        del os.environ[name]
+    os.environ.update(environment)
+
+
+def _leap_instead_of_waiting(simulator: str) -> Wait:
+    """Between attempts, and where an order is asked for again and again, the exchange's clock and ours leap."""
+    steady, leapt = clock._steady_ms, 0
+
+    exchange = Simulator(simulator)
+
+    async def leap(seconds: float) -> None:
+        nonlocal leapt
+        exchange.advance(int(seconds * 1000))
+        leapt += int(seconds * 1000)
+
+    clock._steady_ms = lambda: steady() + leapt
+    tasks.orders.asyncio = SimpleNamespace(sleep=leap, gather=asyncio.gather)  # type: ignore[assignment]
+    return leap
+
+
+gc.collect()
+gc.freeze()  # what is loaded here is never looked through again, and so stays shared

@@ -1,0 +1,40 @@
+"""A part of the crash matrix, of the random walk and of the meetings of two workers; `make crash` runs them whole."""
+
+from __future__ import annotations
+
+from tests.crash.cells import SCENARIOS, points
+from tests.crash.matrix import sample, table, try_out
+from tests.crash.random_walk import walk
+from tests.crash.two_workers import meetings
+from tests.crash.world import World
+
+_SEED = 20260101
+
+
+def test_every_crash_leaves_each_decision_with_one_order_and_the_books_complete(world: World) -> None:
+    tried, failures = try_out(world, sample(world, 18, _SEED, 6))
+    assert not failures, "\n".join(table(tried, failures))
+    assert len(tried) == 18
+
+
+def test_a_cycle_has_many_points_at_which_it_may_die(world: World) -> None:
+    passed = points(world, SCENARIOS[0], SCENARIOS[0].deeds[0])
+    assert len(set(passed)) == len(passed) >= 25
+    for owner in ("plan_orders", "begin_sending", "_record", "reconcile", "plan_stops", "close_books"):
+        assert {f"commit {owner}, due", f"commit {owner}, done"} <= set(passed)
+    for place in ("no permit", "permitted", "not sent", "on the wire", "answered"):
+        assert f"order.place, {place}" in passed
+
+
+def test_faults_and_kills_at_random_leave_exchange_and_books_agreed(world: World) -> None:
+    wrongs, counts = walk(world, 25, _SEED)
+    assert wrongs == []
+    assert counts["kills"] > 3
+    assert counts["faults"] > 100
+    assert counts["orders"] > 25
+
+
+def test_two_workers_on_one_candle_never_place_two_orders(world: World) -> None:
+    failed, seen = meetings(world, 3, _SEED)
+    assert failed == 0
+    assert seen["stopped"]

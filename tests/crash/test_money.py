@@ -1,0 +1,44 @@
+"""Money to the last digit, through whole cycles: fees in any asset, parts, and amounts the exchange cuts off."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from tests.crash.cells import CROSSING, clean
+from tests.crash.world import SYMBOL, Trial, World, strategy
+
+
+def _there_and_back(trial: Trial) -> None:
+    clean(trial.run())
+    trial.leap()
+    trial.change(strategies=[strategy("flat")])
+    clean(trial.run())
+    assert trial.wrongs() == []
+    assert [order["status"] for order in trial.simulator.orders()] == ["FILLED", "FILLED"]
+
+
+@pytest.mark.parametrize("in_bnb", [False, True], ids=["in what is bought", "in BNB"])
+def test_fees_leave_exchange_and_books_agreed(world: World, in_bnb: bool) -> None:
+    with world.trial(trading__limit_offset=CROSSING) as trial:
+        account = {
+            "taker_fee": "0.00123457",
+            "fees_in_bnb": in_bnb,
+            "deposit": {"BNB": "1" if in_bnb else "0"},
+        }
+        trial.simulator.control("settings", accounts={"paper": account}, fill_parts=3, slippage_ticks=1)
+        _there_and_back(trial)
+        assert {asset for (asset,) in trial.rows("SELECT commission_asset FROM fills")} == (
+            {"BNB"} if in_bnb else {"BTC", "USDT"}
+        )
+
+
+def test_an_amount_with_more_digits_than_the_exchange_states_is_booked_as_it_states_it(world: World) -> None:
+    with world.trial(trading__limit_offset=CROSSING) as trial:
+        fine = {"LOT_SIZE": {"stepSize": "0.00000001", "minQty": "0.00000001"}}
+        trial.simulator.control("settings", symbols={SYMBOL: {"filters": fine}}, fill_parts=3)
+        _there_and_back(trial)
+        amounts = [amount for (amount,) in trial.rows("SELECT quote_quantity FROM fills")]
+        assert len(amounts) == 6
+        assert all(amount == amount.quantize(Decimal("1E-8")) for amount in amounts)

@@ -1,0 +1,89 @@
+"""Limits on what may be ordered, through a whole cycle: nothing goes out, and a row says why with the figures."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.crash.cells import CROSSING, RESTING, clean
+from tests.crash.world import SYMBOL, Trial, World, strategy
+
+
+def _refusals(trial: Trial) -> list[tuple[str, str]]:
+    return [(stage, reason) for stage, reason in trial.rows("SELECT stage, reason FROM refusals ORDER BY id")]
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ({"risk__max_order": "500"}, "the order would be"),
+        ({"risk__max_symbol_exposure": "500"}, "exposure to BTCUSDT would be"),
+        ({"risk__max_exposure": "500"}, "exposure in all would be"),
+        ({"trading__limit_offset": "0.02", "risk__price_collar": "0.01"}, "from the last price"),
+    ],
+    ids=["the order", "the symbol", "all", "the collar"],
+)
+def test_what_is_beyond_a_limit_is_not_sent_and_said_once(
+    world: World, limit: dict[str, Any], words: str
+) -> None:
+    with world.trial(**{"trading__limit_offset": CROSSING, **limit}) as trial:
+        clean(trial.run())
+        clean(trial.run())
+        assert trial.simulator.orders() == []
+        ((stage, reason),) = _refusals(trial)
+        assert stage == "risk"
+        assert words in reason
+        assert "is the most" in reason
+
+
+def test_strategies_share_a_symbols_limit_with_what_is_held_and_what_is_out(world: World) -> None:
+    both = [strategy(), strategy(name="other")]
+    with world.trial(
+        strategies=both, trading__limit_offset=RESTING, risk__max_symbol_exposure="1500"
+    ) as trial:
+        clean(trial.run())
+        assert len(trial.simulator.orders()) == 1
+        ((_, reason),) = _refusals(trial)
+        assert "1500 is the most" in reason
+
+
+def test_a_cycle_sends_only_so_many_orders_however_often_it_runs(world: World) -> None:
+    both = [strategy(), strategy(name="other")]
+    with world.trial(strategies=both, trading__limit_offset=CROSSING, risk__max_orders_per_cycle=1) as trial:
+        clean(trial.run())
+        clean(trial.run())
+        assert len(trial.simulator.orders()) == 1
+        assert [reason for _, reason in _refusals(trial)] == ["1 orders in this cycle already, 1 is the most"]
+
+
+def test_after_the_days_loss_nothing_is_bought_that_day_and_selling_goes_on(world: World) -> None:
+    """The candles of 00:00 to 08:00 are of one day, the one of the next 00:00 begins another."""
+    with world.trial(trading__limit_offset=CROSSING, risk__daily_loss="1", risk__price_collar="0") as trial:
+        trial.change(strategies=[strategy("long"), strategy("flat", name="other")])
+        trial.leap()
+        clean(trial.run())
+        trial.leap()
+        _restate_lower(trial)
+        clean(trial.run())
+        trial.change(strategies=[strategy("flat"), strategy("long", name="other")])
+        trial.leap()
+        clean(trial.run())
+        assert [order["side"] for order in trial.simulator.orders()] == ["BUY", "SELL"]
+        assert all("lost today, nothing is bought after 1" in reason for _, reason in _refusals(trial))
+        trial.leap(4)
+        clean(trial.run())
+        assert [order["side"] for order in trial.simulator.orders()] == ["BUY", "SELL", "BUY"]
+
+
+def _restate_lower(trial: Trial) -> None:
+    """Let the newest candle have closed a percent lower."""
+    ((opened, _, _, low, close, *_),) = trial.simulator.klines(SYMBOL, trial.opened, trial.opened)
+    lower = f"{Decimal(close) * Decimal('0.99'):.2f}"
+    trial.simulator.control(
+        "candles",
+        symbol=SYMBOL,
+        restate=[{"at": opened, "close": lower, "low": min(lower, low, key=Decimal)}],
+    )
+    trial.hold(lower)
