@@ -73,7 +73,7 @@ def one(engine: Engine, statement: str, **values: Any) -> Any:
     return value
 
 
-def wait_until(happened: Callable[[], object], seconds: float = 20) -> None:
+def wait_until(happened: Callable[[], object], seconds: float = 60) -> None:
     """Wait for something that tells nobody when it happens."""
     deadline = time.monotonic() + seconds
     while not happened():

@@ -27,21 +27,22 @@ ORDER = "POST /api/v3/order"
 
 
 @pytest.fixture
-def mortal(watch: Watch, prefect_server: str) -> Watch:
-    """A watch whose cycles can be run in a process of their own and killed; a dead one's lease is soon over."""
-    watch.use(trading__lease_seconds=1)
-    os.environ["PREFECT_API_URL"] = (
-        prefect_server  # `configure` has put the rest there, and takes it away again
-    )
+def mortal(watch: Watch, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """A watch whose cycles can be run in a process of their own, and killed."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     return watch
 
 
 @contextmanager
 def cycle_in_a_process() -> Iterator[subprocess.Popen[bytes]]:
-    """A cycle in a process of its own; it is killed at the end of the block, unless it has ended."""
+    """A cycle in a process of its own; it is killed at the end of the block, unless it has ended.
+
+    The lease that it leaves is soon over.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", CYCLE, grid.to_time(LAST).isoformat()],
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        cwd=ROOT, env={**os.environ, "EIGHTBELLS_TRADING__LEASE_SECONDS": "2"}, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
         yield process

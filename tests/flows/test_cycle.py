@@ -60,7 +60,6 @@ async def test_the_newest_candle_by_itself_is_the_one_that_has_just_closed(watch
 
 
 async def test_two_cycles_at_once_place_every_order_once(watch: Watch) -> None:
-    watch.use(trading__lease_seconds=5)
     reports = await asyncio.gather(watch.cycle(), watch.cycle())
     assert [report.outcome for report in reports] == ["complete", "complete"]
     assert watch.orders() == [(symbol, "BUY", "FILLED") for symbol in EVERY]

@@ -15,7 +15,7 @@ from tests.klines import wait_until
 ORDER = "POST /api/v3/order"
 LOST: list[dict[str, Any]] = [
     {"reset": True},
-    {"silence": 3},
+    {"silence": 5},
     {"status": 504, "html": True},
     {"status": 502, "body": ""},
     {"status": 200, "html": True},
@@ -46,7 +46,7 @@ def ways(watch: Watch) -> list[list[str]]:
 @pytest.mark.parametrize("lost", [LOST[:4], LOST[4:8], LOST[8:]], ids=["broken", "unreadable", "errors"])
 async def test_a_lost_reply_never_places_a_second_order(watch: Watch, lost: list[dict[str, Any]]) -> None:
     """The exchange has taken the order; what comes back is nothing, or says nothing. Each symbol has its own fault."""
-    watch.use(exchange__timeout_seconds=1)
+    watch.use(exchange__timeout_seconds=3)
     befallen = dict(zip(SYMBOLS, lost, strict=False))
     faults = [
         watch.simulator.fault(ORDER, action, when="after", match={"symbol": symbol})

@@ -18,7 +18,7 @@ PASSING: list[dict[str, Any]] = [
     {"status": 503, "code": -1008, "msg": "Server is currently overloaded with other requests."},
     {"status": 500, "code": -1000, "msg": "An unknown error occurred."},
     {"reset": True},
-    {"silence": 3},
+    {"silence": 5},
     {"truncate": True},
     {"status": 200, "html": True},
     {"body": ""},
@@ -30,7 +30,7 @@ async def test_candles_are_fetched_through_passing_failures(
     watch: Watch, failures: list[dict[str, Any]]
 ) -> None:
     """Each symbol has its own fault; what came meanwhile is not asked for again."""
-    watch.use(errors=AT_ONCE, exchange__timeout_seconds=1)
+    watch.use(errors=AT_ONCE, exchange__timeout_seconds=3)
     befallen = dict(zip(SYMBOLS, failures, strict=False))
     faults = [
         watch.simulator.fault("GET /api/v3/klines", action, match={"symbol": symbol})

@@ -37,18 +37,18 @@ async def error_after(
 @pytest.mark.parametrize("ahead", [0, 3_600_000, -86_400_000, IN_2021 - 1_767_225_600_000])
 async def test_any_offset_is_found(ahead: float) -> None:
     wrong = await error_after(ExchangeClock(), server(ahead, [(0.01, 0.01)] * 3), ahead, 3)
-    assert abs(wrong) < 25
+    assert abs(wrong) < 100
 
 
 async def test_the_quickest_answer_is_trusted_and_a_slow_one_misleads_nobody() -> None:
-    trips = [(0.2, 0.0), (0.0, 0.2), (0.002, 0.002), (0.3, 0.0)]
+    trips = [(0.4, 0.0), (0.0, 0.4), (0.002, 0.002), (0.5, 0.0)]
     wrong = await error_after(ExchangeClock(), server(5000, trips), 5000, 4)
-    assert abs(wrong) < 50  # the slow ones alone would be 100 to 150 off
+    assert abs(wrong) < 100  # the slow ones alone would be 200 to 250 off
 
 
 async def test_a_slow_answer_is_taken_to_be_half_as_old_as_its_trip() -> None:
-    wrong = await error_after(ExchangeClock(), server(0, [(0.1, 0.1)]), 0, 1)
-    assert abs(wrong) < 40
+    wrong = await error_after(ExchangeClock(), server(0, [(0.15, 0.15)]), 0, 1)
+    assert abs(wrong) < 100
 
 
 async def test_time_goes_on_between_measurements() -> None:
@@ -56,14 +56,14 @@ async def test_time_goes_on_between_measurements() -> None:
     await clock.sync(server(0, [(0, 0)]), 1)
     before = clock.now_ms()
     await asyncio.sleep(0.05)
-    assert 45 <= clock.now_ms() - before < 200
+    assert clock.now_ms() - before >= 45
 
 
 async def test_a_new_measurement_replaces_the_old_one() -> None:
     clock = ExchangeClock()
     await clock.sync(server(0, [(0, 0)]), 1)
     wrong = await error_after(clock, server(-500_000, [(0, 0)]), -500_000, 1)
-    assert abs(wrong) < 25
+    assert abs(wrong) < 100
 
 
 async def test_a_failed_measurement_leaves_the_clock_as_it_was() -> None:
@@ -75,7 +75,7 @@ async def test_a_failed_measurement_leaves_the_clock_as_it_was() -> None:
 
     with pytest.raises(TimeoutError):
         await clock.sync(silent)
-    assert abs(clock.now_ms() - (time.time() * 1000 + 7000)) < 25
+    assert abs(clock.now_ms() - (time.time() * 1000 + 7000)) < 100
 
 
 def test_before_the_first_measurement_there_is_no_time() -> None:
