@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test check bench crash clean
+.PHONY: demo test check bench crash soak clean
 
 demo: $(VENV)/.runtime
 	@exec $(BIN)/eightbells demo $(ARGS)
@@ -25,6 +25,9 @@ bench: $(VENV)/.develop
 
 crash: $(VENV)/.develop
 	@exec $(BIN)/python -m tests.crash $(ARGS)
+
+soak: $(VENV)/.develop
+	@exec $(BIN)/python -m tests.stream.soak $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

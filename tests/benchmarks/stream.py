@@ -182,7 +182,8 @@ def _fill(engine: Engine, opened: int) -> None:
         ).scalar_one()
         connection.execute(
             text(
-                "INSERT INTO candles SELECT symbol, '4h', CAST(:at AS timestamptz), :closes, 1, 1, 1, 1, 1, 1, 1, 1, 1, "
+                "INSERT INTO candles SELECT symbol, '4h', CAST(:at AS timestamptz), :closes, 1, 1, 1, 1, 1, 1, "
+                "1, 1, 1, "
                 "'rest', :batch FROM unnest(CAST(:symbols AS text[])) AS symbol"
             ),
             {"at": grid.to_time(opened), "closes": grid.to_time(opened + grid.STEP_MS - 1), "symbols": NAMES,
