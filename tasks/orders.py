@@ -57,13 +57,15 @@ async def trade(
             problems = await settle_orders(session, only=IN_FLIGHT)
             found = await reconcile_books(session)
             problems += [f"{drift.symbol}: {drift.detail}" for drift in found.drifts]
-            await cancel_stops(session, {(it.strategy, it.symbol) for it in decisions if it.target == "flat"})
+            closing = {(it.strategy, it.symbol) for it in decisions if it.target == "flat"}
+            problems += await cancel_stops(session, closing)
             for _ in range(_MOST_ROUNDS):
                 orders = await plan(session, decisions, len(symbols), opened, lease, label)
                 if not orders:
                     break
                 problems += await send_orders(session, orders, lease)
                 problems += await settle_orders(session)
+            problems += await cancel_stops(session)
             problems += await send_orders(session, await plan_protection(session, opened, lease), lease)
             return problems + await settle_orders(session)
     except LeaseLost as error:
@@ -90,13 +92,15 @@ async def plan(
 
 @task(task_run_name="plan protective stops", cache_policy=NO_CACHE)
 async def plan_protection(session: Session, opened: int, lease: Lease) -> list[int]:
-    """Commit a stop for each holding that should have one and has none, after cancelling those that do not fit."""
-    await cancel_stops(session, set())
+    """Commit a stop for each holding that should have one and has none."""
     return protection.plan_stops(session.engine, session.settings, moment_of(session, opened), lease)
 
 
-async def cancel_stops(session: Session, closing: set[tuple[str, str]]) -> None:
-    """Cancel the stops of positions that are to be closed, and those that no longer cover their position."""
+async def cancel_stops(session: Session, closing: Collection[tuple[str, str]] = ()) -> list[str]:
+    """Cancel the stops of positions that are to be closed, and those that no longer cover their position.
+
+    Returns what could not be cancelled, in words: while its stop is there, a position is not sold.
+    """
     with session.engine.connect() as connection:
         live = outbox.in_states(connection, session.settings.account, LIVE)
         stops = {
@@ -105,8 +109,11 @@ async def cancel_stops(session: Session, closing: set[tuple[str, str]]) -> None:
             if order.leg == "stop" and (order.strategy, order.symbol) in closing
         }
         stops |= {order.id: order for order in protection.obsolete_stops(connection, session.settings)}
-    for order in stops.values():
-        await settle_order(session, order, f"stop {order.symbol}", True)
+    outcomes = await asyncio.gather(
+        *(settle_order(session, order, f"stop {order.symbol}", True) for order in stops.values()),
+        return_exceptions=True,
+    )
+    return [str(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]
 
 
 @task(task_run_name="send {label}", cache_policy=NO_CACHE)
