@@ -166,8 +166,9 @@ def points(world: World, scenario: Scenario, deed: Deed) -> list[str]:
 def run(world: World, cell: Cell) -> list[str]:
     """Kill a run at the cell's point, run it again, and then the next candle; everything wrong after either."""
     with _begun(world, cell.scenario, cell.deed) as trial:
-        if not trial.run(target=cell.point).killed:
-            return [f"{cell.point} was not passed"]
+        ended = trial.run(target=cell.point)
+        if not ended.killed:
+            return [f"{cell.point} was not passed", *_complaints(ended)]
         return _finish(trial, cell.scenario, cell.deed)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.crash.cells import CROSSING, RESTING, clean
-from tests.crash.world import Trial, World, strategy
+from tests.crash.cells import CROSSING, LOST, RESTING, clean
+from tests.crash.world import SYMBOL, Trial, World, strategy
 
 _LONG, _FLAT = [strategy("long", "0.1")], [strategy("flat", "0.1")]
 _NEVER = 10**10
@@ -121,3 +121,35 @@ def test_a_stop_below_which_the_price_has_fallen_already_is_told(world: World) -
         ended = trial.run()
         assert ended.told is not None
         assert ended.told.problems
+
+
+def test_a_stop_that_is_filled_while_the_books_are_reconciled_is_a_drift_until_they_are_again(
+    holding: Trial,
+) -> None:
+    child = holding.start(target="openOrders, no permit", act=signal.SIGSTOP)
+    holding.until_stopped(child)
+    _fall(holding)
+    child.send(signal.SIGCONT)
+    child.wait()
+    assert holding.rows("SELECT kind, cleared_at FROM drifts") == [("balance", None)]
+    clean(holding.run("reconcile"))
+    assert [order["status"] for order in holding.simulator.orders()] == ["FILLED", "FILLED"]
+    assert holding.wrongs() == []
+
+
+def test_a_stop_that_cannot_be_cancelled_stops_only_its_symbol(world: World) -> None:
+    with world.trial(strategies=_LONG, trading__limit_offset=CROSSING, symbols=[SYMBOL, "ETHUSDT"]) as trial:
+        clean(trial.run())
+        trial.leap()
+        trial.change(strategies=_FLAT)
+        trial.simulator.fault("DELETE /api/v3/order", LOST, match={"symbol": SYMBOL}, times=100)
+        ended = trial.run()
+        assert ended.told is not None
+        assert not ended.told.error
+        assert any("504" in problem for problem in ended.told.problems)
+        sold = [
+            order["symbol"]
+            for order in trial.simulator.orders()
+            if (order["side"], order["status"]) == ("SELL", "FILLED")
+        ]
+        assert sold == ["ETHUSDT"]

@@ -21,7 +21,9 @@ WINDOW = (
     "commit begin_sending, done", "begin_sending, done", "order.place, not sent", "order.place, on the wire",
     "order.place, answered",
 )  # fmt: skip
-_SETTINGS = {"strategies": [strategy(stop_loss=STOP)], "trading__limit_offset": CROSSING}
+_SETTINGS = {
+    "strategies": [strategy(stop_loss=STOP)], "trading__limit_offset": CROSSING, "trading__lease_seconds": 1,
+}  # fmt: skip
 _ENDED = ("Z", "gone")
 _STILL = ("T", *_ENDED)
 # Known: the evaluation of the one that comes second is refused by the database.

@@ -29,10 +29,10 @@ DEPOSITED = Decimal(100_000)  # USDT, see tests.exchange.ACCOUNT
 DUST = "0.0001"  # less than the exchange would take back
 _numbers = itertools.count(1)
 
-# Leases are short and budgets wide: what is tried here is not how long things take.
+# Waits are short and budgets wide: what is tried here is not how long things take.
 FAST: dict[str, Any] = {
     "exchange__recv_window_ms": 500, "exchange__timeout_seconds": 5, "symbols": [SYMBOL],
-    "trading__lease_seconds": 1, "trading__lease_patience_seconds": 20,
+    "trading__lease_seconds": 20, "trading__lease_patience_seconds": 20,
     "budgets__klines": "exchange", "budgets__orders": 1000, "budgets__account": "exchange",
 }  # fmt: skip
 
