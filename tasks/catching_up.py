@@ -32,14 +32,17 @@ class CatchUp:
 
     Args:
         admit: judges and stores frames.
+        stored_all: waits until nothing that the streams brought is still to be stored.
         warn: told what went wrong.
     """
 
     def __init__(
-        self, session: Session, symbols: tuple[str, ...], admit: Admit, warn: Callable[[str], None]
-    ) -> None:
+        self, session: Session, symbols: tuple[str, ...], admit: Admit,
+        stored_all: Callable[[], Awaitable[object]], warn: Callable[[str], None],
+    ) -> None:  # fmt: skip
         self.wanted = asyncio.Event()
         self._session, self._symbols, self._admit, self._warn = session, symbols, admit, warn
+        self._stored_all = stored_all
         settings = session.settings
         self._window = max(
             [build(entry).window for entry in settings.strategies], default=settings.candles.refetch
@@ -67,6 +70,7 @@ class CatchUp:
     async def _is_complete(self, last: int) -> bool:
         """Whether nothing was missing; what was is fetched and stored, and looked at again later."""
         session = self._session
+        await self._stored_all()  # else REST would be asked for what is on its way, when there is most to do
         wanted = self._wanted_from(last)
         pages = await asyncio.to_thread(missing_pages, session.engine, self._symbols, wanted, last)
         if not pages:

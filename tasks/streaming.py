@@ -74,6 +74,7 @@ class Stream:
     loss: str = "none"
     lag: float = 0.0
     _events: asyncio.Queue[StreamEvent | None] = field(default_factory=asyncio.Queue)
+    _stored_all: asyncio.Event = field(default_factory=asyncio.Event)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _judging: asyncio.Lock = field(default_factory=asyncio.Lock)
     # one thread: each that has judged keeps memory of its own
@@ -82,7 +83,9 @@ class Stream:
     _ending: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._catch_up = CatchUp(self.session, self.symbols, self._admit, self.reporter.warn)
+        self._catch_up = CatchUp(
+            self.session, self.symbols, self._admit, self._stored_all.wait, self.reporter.warn
+        )
         pace = self.pace or usual_pace(self.session)
         for start in range(0, len(self.symbols), self.streams_a_connection):
             symbols = set(self.symbols[start : start + self.streams_a_connection])
@@ -119,7 +122,10 @@ class Stream:
             await self._in_thread(warm_up)  # the first close must not wait for imports
         more = True
         while more:
+            if self._events.empty():
+                self._stored_all.set()
             batch = [await self._events.get()]
+            self._stored_all.clear()
             await asyncio.sleep(self.gather_seconds)
             while not self._events.empty() and len(batch) < self.most_at_once:
                 batch.append(self._events.get_nowait())

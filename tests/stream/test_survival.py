@@ -21,7 +21,7 @@ from tests.exchange import STEP, Simulator
 from tests.klines import one, rows_of, wait_until
 from tests.stream.compressed import CATCH_UP, SILENCE
 from tests.stream.soaked import Worker
-from tests.stream.watched import CLOSE, OPENED, differences
+from tests.stream.watched import CLOSE, OPENED, STANDS, differences
 
 Symbols = tuple[str, ...]
 Start = Callable[[], Worker]
@@ -36,7 +36,7 @@ def start(market: Simulator, database: URL, symbols: Symbols, tmp_path: Path) ->
 
 def _worker(market: Simulator, database: URL, symbols: Symbols, folder: Path) -> Worker:
     return Worker(
-        market, database, symbols, 1.0, folder / "worker.log",
+        market, database, symbols, STANDS, folder / "worker.log",
         stream__silence_seconds=SILENCE, stream__catch_up_seconds=CATCH_UP, stream__heartbeat_seconds=0.2,
     )  # fmt: skip
 

@@ -17,15 +17,22 @@ from eightbells.candles import grid
 from tests.conftest import Configure
 from tests.exchange import STEP, Simulator
 from tests.klines import one, rows_of
-from tests.stream.watched import CLOSE, OPENED
+from tests.stream.watched import CLOSE, OPENED, STANDS
 
 Symbols = tuple[str, ...]
-PATIENCE = 60.0
+PATIENCE = 120.0
 STRATEGIES = [
-    {"name": name, "kind": "tests.always:Always", "capital": "20000", "parameters": {"target": "long", "window": 5}}
+    {
+        "name": name,
+        "kind": "tests.always:Always",
+        "capital": "20000",
+        "parameters": {"target": "long", "window": 5},
+    }
     for name in ("one", "two")
 ]
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # Prefect's client leaves them
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:unclosed <socket:ResourceWarning"
+)  # Prefect's client leaves them
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +55,10 @@ async def streaming(engine: Engine, symbols: Symbols) -> AsyncIterator[None]:
     flow = asyncio.create_task(stream(return_state=True))
     at = grid.to_time(OPENED - STEP)
     await until(
-        lambda: one(engine, "SELECT count(*) FROM candles WHERE open_time = :at", at=at) == len(symbols)
-        and signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        lambda: (
+            one(engine, "SELECT count(*) FROM candles WHERE open_time = :at", at=at) == len(symbols)
+            and signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        )
     )
     yield
     os.kill(os.getpid(), signal.SIGTERM)
@@ -74,21 +83,26 @@ async def test_the_cycle_after_a_trade_on_the_close_places_no_order_again(
 ) -> None:
     from flows.four_hour_cycle import four_hour_cycle
 
+    symbols = symbols[:8]
+
     configure(
         symbols=list(symbols), strategies=STRATEGIES, stream__trade_on_close="true", trading__order_type="market",
-        budgets__orders="exchange", budgets__account="exchange", candles__refetch="1",
+        budgets__orders="exchange", budgets__account="exchange", exchange__clock_speed=str(STANDS),
     )  # fmt: skip
     market.control("clock", time=CLOSE - 1, speed=0)
     async with streaming(engine, symbols):
         await asyncio.sleep(1)
         closed = time.time()
-        await asyncio.to_thread(market.control, "clock", advance=10, speed=1)
+        await asyncio.to_thread(market.control, "clock", advance=10)
         await until(lambda: len(rows_of(engine, "SELECT FROM cycles")) == 1)
         sent = orders_sent(market)
-        print(f"from the close to the first order: {min(entry['real_ts'] for entry in sent) / 1000 - closed:.2f} s")
+        print(
+            f"from the close to the first order: {min(entry['real_ts'] for entry in sent) / 1000 - closed:.2f} s"
+        )
         assert len(sent) == len(symbols) * len(STRATEGIES)
         assert dict(rows_of(engine, "SELECT source, count(*) FROM candles WHERE open_time = :at GROUP BY source",
                             at=grid.to_time(OPENED))) == {"ws": len(symbols)}  # fmt: skip
+        configure(candles__settle_seconds="0")  # the clock stands: it would wait for ever
         await four_hour_cycle(candle=grid.to_time(OPENED))
     assert len(orders_sent(market)) == len(sent)
     assert one(engine, "SELECT count(*) FROM orders") == len(sent)

@@ -23,6 +23,7 @@ from tests.stream.compressed import BOUND, LONGEST_WAIT, SILENCE
 PACE = Pace(silence=SILENCE, rotate=3600, overlap=0.3, first_wait=0.1, longest_wait=LONGEST_WAIT)
 OPENED = START  # the candle that closes during the test
 CLOSE = OPENED + STEP
+STANDS = 1e-6  # the speed of our idea of the exchange's clock, where that stands until it is told to close
 
 
 @dataclass
