@@ -12,6 +12,7 @@ import hashlib
 import socket
 import sys
 import threading
+from contextlib import suppress
 
 STEP = 4 * 3600 * 1000
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
@@ -55,7 +56,8 @@ class Server:
             if word == "close":
                 frames = b"".join(kline(number, int(opened), True) for number in range(self._symbols))
                 for client in list(self._clients):
-                    client.sendall(frames)
+                    with suppress(OSError):  # one that has gone
+                        client.sendall(frames)
             elif word == "flood":
                 self._flood.set()
             else:
@@ -83,15 +85,14 @@ class Server:
             while self._flood.wait():
                 client.sendall(self._running)
         except OSError:
-            self._clients.remove(client)
+            return
 
     def _ignore(self, client: socket.socket) -> None:
         """Subscriptions are granted by sending, pings by not minding their absence."""
-        try:
+        with suppress(OSError):
             while client.recv(65536):
                 pass
-        except OSError:
-            return
+        self._clients.remove(client)
 
 
 if __name__ == "__main__":

@@ -22,13 +22,17 @@ class Mischief:
     def __init__(self, simulator: Simulator, chance: random.Random, close_seconds: float) -> None:
         self._simulator, self._chance, self._close_seconds = simulator, chance, close_seconds
         self.done = 0
+        self._next = self._later()
 
     def until(self, moment: int) -> None:
         while (left := (moment - self._simulator.now) / STEP * self._close_seconds) > 0:
-            pause = self._chance.uniform(*_PAUSE) * self._close_seconds
-            time.sleep(min(pause, left))
-            if pause < left:
+            time.sleep(min(max(self._next - time.monotonic(), 0.0), left))
+            if time.monotonic() >= self._next:
                 self._strike()
+                self._next = self._later()
+
+    def _later(self) -> float:
+        return time.monotonic() + self._chance.uniform(*_PAUSE) * self._close_seconds
 
     def mend(self) -> None:
         self._simulator.ask("/simulator/faults", None, "DELETE")

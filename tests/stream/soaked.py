@@ -67,7 +67,7 @@ class Worker:
         log: Path,
         **given: Any,
     ) -> None:
-        rotate = 23.0  # hours of the exchange
+        rotate = 20.0  # of the exchange's hours: an hour is a sixth of a second, and subscribing takes one
         self._environment = environment(
             simulator, database, symbols,
             **{
