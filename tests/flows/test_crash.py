@@ -111,14 +111,3 @@ async def test_killed_between_the_reply_and_the_books(mortal: Watch) -> None:
     assert states(watch) == ["FILLED"]
     assert len(watch.simulator.orders()) == 1
     assert watch.differences() == []
-
-
-async def test_killed_while_candles_are_stored_leaves_whole_batches_only(mortal: Watch) -> None:
-    watch = mortal
-    with watch.engine.begin() as connection:  # the writer waits for its number, its rows are copied already
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(8888002)")
-        kill_when(lambda: watch.one("SELECT count(*) FROM pg_locks WHERE NOT granted"))
-    assert watch.one("SELECT count(*) FROM candles") == 0
-    assert watch.one("SELECT count(*) FROM batches") == 0
-    await watch.cycle(symbols=["BTCUSDT"])
-    assert states(watch) == ["FILLED"]
