@@ -36,19 +36,17 @@ def collect_garbage() -> Iterator[None]:
 
 @pytest.fixture(scope="package")
 def recording_server() -> Iterator[None]:
-    """A Prefect server; unlike the one of other tests it records what becomes of each task run."""
-    from prefect.settings import (
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-        PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED,
-        temporary_settings,
-    )
+    """A Prefect server; unlike the one of other tests it records what becomes of each task run, and every event."""
+    from prefect import settings
     from prefect.testing.utilities import prefect_test_harness
 
     wanted = {
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
-        PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED: True,
+        settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+        settings.PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED: True,
+        settings.PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED: True,
+        settings.PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL: 0.5,
     }
-    with temporary_settings(wanted), prefect_test_harness(server_startup_timeout=90):
+    with settings.temporary_settings(wanted), prefect_test_harness(server_startup_timeout=90):
         yield
 
 
