@@ -32,7 +32,7 @@ def trade_on_close(session: Session) -> OnClose:
                 evaluate_strategies, session, symbols, opened, ingested, candle
             )
             problems = await settle_orders(session, before=opened)
-            problems += await trade(session, evaluated.decisions, symbols, opened)
+            problems += await trade(session, evaluated.decisions, opened)
             await publish_cycle(
                 await close_books(session, opened, ingested, evaluated, problems, candle), candle
             )

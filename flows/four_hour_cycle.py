@@ -60,7 +60,7 @@ async def four_hour_cycle(
         problems = await settle_orders(session, before=opened if trade else None)
         evaluated = evaluate_strategies(session, universe.symbols, opened, ingested, label)
         if trade:
-            problems += await trade_on(session, evaluated.decisions, universe.symbols, opened)
+            problems += await trade_on(session, evaluated.decisions, opened)
         report = await close_books(session, opened, ingested, evaluated, problems, label)
         await publish_cycle(report, label)
         return report

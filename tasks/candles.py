@@ -19,7 +19,7 @@ from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.exchange.universe import Universe, first_candle, refresh_universe
 from eightbells.quality.gate import Admission, Verdict, admit
 from eightbells.strategies.contract import build
-from tasks.recovering import attempts_left, recovering
+from tasks.recovering import attempts_left, recovering, telling
 from tasks.session import Progress, Session
 
 EARLY_MS = 60_000  # a run may start this long before the boundary it is for: clocks differ
@@ -65,6 +65,7 @@ async def await_close(session: Session, candle: datetime | None) -> int:
     return opened
 
 
+@telling
 @task(task_run_name="rules of the symbols", cache_policy=NO_CACHE)
 @recovering
 async def refresh_rules(session: Session, symbols: Sequence[str], chosen: bool = False) -> Universe:
@@ -79,6 +80,7 @@ async def refresh_rules(session: Session, symbols: Sequence[str], chosen: bool =
     return universe
 
 
+@telling
 @task(task_run_name="candles to {label}", cache_policy=NO_CACHE)
 @recovering
 async def fetch_newest(session: Session, symbols: tuple[str, ...], opened: int, label: str) -> Ingested:
@@ -90,6 +92,7 @@ async def fetch_newest(session: Session, symbols: tuple[str, ...], opened: int, 
     return ingested
 
 
+@telling
 @task(task_run_name="find what is missing", cache_policy=NO_CACHE)
 @recovering
 async def plan_history(session: Session, symbols: tuple[str, ...], start_ms: int, end_ms: int) -> list[Page]:
@@ -104,6 +107,7 @@ async def plan_history(session: Session, symbols: tuple[str, ...], start_ms: int
     return pages
 
 
+@telling
 @task(task_run_name="load {slots} candles", cache_policy=NO_CACHE)
 @recovering
 async def load_history(
@@ -116,6 +120,7 @@ async def load_history(
     return ingested
 
 
+@telling
 @task(task_run_name="ask again for what is missing", cache_policy=NO_CACHE)
 @recovering
 async def ask_again(session: Session, pages: list[Page]) -> Ingested:

@@ -21,7 +21,7 @@ from eightbells.trading.outbox import Order
 from eightbells.trading.planning import plan_orders
 from eightbells.trading.reconciliation import Reconciliation, reconcile
 from eightbells.trading.states import IN_FLIGHT, LIVE, State
-from tasks.recovering import attempts_left, awaiting, recovering
+from tasks.recovering import attempts_left, awaiting, recovering, telling
 from tasks.session import Session
 
 _ASK_EVERY_SECONDS = 2.0
@@ -46,9 +46,7 @@ async def trading_lease(session: Session) -> AsyncIterator[Lease]:
         yield lease
 
 
-async def trade(
-    session: Session, decisions: list[Decision], symbols: tuple[str, ...], opened: int
-) -> list[str]:
+async def trade(session: Session, decisions: list[Decision], opened: int) -> list[str]:
     """Take the account from where it is to where the decisions want it; returns what went wrong, in words."""
     label = grid.label(opened)
     try:
@@ -60,7 +58,7 @@ async def trade(
             closing = {(it.strategy, it.symbol) for it in decisions if it.target == "flat"}
             problems += await cancel_stops(session, closing)
             for _ in range(_MOST_ROUNDS):
-                orders = await plan(session, decisions, len(symbols), opened, lease, label)
+                orders = await plan(session, decisions, opened, lease, label)
                 if not orders:
                     break
                 problems += await send_orders(session, orders, lease)
@@ -72,6 +70,7 @@ async def trade(
         return [str(error)]
 
 
+@telling
 @task(task_run_name="reconcile the books", cache_policy=NO_CACHE)
 @recovering
 async def reconcile_books(session: Session) -> Reconciliation:
@@ -79,15 +78,16 @@ async def reconcile_books(session: Session) -> Reconciliation:
     return await reconcile(session.settings, session.engine, session.gateway, desk_of(session))
 
 
+@telling
 @task(task_run_name="plan orders for {label}", cache_policy=NO_CACHE)
 @recovering
 async def plan(
-    session: Session, decisions: Iterable[Decision], symbols: int, opened: int, lease: Lease, label: str
+    session: Session, decisions: Iterable[Decision], opened: int, lease: Lease, label: str
 ) -> list[int]:
     """Commit the orders that the decisions call for to the outbox; returns those that wait to be sent."""
     last = {symbol: Decimal(price) for symbol, price in (await session.gateway.prices()).items()}
     moment = moment_of(session, opened)
-    return plan_orders(session.engine, session.settings, decisions, symbols, moment, lease, last).orders
+    return plan_orders(session.engine, session.settings, decisions, moment, lease, last).orders
 
 
 @task(task_run_name="plan protective stops", cache_policy=NO_CACHE)
@@ -116,6 +116,7 @@ async def cancel_stops(session: Session, closing: Collection[tuple[str, str]] = 
     return [str(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]
 
 
+@telling
 @task(task_run_name="send {label}", cache_policy=NO_CACHE)
 async def send_order(session: Session, order_id: int, lease: Lease, label: str) -> State | PrefectState:
     """Send one planned order. A refusal that can be mended leads to another attempt, shown as this task's retry.
@@ -134,6 +135,7 @@ async def send_order(session: Session, order_id: int, lease: Lease, label: str) 
         raise
 
 
+@telling
 @task(task_run_name="follow {label}", cache_policy=NO_CACHE)
 @recovering
 async def settle_order(session: Session, order: Order, label: str, cancel: bool) -> State:

@@ -19,7 +19,7 @@ from eightbells.trading.outbox import Order
 from eightbells.trading.planning import record_refusals
 from tasks.candles import Ingested
 from tasks.orders import moment_of
-from tasks.recovering import recovering
+from tasks.recovering import recovering, telling
 from tasks.session import Session
 
 
@@ -31,6 +31,7 @@ class Evaluated:
     refused: list[Refused] = field(default_factory=list)
 
 
+@telling
 @task(task_run_name="check the key's permissions", cache_policy=NO_CACHE)
 @recovering
 async def check_key(session: Session) -> None:
@@ -71,6 +72,7 @@ class CycleReport:
     problems: list[str]
 
 
+@telling
 @task(task_run_name="close the books of {label}", cache_policy=NO_CACHE)
 @recovering
 async def close_books(

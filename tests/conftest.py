@@ -155,12 +155,18 @@ def settings(configure: Configure) -> Settings:
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[str]:
-    """The address of a Prefect API for the whole run."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    """The address of a Prefect API for the whole run, which records what becomes of each task run.
+
+    There is one only: Prefect's service that sends events keeps to the server that it met first.
+    """
+    from prefect import settings
     from prefect.testing.utilities import prefect_test_harness
 
-    with (
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-        prefect_test_harness(server_startup_timeout=90),
-    ):
-        yield str(PREFECT_API_URL.value())
+    wanted = {
+        settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+        settings.PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED: True,
+        settings.PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED: True,
+        settings.PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL: 0.5,
+    }
+    with settings.temporary_settings(wanted), prefect_test_harness(server_startup_timeout=90):
+        yield str(settings.PREFECT_API_URL.value())

@@ -99,8 +99,12 @@ class Failure:
 
     @property
     def certainly_not_executed(self) -> bool:
-        """Whether an order that failed like this cannot exist at the exchange."""
-        return self.remedy.action is not Action.ASK
+        """Whether an order that failed like this cannot exist at the exchange.
+
+        That is a fact about the exchange and no setting: an override may say what is done, never what is certain.
+        """
+        doubtful = TABLE[self.code].action is Action.ASK or (self.status is not None and self.status >= 500)
+        return not doubtful and self.remedy.action is not Action.ASK
 
 
 class ExchangeError(EightbellsError):

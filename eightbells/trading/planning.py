@@ -34,7 +34,6 @@ class Planner:
 
     connection: Connection
     settings: Settings
-    symbols: int
     moment: Moment
     last_prices: Mapping[str, Decimal]
     exposure: risk.Exposure
@@ -91,9 +90,10 @@ class Planner:
         symbol_rules = rules.load(self.connection, decision.symbol)
         if symbol_rules is None or symbol_rules.status != "TRADING":
             raise RuleBroken(f"{decision.symbol} is {symbol_rules.status if symbol_rules else 'not known'}")
+        # the share is the universe's, also where a run is for some of its symbols only
+        shares = len(strategy.symbols) or len(self.settings.symbols) or 1
         means = ledger.means(
-            self.connection, self.settings.account, strategy.name, decision.symbol, strategy.capital,
-            len(strategy.symbols) or self.symbols,
+            self.connection, self.settings.account, strategy.name, decision.symbol, strategy.capital, shares,
         )  # fmt: skip
         market = self.settings.trading.order_type == "market"
         return size(decision, means, symbol_rules, market=market, offset=self.settings.trading.limit_offset)
@@ -130,13 +130,12 @@ class Planner:
 
 
 def plan_orders(
-    engine: Engine, settings: Settings, decisions: Iterable[Decision], symbols: int, moment: Moment,
-    lease: Lease, last_prices: Mapping[str, Decimal],
+    engine: Engine, settings: Settings, decisions: Iterable[Decision], moment: Moment, lease: Lease,
+    last_prices: Mapping[str, Decimal],
 ) -> Plan:  # fmt: skip
     """Commit the orders that the decisions call for; deciding and planning again adds nothing.
 
     Args:
-        symbols: how many symbols a strategy without a list of its own shares its capital among.
         lease: held by the caller; it is kept from others until the plan is committed.
         last_prices: the exchange's last price of each symbol, for the price collar.
 
@@ -148,7 +147,7 @@ def plan_orders(
     with engine.begin() as connection:
         lease.require(connection)
         exposure = ledger.exposure(connection, settings, moment.open_ms)
-        planner = Planner(connection, settings, symbols, moment, last_prices, exposure)
+        planner = Planner(connection, settings, moment, last_prices, exposure)
         for decision in decisions:
             refused = planner.plan(strategies[decision.strategy], decision)
             if refused is not None:

@@ -84,8 +84,9 @@ def without_prefect(run: str, wait: Wait = asyncio.sleep) -> Iterator[None]:
     bodies: dict[int, Callable[..., Any]] = {}
     for module in map(importlib.import_module, MODULES):
         for name, value in list(vars(module).items()):
-            if isinstance(value, Task):
-                put(module, name, bodies.setdefault(id(value), obeyed(value, wait)))
+            step = getattr(value, "task", value)  # what tells its caller keeps the task it calls
+            if isinstance(step, Task):
+                put(module, name, bodies.setdefault(id(step), obeyed(step, wait)))
     put(importlib.import_module("tasks.session"), "flow_run", _FlowRun(run))
     put(importlib.import_module("tasks.recovering"), "task_run", _TaskRun)
     put(importlib.import_module("tasks.reports"), "acreate_markdown_artifact", _unpublished)

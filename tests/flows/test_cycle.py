@@ -43,6 +43,11 @@ async def test_capital_is_shared_and_never_exceeded(watch: Watch) -> None:
         assert 1900 < quote <= 2020  # a fifth of the capital; MARKET may cost a little more than the close
 
 
+async def test_a_cycle_for_one_symbol_leaves_the_others_their_share(watch: Watch) -> None:
+    await watch.cycle(symbols=["BTCUSDT"])
+    assert 1900 < watch.one("SELECT sum(quote_quantity) FROM fills") <= 2020
+
+
 async def test_the_same_candle_twice_places_nothing_new(watch: Watch) -> None:
     await watch.cycle()
     before = watch.state()

@@ -202,3 +202,14 @@ async def test_a_fill_after_the_cancel_was_asked_for_is_booked(watch: Watch) -> 
     await watch.cycle(opened, symbols=["BTCUSDT"])
     assert books(watch)[0] == (1, "FILLED")
     assert watch.differences() == []
+
+
+async def test_an_order_that_cannot_be_followed_is_a_problem_of_its_cycle(watch: Watch) -> None:
+    watch.use(
+        errors={"http-5xx": {"delay": 0, "attempts": 1}}, trading__order_type="limit", trading__limit_offset="-0.04"
+    )  # fmt: skip
+    watch.simulator.fault("GET /api/v3/order", {"status": 502, "html": True}, times=99)
+    report = await watch.cycle(symbols=["BTCUSDT"])
+    assert watch.orders() == [("BTCUSDT", "BUY", "OPEN")]
+    assert report.outcome == "problems"
+    assert "order.get" in report.problems[0]

@@ -131,3 +131,11 @@ async def test_an_exchange_that_does_not_answer_at_all_is_one_sentence(watch: Wa
     watch.use(exchange__rest_url="http://127.0.0.1:9/api")
     with pytest.raises(EightbellsError, match=r"nothing answers at http://127\.0\.0\.1:9/api"):
         await watch.cycle()
+
+
+async def test_when_all_attempts_are_used_up_the_run_ends_with_the_failure_itself(watch: Watch) -> None:
+    watch.use(errors={"http-5xx": {"delay": 0, "attempts": 2}})
+    fault = watch.simulator.fault("GET /api/v3/exchangeInfo", {"status": 502, "html": True}, times=99)
+    with pytest.raises(EightbellsError, match="Binance http 5xx on exchangeInfo"):
+        await watch.cycle()
+    assert watch.simulator.fired()[fault] == 3

@@ -1,4 +1,4 @@
-"""A Prefect server that keeps every state of a task run, and a database in which orders can follow from a decision."""
+"""A database in which orders can follow from a decision."""
 
 from __future__ import annotations
 
@@ -32,22 +32,6 @@ def collect_garbage() -> Iterator[None]:
     """Nothing that Prefect leaves behind is found, and complained of, in another module's tests."""
     yield
     gc.collect()
-
-
-@pytest.fixture(scope="package")
-def recording_server() -> Iterator[None]:
-    """A Prefect server; unlike the one of other tests it records what becomes of each task run, and every event."""
-    from prefect import settings
-    from prefect.testing.utilities import prefect_test_harness
-
-    wanted = {
-        settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
-        settings.PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED: True,
-        settings.PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED: True,
-        settings.PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL: 0.5,
-    }
-    with settings.temporary_settings(wanted), prefect_test_harness(server_startup_timeout=90):
-        yield
 
 
 @pytest.fixture(scope="package")

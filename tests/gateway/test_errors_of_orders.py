@@ -90,7 +90,7 @@ async def send(
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_an_order_whose_fate_is_unknown_is_asked_for_and_never_sent_again(
-    recording_server: None, simulator: Simulator, configure: Configure, books: Books, name: str, when: str
+    prefect_server: str, simulator: Simulator, configure: Configure, books: Books, name: str, when: str
 ) -> None:
     configure(exchange__timeout_seconds=0.5)
     met, settled = [], []
@@ -126,7 +126,7 @@ def code_of(name: str, answer: Answer) -> str:
 
 @pytest.mark.parametrize("name", CERTAIN)
 def test_an_order_that_certainly_is_not_there_goes_again_only_as_an_attempt_of_its_own(
-    recording_server: None, simulator: Simulator, books: Books, name: str
+    prefect_server: str, simulator: Simulator, books: Books, name: str
 ) -> None:
     row, met = CERTAIN[name], []
 

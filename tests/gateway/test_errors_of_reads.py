@@ -86,7 +86,7 @@ class Met:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_read_that_fails_is_treated_as_its_error_demands(
-    recording_server: None, simulator: Simulator, configure: Configure, books: Books, name: str
+    prefect_server: str, simulator: Simulator, configure: Configure, books: Books, name: str
 ) -> None:
     row, order, met = ROWS[name], books.plan(), []
     configure(exchange__timeout_seconds=0.5)

@@ -114,7 +114,7 @@ PERMISSIONS = [
 
 @pytest.mark.parametrize(("permissions", "words"), PERMISSIONS, ids=["may withdraw", "may not trade", "both"])
 def test_a_key_that_may_do_too_much_or_too_little_trades_nothing(
-    recording_server: None, live: Any, permissions: dict[str, bool], words: str
+    prefect_server: str, live: Any, permissions: dict[str, bool], words: str
 ) -> None:
     from flows.four_hour_cycle import four_hour_cycle
 

@@ -87,7 +87,7 @@ def run_into_failures(url: str) -> str:
 
 
 def test_after_runs_full_of_failures_no_secret_is_anywhere(
-    recording_server: None, real: Simulator, configure: Configure, database: URL, engine: Engine
+    prefect_server: str, real: Simulator, configure: Configure, database: URL, engine: Engine
 ) -> None:
     real.begin()
     strategy = {"name": "always", "kind": "tests.always:Always", "capital": "10000"}

@@ -47,7 +47,7 @@ REJECTIONS = [
 
 @pytest.mark.parametrize(("words", "advice", "tries"), REJECTIONS, ids=[words for words, *_ in REJECTIONS])
 def test_what_a_rejection_says_decides_what_is_done(
-    recording_server: None, simulator: Simulator, books: Books, words: str, advice: str, tries: int
+    prefect_server: str, simulator: Simulator, books: Books, words: str, advice: str, tries: int
 ) -> None:
     order = books.plan()
     simulator.fault(ORDER, error(-2010, words), times=99)
@@ -60,7 +60,7 @@ def test_what_a_rejection_says_decides_what_is_done(
 
 
 def test_an_order_that_cannot_be_paid_is_never_sent_again_and_says_what_is_missing(
-    recording_server: None, simulator: Simulator, books: Books
+    prefect_server: str, simulator: Simulator, books: Books
 ) -> None:
     quantity = books.rules.lot.floor(150_000 / books.price)
     order = books.plan(quantity=str(quantity), share="1")
@@ -79,7 +79,7 @@ def test_an_order_that_cannot_be_paid_is_never_sent_again_and_says_what_is_missi
 
 
 def test_an_order_that_cannot_be_paid_is_not_sent_again_though_the_balance_cannot_be_asked(
-    recording_server: None, simulator: Simulator, books: Books
+    prefect_server: str, simulator: Simulator, books: Books
 ) -> None:
     """The second error is one that would be waited for: it must not be taken for the order's."""
     order = books.plan(quantity="9", share="1")
@@ -93,7 +93,7 @@ def test_an_order_that_cannot_be_paid_is_not_sent_again_though_the_balance_canno
 
 
 def test_a_duplicate_is_asked_for_instead_of_being_refused(
-    recording_server: None, simulator: Simulator, books: Books
+    prefect_server: str, simulator: Simulator, books: Books
 ) -> None:
     """An open order with this very id is there already: ours, of an attempt whose answer nobody has seen."""
     order = books.plan()
@@ -117,7 +117,7 @@ def test_a_duplicate_is_asked_for_instead_of_being_refused(
 
 @pytest.mark.parametrize("wrong", [-60_000, 60_000], ids=["behind", "ahead"])
 def test_a_clock_that_was_measured_wrong_is_measured_again_and_the_order_sent_at_once(
-    recording_server: None, simulator: Simulator, books: Books, wrong: int
+    prefect_server: str, simulator: Simulator, books: Books, wrong: int
 ) -> None:
     """The five samples at the start lie; what was signed by them the exchange refuses with -1021."""
     order = books.plan()
@@ -137,7 +137,7 @@ def test_a_clock_that_was_measured_wrong_is_measured_again_and_the_order_sent_at
 
 
 def test_filters_that_changed_are_fetched_and_the_order_made_to_fit_them_once(
-    recording_server: None, simulator: Simulator, books: Books
+    prefect_server: str, simulator: Simulator, books: Books
 ) -> None:
     order = books.plan(quantity="0.01234")
     changed = {"LOT_SIZE": {"stepSize": "0.002", "minQty": "0.002"}, "PRICE_FILTER": {"tickSize": "5"}}
@@ -155,7 +155,7 @@ def test_filters_that_changed_are_fetched_and_the_order_made_to_fit_them_once(
 
 
 def test_an_order_that_no_longer_fits_at_all_is_not_sent_again(
-    recording_server: None, simulator: Simulator, books: Books
+    prefect_server: str, simulator: Simulator, books: Books
 ) -> None:
     order = books.plan()
     simulator.control("settings", symbols={BTC: {"filters": {"NOTIONAL": {"minNotional": "50000"}}}})
@@ -167,7 +167,7 @@ def test_an_order_that_no_longer_fits_at_all_is_not_sent_again(
 
 
 def test_a_symbol_that_is_not_listed_is_left_out_and_named(
-    recording_server: None, simulator: Simulator, books: Books
+    prefect_server: str, simulator: Simulator, books: Books
 ) -> None:
     found = []
 
@@ -183,7 +183,7 @@ def test_a_symbol_that_is_not_listed_is_left_out_and_named(
 
 
 def test_a_symbol_that_vanished_stops_only_its_own_candles(
-    recording_server: None, simulator: Simulator, configure: Configure, books: Books
+    prefect_server: str, simulator: Simulator, configure: Configure, books: Books
 ) -> None:
     configure(symbols=SYMBOLS)
     simulator.fault(
@@ -209,7 +209,7 @@ def test_a_symbol_that_vanished_stops_only_its_own_candles(
 
 
 def test_a_cancel_that_comes_too_late_is_answered_by_asking_for_the_order(
-    recording_server: None, simulator: Simulator, books: Books
+    prefect_server: str, simulator: Simulator, books: Books
 ) -> None:
     """It is filled at the exchange meanwhile: -2011, then its state, then its trades."""
     order = books.plan()

@@ -38,7 +38,7 @@ def banned(simulator: Simulator) -> Answer:
     ],
 )
 def test_a_wait_is_as_long_as_the_exchange_or_the_table_says(
-    recording_server: None, simulator: Simulator, configure: Configure, books: Books,
+    prefect_server: str, simulator: Simulator, configure: Configure, books: Books,
     answer: Callable[[Simulator], Answer], seconds: float, for_all: bool,
 ) -> None:  # fmt: skip
     configure(errors={})
@@ -60,7 +60,7 @@ def test_a_wait_is_as_long_as_the_exchange_or_the_table_says(
 
 
 def test_a_market_that_is_closed_is_waited_for(
-    recording_server: None, simulator: Simulator, configure: Configure, books: Books
+    prefect_server: str, simulator: Simulator, configure: Configure, books: Books
 ) -> None:
     """The exchange's engine says so itself, of a symbol that it has halted."""
     order = books.plan()

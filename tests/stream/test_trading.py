@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,18 +33,6 @@ STRATEGIES = [
 pytestmark = pytest.mark.filterwarnings(
     "ignore:unclosed <socket:ResourceWarning"
 )  # Prefect's client leaves them
-
-
-@pytest.fixture(scope="module")
-def prefect_server() -> Iterator[None]:
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
-
-    with (
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-        prefect_test_harness(server_startup_timeout=90),
-    ):
-        yield
 
 
 @asynccontextmanager
@@ -79,7 +67,7 @@ def orders_sent(market: Simulator) -> list[dict[str, Any]]:
 
 
 async def test_the_cycle_after_a_trade_on_the_close_places_no_order_again(
-    prefect_server: None, market: Simulator, engine: Engine, symbols: Symbols, configure: Configure
+    prefect_server: str, market: Simulator, engine: Engine, symbols: Symbols, configure: Configure
 ) -> None:
     from flows.four_hour_cycle import four_hour_cycle
 

@@ -164,6 +164,17 @@ def test_the_table_can_be_changed_entry_by_entry() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "error"),
+    [
+        ("timeout", TimeoutError()), ("network", ConnectionResetError()), ("unreadable", not_json()),
+        ("-1007", code(-1007)), ("-1003", code(-1003, status=503)),
+    ],
+)  # fmt: skip
+def test_no_setting_makes_an_unknown_outcome_certain(key: str, error: Exception) -> None:
+    assert not classify(error, remedies({key: {"action": "wait"}})).certainly_not_executed
+
+
+@pytest.mark.parametrize(
     ("overrides", "words"),
     [
         ({"-4711": {"delay": 1}}, "-4711, which is not in the table"),
