@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import Any, Literal
 
 from sqlalchemy import Connection, text
@@ -111,7 +111,7 @@ class SymbolRules:
 
     def price(self, side: Side, wanted: Decimal) -> Decimal:
         """The limit price on the tick that never pays more than was wanted, nor sells for less."""
-        price = _to_step(wanted, self.tick, ROUND_FLOOR if side == "BUY" else ROUND_CEILING)
+        price = _to_step(wanted, self.tick, up=side == "SELL")
         _within(f"{self.symbol} price", price, self.min_price, self.max_price)
         if price <= 0:
             raise RuleBroken(f"{self.symbol} price {_plain(wanted)} is below the tick {_plain(self.tick)}")
@@ -154,7 +154,7 @@ class Step:
 
     def floor(self, value: Decimal) -> Decimal:
         capped = min(value, self.most) if self.most else value
-        return _to_step(capped, self.step, ROUND_FLOOR)
+        return _to_step(capped, self.step)
 
     def check(self, what: str, value: Decimal) -> None:
         _within(what, value, self.least, self.most)
@@ -184,8 +184,13 @@ def _number(entry: Mapping[str, Any], name: str) -> Decimal:
     return Decimal(str(entry.get(name, "0")))
 
 
-def _to_step(value: Decimal, step: Decimal, rounding: str) -> Decimal:
-    return (value / step).to_integral_value(rounding) * step if step else value
+def _to_step(value: Decimal, step: Decimal, *, up: bool = False) -> Decimal:
+    if not step:
+        return value
+    steps = value // step  # unlike a quotient of 28 digits it is never rounded
+    if up and steps * step < value:
+        steps += 1
+    return steps * step
 
 
 def _within(what: str, value: Decimal, low: Decimal, high: Decimal) -> None:

@@ -71,6 +71,13 @@ def test_the_smallest_numbers_stay_exact() -> None:
     assert wire(symbol.price("BUY", D("1.412E-5"))) == "0.00001412"
 
 
+def test_a_quotient_of_more_digits_than_decimals_have_does_not_round_up() -> None:
+    wanted = D("999999999999.9999999999999998")
+    symbol = rules(lot("0.05"), price_filter("0.05"))
+    assert symbol.quantity(wanted, D(1)) == symbol.price("BUY", wanted) == D("999999999999.95")
+    assert symbol.price("SELL", wanted) == D("1000000000000.00")
+
+
 def test_a_step_of_zero_is_no_rule() -> None:
     symbol = rules(lot(0), price_filter(0))
     assert symbol.quantity(D("0.123456789"), D(1)) == D("0.123456789")
