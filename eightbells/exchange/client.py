@@ -59,5 +59,7 @@ class StampedClient(AsyncClient):  # type: ignore[misc]
         self._observe(response.headers)
         body = await response.read()
         if response.status // 100 != 2:
-            raise BinanceAPIException(response, response.status, body.decode(errors="replace"))
+            said = body.decode(errors="replace").lstrip()
+            # the exception reads an object, or what is no JSON, and stumbles over all other JSON
+            raise BinanceAPIException(response, response.status, said if said.startswith("{") else "")
         return orjson.loads(body)  # its error is a ValueError: an answer that is not JSON

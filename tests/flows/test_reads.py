@@ -22,6 +22,7 @@ PASSING: list[dict[str, Any]] = [
     {"truncate": True},
     {"status": 200, "html": True},
     {"body": ""},
+    {"status": 502, "body": '"Bad Gateway"'},  # JSON, but no object
 ]
 
 
