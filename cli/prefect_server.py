@@ -13,6 +13,7 @@ from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 
 USUAL_PORT = 4200
+_LAST_PORT = 65535
 _READY_SECONDS = 90.0
 
 
@@ -70,10 +71,12 @@ def choose_port(wanted: int | None) -> int:
     """The wanted port, or the usual one, or where that is taken any free one.
 
     Raises:
-        EightbellsError: the port that was asked for is taken.
+        EightbellsError: the port that was asked for is taken, or there is none of that number.
     """
     if wanted is None:
         return USUAL_PORT if is_free(USUAL_PORT) else free_port()
+    if not 0 <= wanted <= _LAST_PORT:
+        raise EightbellsError(f"there is no port {wanted}: the last one is {_LAST_PORT}")
     if wanted and not is_free(wanted):
         raise EightbellsError(f"port {wanted} is taken: choose another with --port")
     return wanted or free_port()

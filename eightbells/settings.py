@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -81,7 +83,7 @@ class BudgetSettings(_Section):
 
 
 class CandleSettings(_Section):
-    history_start: str = "2017-07-14"
+    history_start: date = date(2017, 7, 14)
     settle_seconds: float = Field(default=3, ge=0)
     refetch: int = Field(default=3, ge=1, le=100)
     rows_per_batch: int = Field(default=20000, ge=1000)
@@ -290,6 +292,11 @@ def load_settings(**overrides: Any) -> Settings:
         setting = f"setting {place}" if place else "a setting"
         raise EightbellsError(
             f"{setting} in {file} or the environment: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
+    except SettingsError as error:
+        name = str(error).split('"')[1].upper()  # error parsing value for field "symbols" from ...
+        raise EightbellsError(
+            f'EIGHTBELLS_{name} must be JSON, a list as in ["BTCUSDT"] or an object'
         ) from None
     except ValueError as error:  # TOML that does not parse
         raise EightbellsError(f"{file} cannot be read: {error}") from None

@@ -52,7 +52,7 @@ async def backfill(
 
 def _span(session: Session, start: date | None, end: date | None) -> tuple[int, int]:
     """First and last slot (ms) of the span that is over."""
-    begin = start or date.fromisoformat(session.settings.candles.history_start)
+    begin = start or session.settings.candles.history_start
     first = grid.to_ms(datetime(begin.year, begin.month, begin.day, tzinfo=UTC))
     last = grid.last_closed(session.now_ms)
     if end is not None:

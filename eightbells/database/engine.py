@@ -22,14 +22,9 @@ def connect(url: str | URL) -> Engine:
     Raises:
         EightbellsError: the address cannot be read, nothing answers, or the server is too old.
     """
-    try:
-        address = make_url(url).set(drivername="postgresql+psycopg")
-    except ArgumentError:
-        raise EightbellsError(
-            "DATABASE_URL cannot be read: it should look like postgresql://user@host/name"
-        ) from None
+    address = _read(url)
     engine = create_engine(
-        address,
+        address.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
         pool_size=4,
         max_overflow=16,
@@ -68,16 +63,20 @@ def open_database(settings: Settings) -> Iterator[Engine]:
 def database_url(settings: Settings) -> Iterator[URL]:
     """Where the database is: `DATABASE_URL`, or the embedded server, started if need be."""
     if address := settings.database_url.get_secret_value():
-        try:
-            yield make_url(address)
-        except ArgumentError:
-            raise EightbellsError(
-                "DATABASE_URL cannot be read: it should look like postgresql://user@host/name"
-            ) from None
+        yield _read(address)
         return
     with embedded.server(settings.directory) as server:
         server.ensure_database(settings.database.name)
         yield server.url(settings.database.name)
+
+
+def _read(url: str | URL) -> URL:
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        raise EightbellsError(
+            "DATABASE_URL cannot be read: it should look like postgresql://user@host/name"
+        ) from None
 
 
 def _first_line(error: OperationalError) -> str:
