@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from dataclasses import asdict
@@ -120,7 +121,13 @@ def _migrate(settings: Settings) -> str:
 @app.command()
 def stream() -> None:
     """Stream closed candles into Postgres until ended; a second stream of the account ends at once."""
-    _run_flow("stream", {})
+    import httpx
+
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "0")  # its end does not wait for a server that is gone
+    try:
+        _run_flow("stream", {})
+    except httpx.TransportError as error:
+        raise EightbellsError(f"everything that came is written; Prefect was not told: {error}") from None
 
 
 @app.command()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
 
 
 @contextmanager
@@ -28,14 +25,3 @@ def on_signals(act: Callable[[], None]) -> Iterator[None]:
         for number in numbers:
             loop.remove_signal_handler(number)
             signal.signal(number, before[number])
-
-
-def leave(code: int) -> NoReturn:
-    """End this process here and now, once everything that matters is written.
-
-    Prefect's workers would ask a server that is gone to take their log for a minute more, and a supervisor kills
-    after ten seconds.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

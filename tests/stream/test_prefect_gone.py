@@ -69,7 +69,7 @@ def test_a_stream_whose_prefect_server_is_gone_stores_candles_and_ends_in_time(
 
     with open(tmp_path / "flow.log", "wb") as log:
         flow = subprocess.Popen(
-            [sys.executable, "-m", "tests.stream.flow_process"], cwd=ROOT, stdout=log, stderr=log,
+            [Path(sys.executable).with_name("eightbells"), "stream"], cwd=ROOT, stdout=log, stderr=log,
             env={**given, "PREFECT_API_URL": url, "PREFECT_LOGGING_TO_API_ENABLED": "true"},
         )  # fmt: skip
     try:
