@@ -7,6 +7,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import psycopg
@@ -139,9 +140,24 @@ class Budgets:
         return int(str(row[0])), float(str(row[1]))
 
     async def _execute(self, statement: str, values: tuple[object, ...]) -> tuple[object, ...] | None:
+        """Run a statement, once more over a new connection where Postgres has ended the old one.
+
+        A permit may then have been counted twice: that is the safe side.
+        """
         async with self._lock:
-            if self._connection is None or self._connection.closed:
-                address = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-                self._connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
-            cursor = await self._connection.execute(statement, values)
-            return await cursor.fetchone() if cursor.description else None
+            if self._connection is not None:
+                with suppress(psycopg.OperationalError):
+                    return await self._run(self._connection, statement, values)
+                await self._connection.close()
+            address = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+            self._connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
+            return await self._run(self._connection, statement, values)
+
+    async def _run(
+        self,
+        connection: psycopg.AsyncConnection[tuple[object, ...]],
+        statement: str,
+        values: tuple[object, ...],
+    ) -> tuple[object, ...] | None:
+        cursor = await connection.execute(statement, values)
+        return await cursor.fetchone() if cursor.description else None
