@@ -81,10 +81,11 @@ CREATE TABLE orders (
 
 -- One decision, one order: another attempt only after one that certainly does not exist.
 CREATE UNIQUE INDEX orders_one_live_attempt ON orders (signal_id, leg)
-WHERE leg <> 'stop' AND state NOT IN ('ABSENT', 'REFUSED');
--- A protective stop is placed anew when its position changes: one at a time.
-CREATE UNIQUE INDEX orders_one_live_stop ON orders (account, strategy, symbol)
-WHERE leg = 'stop' AND state IN ('PLANNED', 'SENDING', 'UNKNOWN', 'OPEN', 'PARTIALLY_FILLED');
+WHERE leg IN ('entry', 'exit') AND state NOT IN ('ABSENT', 'REFUSED');
+-- What protects or sells out follows what is held, however often that changes. One sale of a position at a time,
+-- of any kind: together they could sell what is not the strategy's.
+CREATE UNIQUE INDEX orders_one_live_sale ON orders (account, strategy, symbol)
+WHERE side = 'SELL' AND state IN ('PLANNED', 'SENDING', 'UNKNOWN', 'OPEN', 'PARTIALLY_FILLED');
 CREATE INDEX orders_unsettled ON orders (account, symbol)
 WHERE state IN ('PLANNED', 'SENDING', 'UNKNOWN', 'OPEN', 'PARTIALLY_FILLED');
 

@@ -11,9 +11,9 @@ from sqlalchemy import text
 from eightbells.candles import grid
 from eightbells.exchange import rules
 from eightbells.trading import ledger, outbox
-from eightbells.trading.lease import LeaseLost
+from eightbells.trading.lease import Lease, LeaseLost
 from eightbells.trading.sizing import Sized, sellable
-from eightbells.trading.states import LIVE, State
+from eightbells.trading.states import LIVE
 from eightbells.trading.switch import set_switch
 from tasks.orders import send_orders, settle_order, settle_orders, trading_lease
 from tasks.session import Session
@@ -28,7 +28,7 @@ def switch(session: Session, on: bool, reason: str) -> None:
 async def cancel_everything(session: Session, *, stops_too: bool) -> list[str]:
     """Cancel our open orders; protective stops stay unless told. Returns what could not be cancelled."""
     with session.engine.connect() as connection:
-        live = outbox.in_states(connection, session.settings.account, LIVE - {State.PLANNED})
+        live = outbox.in_states(connection, session.settings.account, LIVE)
     orders = [order for order in live if stops_too or order.leg != "stop"]
     outcomes = await asyncio.gather(
         *(settle_order(session, order, f"{order.side} {order.symbol}", True) for order in orders),
@@ -38,21 +38,26 @@ async def cancel_everything(session: Session, *, stops_too: bool) -> list[str]:
 
 
 async def sell_out(session: Session) -> list[str]:
-    """Sell every position at market, as an order with its own leg under its last signal."""
+    """Sell every position at market, as an order with its own leg under its last signal.
+
+    Who had the lease until now may have placed stops meanwhile; while they are out, their coins cannot be sold.
+    """
     try:
         async with trading_lease(session) as lease:
-            problems = await send_orders(session, plan_sellout(session), lease)
+            problems = await cancel_everything(session, stops_too=True)
+            problems += await send_orders(session, plan_sellout(session, lease), lease)
             return problems + await settle_orders(session)
     except LeaseLost as error:
         return [str(error)]
 
 
 @task(task_run_name="plan the sale of everything", cache_policy=NO_CACHE)
-def plan_sellout(session: Session) -> list[int]:
-    """Commit a MARKET sale for each position that the exchange would take."""
-    planned: list[int] = []
-    account = session.settings.account
+def plan_sellout(session: Session, lease: Lease) -> list[int]:
+    """Commit a MARKET sale for each position that the exchange would take, and of which no other sale is out."""
+    planned: list[int | None] = []
+    account, now, run = session.settings.account, session.now_ms, session.flow_run
     with session.engine.begin() as connection:
+        lease.require(connection)
         for position in ledger.positions(connection, account):
             last = connection.execute(
                 text(
@@ -68,6 +73,6 @@ def plan_sellout(session: Session) -> list[int]:
                 continue
             identity = (position.strategy, last.strategy_version, position.symbol, grid.to_ms(last.open_time))
             sized = Sized("sellout", "SELL", quantity, None)
-            outbox.plan(connection, account, last.id, identity, sized, session.now_ms, session.flow_run)
-            planned.append(outbox.find(connection, last.id, "sellout", 1).id)
-    return planned
+            attempt = outbox.next_attempt(connection, last.id, "sellout")
+            planned.append(outbox.plan(connection, account, last.id, identity, sized, now, run, attempt))
+    return [order for order in planned if order is not None]

@@ -143,15 +143,21 @@ async def settle_order(session: Session, order: Order, label: str, cancel: bool)
 
     One in flight is asked for until it is known, which takes as long as the exchange could still accept it.
     """
-    desk = desk_of(session)
-    with session.engine.connect() as connection:
-        order = outbox.load(connection, order.id)
+    desk, number = desk_of(session), order.id
+
+    def present() -> Order:
+        with session.engine.connect() as connection:
+            return outbox.load(connection, number)
+
+    order = present()
+    if cancel and order.state is State.PLANNED:
+        await desk.cancel(order)
+        order = present()  # it may have gone out at this very moment
     while order.state in IN_FLIGHT:
         if await desk.resolve(order) is State.UNKNOWN:
             await asyncio.sleep(_ASK_EVERY_SECONDS)
-        with session.engine.connect() as connection:
-            order = outbox.load(connection, order.id)
-    if cancel and order.state in (State.PLANNED, State.OPEN, State.PARTIALLY_FILLED):
+        order = present()
+    if cancel and order.state in (State.OPEN, State.PARTIALLY_FILLED):
         return await desk.cancel(order)
     if order.state in (State.ABSENT, State.REFUSED, State.PLANNED):
         return order.state

@@ -62,35 +62,34 @@ def client_order_id(
 def plan(
     connection: Connection, account: str, signal: int, identity: tuple[str, str, str, int], sized: Sized,
     now_ms: int, flow_run: str | None, attempt: int = 1,
-) -> bool:  # fmt: skip
-    """Insert the order of a decision; False where the decision has its order already.
+) -> int | None:  # fmt: skip
+    """Insert the order of a decision; None where the decision has its order already, or its position is being sold.
 
     Args:
         identity: strategy, its version, symbol and the candle's open time (ms).
     """
     strategy, version, symbol, open_ms = identity
     limit = sized.price is not None
-    return bool(
-        connection.execute(
-            text("""
-            INSERT INTO orders (
-                signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
-                price, stop_price, client_order_id, planned_at, flow_run
-            ) VALUES (
-                :signal, :leg, :attempt, :account, :strategy, :symbol, :opened, :side, :type, :tif, :quantity,
-                :price, :stop, :client, :now, :run
-            ) ON CONFLICT DO NOTHING
-            """),
-            {
-                "signal": signal, "leg": sized.leg, "attempt": attempt, "account": account, "strategy": strategy,
-                "symbol": symbol, "opened": grid.to_time(open_ms), "side": sized.side,
-                "type": sized.type, "tif": "GTC" if limit else None,
-                "quantity": sized.quantity, "price": sized.price, "stop": sized.stop_price,
-                "now": grid.to_time(now_ms), "run": flow_run,
-                "client": client_order_id(account, strategy, version, symbol, open_ms, sized.leg, attempt),
-            },
-        ).rowcount
-    )  # fmt: skip
+    planned: int | None = connection.execute(
+        text("""
+        INSERT INTO orders (
+            signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
+            price, stop_price, client_order_id, planned_at, flow_run
+        ) VALUES (
+            :signal, :leg, :attempt, :account, :strategy, :symbol, :opened, :side, :type, :tif, :quantity,
+            :price, :stop, :client, :now, :run
+        ) ON CONFLICT DO NOTHING RETURNING id
+        """),
+        {
+            "signal": signal, "leg": sized.leg, "attempt": attempt, "account": account, "strategy": strategy,
+            "symbol": symbol, "opened": grid.to_time(open_ms), "side": sized.side,
+            "type": sized.type, "tif": "GTC" if limit else None,
+            "quantity": sized.quantity, "price": sized.price, "stop": sized.stop_price,
+            "now": grid.to_time(now_ms), "run": flow_run,
+            "client": client_order_id(account, strategy, version, symbol, open_ms, sized.leg, attempt),
+        },
+    ).scalar_one_or_none()  # fmt: skip
+    return planned
 
 
 def plan_again(
@@ -155,14 +154,13 @@ def load(connection: Connection, order: int, *, lock: bool = False) -> Order:
     return _order(row._mapping)
 
 
-def find(connection: Connection, signal: int, leg: str, attempt: int) -> Order:
-    row = connection.execute(
-        text(
-            f"SELECT {_COLUMNS} FROM orders WHERE signal_id = :signal AND leg = :leg AND attempt = :attempt"
-        ),
-        {"signal": signal, "leg": leg, "attempt": attempt},
-    ).one()
-    return _order(row._mapping)
+def next_attempt(connection: Connection, signal: int, leg: str) -> int:
+    """The number of the next attempt at a leg that follows what is held, however often that changes."""
+    attempt: int = connection.execute(
+        text("SELECT coalesce(max(attempt), 0) + 1 FROM orders WHERE signal_id = :signal AND leg = :leg"),
+        {"signal": signal, "leg": leg},
+    ).scalar_one()
+    return attempt
 
 
 def named(connection: Connection, account: str, names: list[str]) -> Order | None:
@@ -256,9 +254,12 @@ def begin_sending(
 
 
 def _must_not_go(connection: Connection, order: Order, now_ms: int, settings: Settings) -> str | None:
-    if order.leg not in ("entry", "exit"):  # what only protects or sells out goes at any time
+    if order.leg == "stop":  # what only protects goes at any time
         return None
-    if off := switched_off(connection):
+    off = switched_off(connection)
+    if order.leg == "sellout":
+        return None if off else "trading is switched on again, nothing is sold out"
+    if off:
         return f"trading is switched off: {off}"
     return lateness(grid.to_ms(order.open_time), now_ms, settings)
 

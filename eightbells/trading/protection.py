@@ -50,7 +50,7 @@ def obsolete_stops(connection: Connection, settings: Settings) -> list[Order]:
 def plan_stops(engine: Engine, settings: Settings, moment: Moment, lease: Lease) -> list[int]:
     """Commit a stop for each holding that should have one and has none; returns the orders to send."""
     wanted = {strategy.name: strategy for strategy in settings.strategies if strategy.stop_loss}
-    planned = []
+    planned: list[int | None] = []
     with engine.begin() as connection:
         lease.require(connection)
         busy = {
@@ -61,44 +61,32 @@ def plan_stops(engine: Engine, settings: Settings, moment: Moment, lease: Lease)
         for position in ledger.positions(connection, settings.account):
             strategy = wanted.get(position.strategy)
             if strategy and (position.strategy, position.symbol) not in busy:
-                planned += _plan_stop(connection, settings, strategy, position, moment)
-    return planned
+                planned.append(_plan_stop(connection, settings, strategy, position, moment))
+    return [order for order in planned if order is not None]
 
 
 def _plan_stop(
     connection: Connection, settings: Settings, strategy: StrategySettings, position: Position, moment: Moment
-) -> list[int]:
+) -> int | None:
     values = {"account": settings.account, "strategy": strategy.name, "symbol": position.symbol}
     entry = connection.execute(text(_ENTRY), values).one_or_none()
     symbol_rules = rules.load(connection, position.symbol)
     cost = ledger.average_cost(connection, settings.account, strategy.name, position.symbol)
     if entry is None or symbol_rules is None or cost is None:
-        return []
+        return None
     try:
         trigger = symbol_rules.price("SELL", cost * (1 - strategy.stop_loss))
         limit = symbol_rules.price("SELL", trigger * (1 - _BELOW_TRIGGER))
     except RuleBroken:
-        return []
+        return None
     quantity = sellable(position.quantity, limit, symbol_rules, market=False)
     if not quantity:
-        return []
+        return None
     identity = (strategy.name, entry.strategy_version, position.symbol, grid.to_ms(entry.open_time))
-    attempt: int = connection.execute(
-        text("SELECT coalesce(max(attempt), 0) + 1 FROM orders WHERE signal_id = :signal AND leg = 'stop'"),
-        {"signal": entry.signal_id},
-    ).scalar_one()
+    attempt = outbox.next_attempt(connection, entry.signal_id, "stop")
     sized = Sized("stop", "SELL", quantity, limit, trigger)
-    outbox.plan(
-        connection,
-        settings.account,
-        entry.signal_id,
-        identity,
-        sized,
-        moment.now_ms,
-        moment.flow_run,
-        attempt,
-    )
-    return [outbox.find(connection, entry.signal_id, "stop", attempt).id]
+    now, run = moment.now_ms, moment.flow_run
+    return outbox.plan(connection, settings.account, entry.signal_id, identity, sized, now, run, attempt)
 
 
 def _coverable(connection: Connection, position: Position | None, price: Decimal | None) -> Decimal:

@@ -11,7 +11,6 @@ from tests.crash.cells import CROSSING, RESTING, clean
 from tests.crash.world import Trial, World, strategy
 
 _LONG = [strategy("long", "0.2")]
-_ONE_SALE = pytest.mark.xfail(strict=True, reason="under one signal a position is sold out only once")
 
 
 @pytest.fixture
@@ -59,6 +58,18 @@ def test_a_halt_stops_an_order_that_is_planned_already(world: World) -> None:
         assert trial.rows("SELECT state FROM orders") == [("REFUSED",)]
 
 
+def test_an_order_that_goes_out_while_the_switch_is_turned_is_cancelled(world: World) -> None:
+    with world.trial(trading__limit_offset=RESTING) as trial:
+        child = trial.start(target="commit begin_sending, due", act=signal.SIGSTOP)
+        trial.until_stopped(child)
+        halt = trial.start("halt", action="halt", reason="a bad feeling")
+        trial.until(lambda: trial.is_waiting() or halt.state in ("Z", "gone"))
+        child.send(signal.SIGCONT)
+        clean(halt.wait())
+        child.wait()
+        assert {status for _, status in _orders(trial)} <= {"CANCELED"}
+
+
 def test_a_halt_cancels_what_is_open_and_leaves_the_stops(holding: Trial) -> None:
     holding.change(strategies=[*_LONG, strategy(name="other")], trading__limit_offset=RESTING)
     clean(holding.run())
@@ -85,13 +96,37 @@ def test_selling_out_cancels_the_stops_and_sells_everything_at_market(holding: T
     assert holding.wrongs() == []
 
 
+def test_a_stop_that_a_cycle_places_meanwhile_does_not_keep_its_position_from_being_sold(
+    holding: Trial,
+) -> None:
+    child = holding.start(
+        "halt", action="halt", sell_everything=True, target="order.cancel, answered", act=signal.SIGSTOP
+    )
+    holding.until_stopped(child)
+    clean(holding.run())
+    child.send(signal.SIGCONT)
+    clean(child.wait())
+    assert _orders(holding)[1:] == [
+        ("STOP_LOSS_LIMIT", "CANCELED"), ("STOP_LOSS_LIMIT", "CANCELED"), ("MARKET", "FILLED"),
+    ]  # fmt: skip
+    clean(holding.run("reconcile"))
+    assert holding.wrongs() == []
+
+
+def test_a_sale_that_a_killed_halt_left_unsent_is_not_sent_once_trading_is_on_again(holding: Trial) -> None:
+    assert holding.run("halt", action="halt", sell_everything=True, target="commit plan_sellout, done").killed
+    _halt(holding, action="resume")
+    clean(holding.run())
+    assert [kind for kind, _ in _orders(holding)] == ["LIMIT", "STOP_LOSS_LIMIT", "STOP_LOSS_LIMIT"]
+    assert holding.wrongs() == []
+
+
 def test_selling_out_twice_sells_once(holding: Trial) -> None:
     _halt(holding, sell_everything=True)
     _halt(holding, sell_everything=True)
     assert [kind for kind, _ in _orders(holding)] == ["LIMIT", "STOP_LOSS_LIMIT", "MARKET"]
 
 
-@_ONE_SALE
 def test_a_sale_that_was_refused_is_tried_again_by_the_next_halt(holding: Trial) -> None:
     holding.simulator.fault("POST /api/v3/order", {"code": -2010, "msg": "Market is closed."}, times=4)
     ended = holding.run("halt", action="halt", sell_everything=True)
@@ -102,7 +137,6 @@ def test_a_sale_that_was_refused_is_tried_again_by_the_next_halt(holding: Trial)
     assert _orders(holding)[-1] == ("MARKET", "FILLED")
 
 
-@_ONE_SALE
 def test_what_was_sold_in_part_is_sold_to_the_end_by_the_next_halt(holding: Trial) -> None:
     holding.simulator.control("settings", taker_fraction="0.4")
     _halt(holding, sell_everything=True)

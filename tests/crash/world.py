@@ -178,12 +178,13 @@ class Trial:
 
 
 def _doubled(truth: dict[str, Any], trial: Trial) -> Iterator[str]:
-    """Decisions with more than one order; stops are placed anew when their position changes."""
-    stops = {name for (name,) in trial.rows("SELECT client_order_id FROM orders WHERE leg = 'stop'")}
+    """Decisions with more than one order; what protects or sells out is placed anew when its position changes."""
+    others = "SELECT client_order_id FROM orders WHERE leg IN ('stop', 'sellout')"
+    following = {name for (name,) in trial.rows(others)}
     times = Counter(
         order["clientOrderId"].rpartition("-")[0]
         for order in truth["orders"]
-        if order["clientOrderId"] not in stops
+        if order["clientOrderId"] not in following
     )
     yield from (f"decision {name} has {many} orders" for name, many in times.items() if many > 1)
 
