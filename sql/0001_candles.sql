@@ -106,9 +106,20 @@ CREATE FUNCTION candles_as_of_batch(batch bigint) RETURNS SETOF candles LANGUAGE
     FROM candle_revisions WHERE batch_id <= batch AND batch < replaced_by
 $$;
 
--- The candles as they were known at a moment of the exchange's clock.
+-- The candles as they were known at a moment of the exchange's clock. That is not the state after one batch: a
+-- batch may have been judged before another and committed after it.
 CREATE FUNCTION candles_as_of(moment timestamptz) RETURNS SETOF candles LANGUAGE sql STABLE AS $$
-    SELECT * FROM candles_as_of_batch((SELECT max(id) FROM batches WHERE known_at <= moment))
+    SELECT DISTINCT ON (v.symbol, v."interval", v.open_time) v.*
+    FROM (
+        SELECT * FROM candles
+        UNION ALL
+        SELECT symbol, "interval", open_time, close_time, open, high, low, close, volume, quote_volume, trades,
+               taker_buy_base, taker_buy_quote, source, batch_id
+        FROM candle_revisions
+    ) AS v
+    INNER JOIN batches AS b ON v.batch_id = b.id
+    WHERE b.known_at <= moment
+    ORDER BY v.symbol, v."interval", v.open_time, v.batch_id DESC
 $$;
 
 -- Slots of the grid without a candle: open until asked again, then repaired or absent for good.
@@ -133,6 +144,9 @@ CREATE TABLE quarantined_candles (
     "interval" text NOT NULL,
     open_time timestamptz,
     reasons text [] NOT NULL CHECK (cardinality(reasons) > 0),
-    raw jsonb NOT NULL,
-    UNIQUE NULLS NOT DISTINCT (symbol, "interval", open_time, raw)
+    raw jsonb NOT NULL
 );
+-- by its hash: an index has no room for a long row
+CREATE UNIQUE INDEX quarantined_candles_once ON quarantined_candles (
+    symbol, "interval", open_time, md5(raw::text)
+) NULLS NOT DISTINCT;

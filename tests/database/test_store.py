@@ -103,6 +103,18 @@ def test_candles_as_of_a_moment_are_those_of_the_exchanges_clock(engine: Engine)
     ]  # fmt: skip
 
 
+def test_what_was_judged_earlier_and_committed_later_is_known_at_its_own_moment(engine: Engine) -> None:
+    write(engine, [kline(0, close="101"), kline(1, close="101")], after(2))
+    write(engine, [kline(0, close="102")], after(5))
+    write(engine, [kline(0, close="103"), kline(2)], after(4))
+    statement = "SELECT close FROM candles_as_of(:moment) ORDER BY open_time"
+    known = {
+        slot: [float(close) for (close,) in rows_of(engine, statement, moment=grid.to_time(after(slot)))]
+        for slot in (2, 3, 4, 5)
+    }
+    assert known == {2: [101, 101], 3: [101, 101], 4: [103, 101, 105.25], 5: [103, 101, 105.25]}
+
+
 def test_a_window_is_the_newest_candles_oldest_first(engine: Engine) -> None:
     write(engine, klines(8), after(8))
     write(engine, klines(8), after(8), symbol="ETHUSDT")
