@@ -1,12 +1,13 @@
 """The candle frame: klines of any number of symbols as one pandas DataFrame, every number exact.
 
 Columns: `symbol`, `open_time` and `close_time` (int, ms UTC), the nine values of a kline (`Decimal`, `trades`
-int) and `raw`, the kline as it came. What cannot be read exactly is None, never a guess: the suite finds it.
+int), `asked`, whether it lies where a candle was asked for, and `raw`, the kline as it came. What cannot be read
+exactly is None, never a guess: the suite finds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -22,21 +23,32 @@ KLINE = (
     "quote_volume", "trades", "taker_buy_base", "taker_buy_quote",
 )  # fmt: skip
 VALUES = ("close_time", *PRICES, "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
-COLUMNS = ("symbol", *KLINE, "raw")
+COLUMNS = ("symbol", *KLINE, "asked", "raw")
 _INTEGERS = {"open_time", "close_time", "trades"}
+# what lies beyond is no price, volume or time of ours, and more than Postgres or a datetime may hold
+_MOST_DIGITS = 60
+_GREATEST = 2**45  # as a time in ms the year 3084
 
 
-def candle_frame(symbol: str, klines: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """The frame of one symbol's klines as Binance's REST answer lists them."""
+def candle_frame(
+    symbol: str, klines: Sequence[Any], asked: Container[int] = range(_GREATEST)
+) -> pd.DataFrame:
+    """The frame of one symbol's klines as Binance's REST answer lists them.
+
+    Args:
+        asked: the open times that were asked for.
+    """
     if not klines:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
-    rows = [row if len(row) >= len(KLINE) else [*row, *[None] * len(KLINE)] for row in klines]
-    fields = dict(zip(KLINE, zip(*(row[: len(KLINE)] for row in rows), strict=True), strict=True))
+    rows = [_fields(row) for row in klines]
+    fields = dict(zip(KLINE, zip(*rows, strict=True), strict=True))
     read = {
         name: pd.Series(_read(values, _integer if name in _INTEGERS else _decimal), dtype=object)
         for name, values in fields.items()
     }
     frame = pd.DataFrame({"symbol": [symbol] * len(rows), **read})
+    lies_there = [opened is None or opened in asked for opened in read["open_time"]]
+    frame["asked"] = pd.Series(lies_there, dtype=object)
     frame["raw"] = pd.Series(list(klines), dtype=object)
     return frame
 
@@ -45,17 +57,28 @@ def concatenate(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """One frame of several, numbered anew; the same row twice is one row."""
     joined = pd.concat([*frames], ignore_index=True)
     if joined.duplicated(["symbol", "open_time"]).any():
-        joined = joined.drop_duplicates(["symbol", *KLINE], ignore_index=True)
+        unread = joined[[*KLINE]].isna().any(axis="columns")  # such rows may differ in what was not read
+        told = joined["raw"].map(repr).where(unread, "")
+        repeated = joined.assign(told=told).duplicated(["symbol", *KLINE, "told"])
+        joined = joined[~repeated].reset_index(drop=True)
     return joined
 
 
 def only_closed(frame: pd.DataFrame, now_ms: int) -> pd.DataFrame:
     """The frame without the candle that still runs: REST has no closed flag and sends it last.
 
-    A row whose open time cannot be read stays, for the suite to refuse.
+    A row whose open time cannot be read, or has not come yet, stays, for the suite to refuse.
     """
-    running = [isinstance(opened, int) and grid.closes_at(opened) > now_ms for opened in frame["open_time"]]
+    running = [
+        opened is not None and opened <= now_ms < grid.closes_at(opened) for opened in frame["open_time"]
+    ]
     return frame[[not still for still in running]].reset_index(drop=True)
+
+
+def _fields(row: Any) -> Sequence[Any]:
+    """As many values as a kline has, None where the row has none."""
+    values = row if isinstance(row, list | tuple) else []
+    return [*values[: len(KLINE)], *[None] * (len(KLINE) - len(values))]
 
 
 def _read(values: Sequence[Any], parse: Callable[[Any], Any]) -> list[Any]:
@@ -63,14 +86,14 @@ def _read(values: Sequence[Any], parse: Callable[[Any], Any]) -> list[Any]:
 
 
 def _decimal(value: Any) -> Decimal | None:
-    if not isinstance(value, str):  # a JSON number has been through a float
+    if not isinstance(value, str) or len(value) > _MOST_DIGITS:  # a JSON number has been through a float
         return None
     try:
         number = Decimal(value)
     except InvalidOperation:
         return None
-    return number if number.is_finite() else None
+    return number if number.is_finite() and abs(number.adjusted()) < _MOST_DIGITS else None
 
 
 def _integer(value: Any) -> int | None:
-    return value if type(value) is int else None
+    return value if type(value) is int and abs(value) < _GREATEST else None

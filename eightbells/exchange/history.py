@@ -70,7 +70,7 @@ async def _fetch(gateway: Gateway, page: Page) -> tuple[Page, pd.DataFrame | Exc
         rows = await gateway.klines(page.symbol, page.first_ms, page.last_ms, page.slots)
     except ExchangeError as error:
         return page, error
-    return page, candle_frame(page.symbol, rows)
+    return page, candle_frame(page.symbol, rows, range(page.first_ms, page.last_ms + 1))
 
 
 async def first_open_time(gateway: Gateway, symbol: str) -> int | None:

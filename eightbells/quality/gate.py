@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -65,12 +66,13 @@ def admit(
         written = store.write(connection, frame[~bad], source, now_ms, flow_run)
         kept = _quarantine(connection, frame[bad], reasons, written.batch)
         new = bool(written.inserted or written.revised or kept)
-        verdicts = _record(connection, frame, reasons, written.batch, suite.NAME, reuse=not new)
+        record = functools.partial(_record, connection, frame, reasons, now_ms, written.batch, suite.NAME)
+        verdicts = record(reuse=not new)
         _close_batch(connection, written, len(frame), kept)
         if not new and all(verdict.validation for verdict in verdicts.values()):
             transaction.rollback()
         elif not new:  # proven for the first time, though stored before
-            verdicts = _record(connection, frame, reasons, written.batch, suite.NAME, reuse=False)
+            verdicts = record(reuse=False)
     _count(written, kept, reasons)
     return Admission(written.batch, len(frame), written.inserted, written.revised, len(reasons), verdicts)
 
@@ -80,7 +82,7 @@ def _quarantine(connection: Connection, bad: pd.DataFrame, reasons: dict[int, li
         {
             "batch": batch, "symbol": row.symbol, "interval": grid.INTERVAL, "reasons": reasons[int(str(index))],
             "opened": grid.to_time(row.open_time) if type(row.open_time) is int else None,
-            "raw": json.dumps(row.raw, default=str),
+            "raw": _as_json(row.raw),
         }
         for index, row in zip(bad.index, bad.itertuples(), strict=True)
     ]  # fmt: skip
@@ -96,10 +98,21 @@ def _quarantine(connection: Connection, bad: pd.DataFrame, reasons: dict[int, li
     )
 
 
+def _as_json(raw: object) -> str:
+    """The row as JSON, or as Python shows it where Postgres cannot hold it: NaN, a zero byte, half a surrogate."""
+    try:
+        shown = json.dumps(raw, ensure_ascii=False, allow_nan=False)
+        shown.encode()
+    except (TypeError, ValueError):
+        return json.dumps(repr(raw))
+    return json.dumps(repr(raw)) if r"\u0000" in shown else shown
+
+
 def _record(
     connection: Connection,
     frame: pd.DataFrame,
     reasons: dict[int, list[str]],
+    now_ms: int,
     batch: int,
     suite: str,
     *,
@@ -109,7 +122,8 @@ def _record(
     verdicts = {}
     for symbol, rows in frame.groupby("symbol", sort=False):
         against = [reasons[index] for index in rows.index if index in reasons]
-        opens = [opened for opened in rows["open_time"] if type(opened) is int]
+        # a row that claims to come from the future says nothing of what has been delivered
+        opens = [opened for opened in rows["open_time"] if type(opened) is int and opened <= now_ms]
         verdict = Verdict(
             str(symbol), max(opens, default=0), len(rows), len(against),
             dict(Counter(reason for row in against for reason in row)), 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from decimal import Decimal
 from typing import Any
 
@@ -35,7 +36,28 @@ BAD: dict[str, tuple[dict[str, Any], list[str]]] = {
     "taker above volume": ({"taker_buy_base": "12.6"}, ["taker volume above volume"]),
     "off the grid": ({"open_time": FIRST + 1}, ["not on the four-hour grid"]),
     "closed before it opened": ({"close_time": FIRST - 1}, ["closed before it opened"]),
-    "in microseconds": ({"close_time": FIRST * 1000}, ["not closed"]),
+    "in microseconds": (
+        {"open_time": FIRST * 1000, "close_time": FIRST * 1000 + 1},
+        [
+            "open_time missing or not exact",
+            "not on the four-hour grid",
+            "close_time missing or not exact",
+            "not closed",
+        ],
+    ),
+    "from the future": ({"open_time": FIRST + 900 * STEP}, ["closed before it opened"]),
+    "before all history": ({"open_time": FIRST - 1_000_000 * STEP}, ["not what was asked for"]),
+    "before all time": (
+        {"open_time": -(10**18)},
+        ["open_time missing or not exact", "not on the four-hour grid"],
+    ),
+    "a number too great for Postgres": ({"volume": "1E+200000"}, ["volume missing or not exact"]),
+    "a number too small for Postgres": (
+        {"taker_buy_quote": "1E-20000"},
+        ["taker_buy_quote missing or not exact"],
+    ),
+    "a count too great for Postgres": ({"trades": 2**63}, ["trades missing or not exact"]),
+    "endless": ({"close": "1" * 20_000}, ["close missing or not exact"]),
 }
 
 
@@ -112,11 +134,36 @@ def test_no_rows_at_all_are_no_batch(engine: Engine) -> None:
     assert one(engine, "SELECT count(*) FROM batches") == 0
 
 
-@pytest.mark.parametrize("junk", [[], [None] * 12, ["x"] * 12, [[], {}] * 6], ids=str)
-def test_a_row_of_nothing_but_junk_is_kept_as_it_came(engine: Engine, junk: list[Any]) -> None:
-    admission = admitted(engine, [kline(0), junk], after(1))
-    assert (admission.inserted, admission.quarantined) == (1, 1)
+@pytest.mark.parametrize(
+    "junk", [[], [None] * 12, ["x"] * 12, [[], {}] * 6, None, 5, "eleven letters"], ids=str
+)
+def test_a_row_of_nothing_but_junk_is_kept_as_it_came(engine: Engine, junk: Any) -> None:
+    admission = admitted(engine, [kline(0), junk, kline(1)], after(2))
+    assert (admission.inserted, admission.quarantined) == (2, 1)
     assert one(engine, "SELECT raw FROM quarantined_candles") == junk
+
+
+@pytest.mark.parametrize("close", ["1\0", "\ud800", float("nan")], ids=ascii)
+def test_a_row_that_postgres_cannot_hold_is_kept_as_python_shows_it(engine: Engine, close: Any) -> None:
+    row = kline(1, close=close)
+    admission = admitted(engine, [kline(0), row, kline(2)], after(3))
+    assert (admission.inserted, admission.quarantined) == (2, 1)
+    assert one(engine, "SELECT raw FROM quarantined_candles") == repr(row)
+
+
+def test_no_row_is_lost_among_those_that_cannot_be_read(engine: Engine) -> None:
+    noise = random.Random(1).randbytes(5_000).hex()  # more than an index has room for
+    rows = [["x"], ["y"], ["y"], kline(1, close="1.0.0"), kline(1, close="1.0.1"), [noise], [noise + "z"]]
+    assert admitted(engine, [kline(0), *rows], after(2)).quarantined == len(rows) - 1
+    kept = [raw for (raw,) in rows_of(engine, "SELECT raw FROM quarantined_candles ORDER BY id")]
+    assert kept == [row for number, row in enumerate(rows) if number != 2]
+
+
+def test_a_row_from_the_future_does_not_stand_for_what_has_been_delivered(engine: Engine) -> None:
+    later = kline(9)
+    admission = admitted(engine, [kline(0), later], after(2))
+    assert (admission.inserted, admission.quarantined) == (1, 1)
+    assert admission.verdicts["BTCUSDT"].last_open == FIRST
 
 
 def objecting(engine: Engine, rows: list[Any], slot: int, window: int) -> str | None:

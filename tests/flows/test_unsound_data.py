@@ -9,7 +9,7 @@ import pytest
 
 from eightbells.candles import grid
 from tests.exchange import LAST, STEP, SYMBOLS
-from tests.flows.conftest import Watch, strategy
+from tests.flows.conftest import WINDOW, Watch, strategy
 
 ALL = [(symbol, "BUY", "FILLED") for symbol in sorted(SYMBOLS)]
 OTHERS = [order for order in ALL if order[0] != "BTCUSDT"]
@@ -46,6 +46,15 @@ async def test_a_corrupt_candle_in_the_window_stops_its_symbol_too(watch: Watch)
     await watch.cycle()
     assert watch.orders() == OTHERS
     assert watch.refusals() == [("BTCUSDT", "quality", "validation failed: trades negative (1)")]
+
+
+async def test_a_row_that_was_not_asked_for_stops_its_symbol_too(watch: Watch) -> None:
+    old = LAST - 1_200_000 * STEP  # on the grid, and before all history
+    corrupt(watch, LAST - 2 * STEP, open_time=old, close_time=old + STEP - 1)
+    await watch.cycle()
+    assert watch.orders() == OTHERS
+    assert watch.refusals() == [("BTCUSDT", "quality", "validation failed: not what was asked for (1)")]
+    assert watch.one("SELECT count(*) FROM candles WHERE symbol = 'BTCUSDT'") == WINDOW - 1
 
 
 async def test_a_corrupt_candle_is_traded_on_once_the_exchange_has_mended_it(watch: Watch) -> None:
