@@ -19,6 +19,6 @@ async def reconcile() -> Reconciliation:
     """
     async with open_session() as session:
         problems = await settle_orders(session)
-        found = await reconcile_books(session)
+        found = await reconcile_books(session, session.settings.symbols)
         await publish_reconciliation(found, problems)
         return found

@@ -227,15 +227,18 @@ CREATE TABLE leases (
     expires_at timestamptz NOT NULL
 );
 
--- Where the exchange and the books do not agree. While one is open its symbol is not traded.
+-- Where the exchange and the books do not agree. While one is open its symbol is not traded; one about an order is
+-- cleared only when that very order was looked at again and agrees.
 CREATE TABLE drifts (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account text NOT NULL,
     symbol text NOT NULL,
     kind text NOT NULL CHECK (kind IN ('order', 'fill', 'balance')),
     detail text NOT NULL,
+    exchange_order_id bigint,
     found_at timestamptz NOT NULL,
-    cleared_at timestamptz
+    cleared_at timestamptz,
+    CHECK ((kind = 'balance') = (exchange_order_id IS NULL))
 );
 CREATE UNIQUE INDEX drifts_open ON drifts (account, symbol, kind, detail) WHERE cleared_at IS NULL;
 

@@ -73,9 +73,13 @@ async def trade(session: Session, decisions: list[Decision], opened: int) -> lis
 @telling
 @task(task_run_name="reconcile the books", cache_policy=NO_CACHE)
 @recovering
-async def reconcile_books(session: Session) -> Reconciliation:
-    """Hold the exchange against the books; a symbol that does not agree is not traded until it does."""
-    return await reconcile(session.settings, session.engine, session.gateway, desk_of(session))
+async def reconcile_books(session: Session, symbols: Iterable[str] = ()) -> Reconciliation:
+    """Hold the exchange against the books; a symbol that does not agree is not traded until it does.
+
+    Args:
+        symbols: where orders are looked for though the books know of none.
+    """
+    return await reconcile(session.settings, session.engine, session.gateway, desk_of(session), symbols)
 
 
 @telling

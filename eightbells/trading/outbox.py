@@ -202,10 +202,11 @@ def exchange_ids(connection: Connection, account: str) -> set[int]:
 
 
 def symbols_since(connection: Connection, account: str, since: datetime) -> list[str]:
-    """Symbols for which an order went out since a time."""
+    """Symbols for which an order went out since a time, or waits to go out."""
     rows = connection.execute(
         text(
-            "SELECT DISTINCT symbol FROM orders WHERE account = :account AND request_time >= :since ORDER BY symbol"
+            "SELECT DISTINCT symbol FROM orders "
+            "WHERE account = :account AND (request_time >= :since OR state = 'PLANNED') ORDER BY symbol"
         ),
         {"account": account, "since": since},
     )
@@ -229,9 +230,9 @@ def begin_sending(
 ) -> Order | None:
     """Commit that this very request, with this very timestamp, goes out now; None where it may not.
 
-    It may not where the order is no longer PLANNED, where trading is switched off, or where its candle has
-    grown old. Until the commit nothing was sent; after it the order counts as sent, whatever happens to this
-    process.
+    It may not where the order is no longer PLANNED, where trading is switched off, where exchange and books have
+    come to disagree on its symbol, or where its candle has grown old. Until the commit nothing was sent; after it
+    the order counts as sent, whatever happens to this process.
 
     Raises:
         LeaseLost: another worker trades the account by now.
@@ -261,7 +262,8 @@ def _must_not_go(connection: Connection, order: Order, now_ms: int, settings: Se
         return None if off else "trading is switched on again, nothing is sold out"
     if off:
         return f"trading is switched off: {off}"
-    return lateness(grid.to_ms(order.open_time), now_ms, settings)
+    late = lateness(grid.to_ms(order.open_time), now_ms, settings)
+    return late or drift(connection, order.account, order.symbol)
 
 
 def lateness(open_ms: int, now_ms: int, settings: Settings) -> str | None:
@@ -281,6 +283,18 @@ def switched_off(connection: Connection) -> str | None:
         text("SELECT reason FROM switches WHERE name = 'trading' AND NOT is_on")
     ).scalar_one_or_none()
     return reason
+
+
+def drift(connection: Connection, account: str, symbol: str) -> str | None:
+    """In what the exchange and the books do not agree on a symbol, or None where they agree."""
+    detail: str | None = connection.execute(
+        text(
+            "SELECT detail FROM drifts WHERE account = :account AND symbol = :symbol AND cleared_at IS NULL "
+            "ORDER BY id LIMIT 1"
+        ),
+        {"account": account, "symbol": symbol},
+    ).scalar_one_or_none()
+    return None if detail is None else f"the exchange and the books do not agree: {detail}"
 
 
 def move(

@@ -106,7 +106,7 @@ class Planner:
             return "switch", f"trading is switched off: {reason}"
         if late := outbox.lateness(decision.open_ms, self.moment.now_ms, self.settings):
             return "age", late
-        if drift := _drift(self.connection, self.settings.account, decision.symbol):
+        if drift := outbox.drift(self.connection, self.settings.account, decision.symbol):
             return "drift", drift
         for order in out:
             if order.state in IN_FLIGHT:
@@ -157,17 +157,6 @@ def plan_orders(
             order.id for order in outbox.in_states(connection, settings.account, {State.PLANNED})
         )
     return plan
-
-
-def _drift(connection: Connection, account: str, symbol: str) -> str | None:
-    detail: str | None = connection.execute(
-        text(
-            "SELECT detail FROM drifts WHERE account = :account AND symbol = :symbol AND cleared_at IS NULL "
-            "ORDER BY id LIMIT 1"
-        ),
-        {"account": account, "symbol": symbol},
-    ).scalar_one_or_none()
-    return None if detail is None else f"the exchange and the books do not agree: {detail}"
 
 
 _TRIED = """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, Engine, text
 
 from eightbells.candles import grid
 from eightbells.exchange.gateway import Gateway
+from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings
 from eightbells.trading import ledger, outbox
@@ -18,15 +20,19 @@ from eightbells.trading.execution import Desk
 from eightbells.trading.states import LIVE, State, of_exchange
 
 OURS = "eb-"
+# How far back recent orders are asked for: an order is a candle old when its candle is over and it is cancelled, and
+# the exchange lets one question span a day.
+_LOOKS_BACK_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True)
 class Drift:
-    """One disagreement; while it lasts its symbol is not traded."""
+    """One disagreement; while it lasts its symbol is not traded. One of a balance belongs to no order."""
 
     symbol: str
     kind: str
     detail: str
+    exchange_order_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -38,23 +44,33 @@ class Reconciliation:
     drifts: list[Drift] = field(default_factory=list)
 
 
-async def reconcile(settings: Settings, engine: Engine, gateway: Gateway, desk: Desk) -> Reconciliation:
+async def reconcile(
+    settings: Settings, engine: Engine, gateway: Gateway, desk: Desk, symbols: Iterable[str] = ()
+) -> Reconciliation:
     """Compare open orders, recent orders and balances with the books, and keep what disagrees; twice changes nothing.
 
     To be called once the account's own open orders have been followed. A fill that came after its order was closed
     in the books is booked; what then still differs is a drift.
 
-    Recent orders are asked for where we had some since a candle ago; open orders and balances are compared for all.
+    Recent orders are asked for where we had some within a day, and for `symbols`, of which the books may have lost
+    theirs. Open orders and balances are compared for all, and what disagreed before is looked at until it agrees.
     """
     open_orders = await gateway.open_orders()
-    since = gateway.clock.now_ms() - grid.STEP_MS
+    since = gateway.clock.now_ms() - _LOOKS_BACK_MS
     with engine.connect() as connection:
-        symbols = outbox.symbols_since(connection, settings.account, grid.to_time(since))
-    recent = [order for symbol in symbols for order in await gateway.recent_orders(symbol, since)]
+        traded = outbox.symbols_since(connection, settings.account, grid.to_time(since))
+        disputed = _disputed(connection, settings.account)
+    recent = [
+        order
+        for symbol in sorted({*traded, *symbols})
+        for order in await _recent_orders(gateway, symbol, since)
+    ]
+    for symbol, number in disputed - {_place(order) for order in [*recent, *open_orders]}:
+        recent += await _order(gateway, symbol, number)
     await _book_late_fills(engine, settings.account, desk, recent)
     account = await gateway.account()
     at = gateway.clock.now_ms()
-    seen = {(order["symbol"], int(order["orderId"])): order for order in [*recent, *open_orders]}
+    seen = {_place(order): order for order in [*recent, *open_orders]}
     with engine.begin() as connection:
         ledger.save_balances(connection, settings.account, account["balances"], grid.to_time(at))
         books = _books(connection, settings.account)
@@ -64,8 +80,43 @@ async def reconcile(settings: Settings, engine: Engine, gateway: Gateway, desk: 
         ]
         foreign = [order for order in seen.values() if not order["clientOrderId"].startswith(OURS)]
         _keep_foreign(connection, settings.account, foreign, at)
-        _keep_drifts(connection, settings.account, found, at)
+        _keep_drifts(connection, settings.account, found, seen, at)
     return Reconciliation(len(seen), len(foreign), found)
+
+
+def _place(order: Mapping[str, Any]) -> tuple[str, int]:
+    """What names an order at the exchange once and for all."""
+    return order["symbol"], int(order["orderId"])
+
+
+async def _recent_orders(gateway: Gateway, symbol: str, since_ms: int) -> list[dict[str, Any]]:
+    try:
+        return await gateway.recent_orders(symbol, since_ms)
+    except ExchangeError as error:
+        if error.failure.code != "-1121":  # not listed any more
+            raise
+        return []
+
+
+async def _order(gateway: Gateway, symbol: str, number: int) -> list[dict[str, Any]]:
+    try:
+        return [await gateway.order_by_number(symbol, number)]
+    except ExchangeError as error:
+        if error.failure.code not in ("-1121", "-2013", "-2026"):  # it can no longer be looked at
+            raise
+        return []
+
+
+def _disputed(connection: Connection, account: str) -> set[tuple[str, int]]:
+    """The orders that did not agree when they were last looked at."""
+    rows = connection.execute(
+        text(
+            "SELECT symbol, exchange_order_id FROM drifts WHERE account = :account AND cleared_at IS NULL "
+            "AND exchange_order_id IS NOT NULL"
+        ),
+        {"account": account},
+    )
+    return {(symbol, number) for symbol, number in rows}
 
 
 async def _book_late_fills(engine: Engine, account: str, desk: Desk, orders: list[dict[str, Any]]) -> None:
@@ -91,32 +142,30 @@ def _books(connection: Connection, account: str) -> dict[str, Any]:
     return {row.client_order_id: row for row in rows}
 
 
-def _order_drifts(orders: Iterable[Mapping[str, Any]], books: dict[str, Any]) -> Iterable[Drift]:
-    times: dict[str, int] = {}
-    for order in orders:
-        name = order["clientOrderId"]
-        if not name.startswith(OURS):
-            continue
-        times[name] = times.get(name, 0) + 1
-        book = books.get(name)
-        if book is None:
-            yield Drift(order["symbol"], "order", f"order {name} is at the exchange and not in the books")
-            continue
-        status, executed = of_exchange(order["status"]), Decimal(order["executedQty"])
-        if book.state not in LIVE and State(book.state) is not status:
-            yield Drift(
-                order["symbol"],
-                "order",
-                f"order {name} is {status} at the exchange, {book.state} in the books",
-            )
-        if book.state not in LIVE and executed != book.booked:
+def _order_drifts(orders: Iterable[Mapping[str, Any]], books: dict[str, Any]) -> Iterator[Drift]:
+    ours = [order for order in orders if order["clientOrderId"].startswith(OURS)]
+    times = Counter(order["clientOrderId"] for order in ours)
+    for order in ours:
+        name, (symbol, number) = order["clientOrderId"], _place(order)
+        if times[name] > 1:
+            detail = f"order {name} is there {times[name]} times, here as {number}"
+            yield Drift(symbol, "order", detail, number)
+        for kind, detail in _disagreements(order, books.get(name)):
+            yield Drift(symbol, kind, detail, number)
+
+
+def _disagreements(order: Mapping[str, Any], book: Any) -> Iterator[tuple[str, str]]:
+    """How an order at the exchange differs from the one in the books; one that is on its way is settled first."""
+    name, status = order["clientOrderId"], of_exchange(order["status"])
+    if book is None:
+        yield "order", f"order {name} is at the exchange and not in the books"
+    elif book.state not in LIVE - {State.PLANNED}:
+        executed = Decimal(order["executedQty"])
+        if State(book.state) is not status:
+            yield "order", f"order {name} is {status} at the exchange, {book.state} in the books"
+        if executed != book.booked:
             detail = f"order {name}: {wire(executed)} executed at the exchange, {wire(book.booked)} booked"
-            yield Drift(order["symbol"], "fill", detail)
-    for name, count in times.items():
-        if count > 1:
-            yield Drift(
-                books[name].symbol if name in books else "", "order", f"order {name} is there {count} times"
-            )
+            yield "fill", detail
 
 
 def _balance_drifts(
@@ -157,23 +206,27 @@ def _keep_foreign(connection: Connection, account: str, orders: Iterable[Mapping
         )  # fmt: skip
 
 
-def _keep_drifts(connection: Connection, account: str, found: list[Drift], at: int) -> None:
-    """Open what is new, clear what is gone."""
+def _keep_drifts(
+    connection: Connection, account: str, found: list[Drift], seen: Iterable[tuple[str, int]], at: int
+) -> None:
+    """Open what is new, clear what is gone; of orders only what was looked at, in `seen`, can be gone."""
     for drift in found:
         connection.execute(
             text(
-                "INSERT INTO drifts (account, symbol, kind, detail, found_at) "
-                "VALUES (:account, :symbol, :kind, :detail, :at) ON CONFLICT DO NOTHING"
+                "INSERT INTO drifts (account, symbol, kind, detail, exchange_order_id, found_at) VALUES "
+                "(:account, :symbol, :kind, :detail, :exchange_order_id, :at) ON CONFLICT DO NOTHING"
             ),
             {**vars(drift), "account": account, "at": grid.to_time(at)},
         )
     connection.execute(
         text(
             "UPDATE drifts SET cleared_at = :at WHERE account = :account AND cleared_at IS NULL "
-            "AND NOT (symbol || '|' || kind || '|' || detail) = ANY(:found)"
+            "AND NOT (symbol || '|' || kind || '|' || detail) = ANY(:found) "
+            "AND (exchange_order_id IS NULL OR symbol || '|' || exchange_order_id = ANY(:seen))"
         ),
         {
             "account": account, "at": grid.to_time(at),
             "found": [f"{drift.symbol}|{drift.kind}|{drift.detail}" for drift in found],
+            "seen": [f"{symbol}|{number}" for symbol, number in seen],
         },
     )  # fmt: skip
