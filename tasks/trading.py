@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
 
 from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.exchange.permissions import require_trading_key
-from eightbells.strategies.evaluation import Decision, Refused, evaluate
+from eightbells.strategies.evaluation import Decision, Moment, Refused, evaluate
 from eightbells.trading import ledger, outbox
 from eightbells.trading.outbox import Order
 from eightbells.trading.planning import record_refusals
@@ -50,11 +52,23 @@ def evaluate_strategies(
     for symbol, reason in ingested.failed.items():
         evaluated.refused.append(Refused(symbol, "", "universe", reason))
     asked = tuple(symbol for symbol in symbols if symbol not in ingested.failed)
-    for outcome in evaluate(session.engine, session.settings, ingested.verdicts, asked, moment):
+    for outcome in _ask(session, asked, ingested, moment):
         (evaluated.decisions if isinstance(outcome, Decision) else evaluated.refused).append(outcome)  # type: ignore[arg-type]
     with session.engine.begin() as connection:
         record_refusals(connection, evaluated.refused, moment)
     return evaluated
+
+
+def _ask(
+    session: Session, symbols: tuple[str, ...], ingested: Ingested, moment: Moment
+) -> Iterator[Decision | Refused]:
+    """The strategies' answers. Where another worker decides at the same moment, its decision is found and taken."""
+    for symbol in symbols:
+        try:
+            answers = list(evaluate(session.engine, session.settings, ingested.verdicts, (symbol,), moment))
+        except IntegrityError:  # of one symbol all or none are in the books: now they all are
+            answers = list(evaluate(session.engine, session.settings, ingested.verdicts, (symbol,), moment))
+        yield from answers
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 
-import pytest
-
 from tests.crash.cells import CROSSING, CUT, clean
 from tests.crash.world import World
 
@@ -26,9 +24,6 @@ def test_who_waited_for_a_dead_workers_lease_sends_what_never_arrived(world: Wor
         assert trial.wrongs() == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the evaluation of the second is a unique violation, which ends its cycle"
-)
 def test_two_workers_that_decide_at_once_find_the_same_decision(world: World) -> None:
     with world.trial(trading__limit_offset=CROSSING) as trial:
         first = trial.start(target="commit evaluate, due", act=signal.SIGSTOP)

@@ -26,8 +26,6 @@ _SETTINGS = {
 }  # fmt: skip
 _ENDED = ("Z", "gone")
 _STILL = ("T", *_ENDED)
-# Known: the evaluation of the one that comes second is refused by the database.
-_DECIDED_AT_ONCE = "evaluations_account_strategy"
 
 
 def points(world: World) -> list[str]:
@@ -59,12 +57,7 @@ def meet(world: World, point: str, chance: random.Random) -> tuple[list[str], Co
         trial.until(lambda: first.state in _STILL)
         if first.state == "T":
             first.send(signal.SIGCONT)
-        wrongs = []
-        for error in (*_errors(first.wait()), *_errors(second.wait())):
-            if _DECIDED_AT_ONCE in error:
-                seen["its cycle ended because both decided at once"] += 1
-            else:
-                wrongs.append(error)
+        wrongs = _errors(first.wait()) + _errors(second.wait())
         trial.leap()
         wrongs += _errors(trial.run()) + trial.wrongs()
     return wrongs, seen
