@@ -24,6 +24,14 @@ from tests.exchange import Simulator
 surroundings.forget_the_developer()
 FOLDER = surroundings.make_folder()
 TEMPLATE = "template_eightbells"
+SLOWEST = (
+    "tests/stream/",
+    "tests/cli/",
+    "tests/crash/",
+    "tests/flows/",
+    "tests/gateway/",
+    "tests/deployment/",
+)
 Configure = Callable[..., Settings]
 _numbers = itertools.count(1)
 
@@ -36,6 +44,13 @@ def pytest_configure(config: pytest.Config) -> None:
         "websockets.WebSocketClientProtocol is deprecated",
     ):
         config.addinivalue_line("filterwarnings", f"ignore:{message}:DeprecationWarning")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest first: who runs tests side by side is then idle least at the end."""
+    items.sort(
+        key=lambda item: next((at for at, name in enumerate(SLOWEST) if name in item.nodeid), len(SLOWEST))
+    )
 
 
 def pytest_unconfigure() -> None:
