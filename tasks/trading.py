@@ -98,15 +98,7 @@ async def close_books(
     at = grid.to_time(session.now_ms)
     with session.engine.begin() as connection:
         ledger.save_balances(connection, account, state["balances"], at)
-        closes = dict(
-            connection.execute(
-                text(
-                    'SELECT symbol, close FROM candles WHERE "interval" = :interval AND open_time = :opened'
-                ),
-                {"interval": grid.INTERVAL, "opened": grid.to_time(opened)},
-            ).all()  # type: ignore[arg-type]
-        )
-        equity = ledger.equity(connection, session.settings, closes)
+        equity = ledger.equity(connection, session.settings, opened)
         orders = outbox.of_candle(connection, account, grid.to_time(opened))
         refused = _refusals(connection, account, opened)
         fills = ledger.fills_booked_by(connection, account, session.flow_run)

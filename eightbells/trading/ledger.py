@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -167,12 +168,18 @@ def means(
     return Means(owned, min(capital / shares, left))
 
 
-_EXPOSURE = """
+# What is held, at the newest close up to the candle's: a candle that is missing makes nothing worthless.
+_HELD = """
+SELECT p.symbol, p.quote_flow, p.quantity * coalesce(c.close, 0) AS value
+FROM positions AS p LEFT JOIN LATERAL (
+    SELECT close FROM candles WHERE symbol = p.symbol AND "interval" = :interval AND open_time <= :opened
+    ORDER BY open_time DESC LIMIT 1
+) AS c ON TRUE
+WHERE p.account = :account
+"""
+_EXPOSURE = f"""
 SELECT symbol, sum(value) FROM (
-    SELECT p.symbol, p.quantity * c.close AS value
-    FROM positions AS p INNER JOIN candles AS c
-    ON p.symbol = c.symbol AND c."interval" = :interval AND c.open_time = :opened
-    WHERE p.account = :account
+    SELECT symbol, value FROM ({_HELD}) AS positions
     UNION ALL
     SELECT o.symbol, (o.quantity - o.executed_quantity) * coalesce(o.price, s.price)
     FROM orders AS o INNER JOIN signals AS s ON o.signal_id = s.id
@@ -180,21 +187,18 @@ SELECT symbol, sum(value) FROM (
     AND o.state IN ('PLANNED', 'SENDING', 'UNKNOWN', 'OPEN', 'PARTIALLY_FILLED')
 ) AS held GROUP BY symbol
 """
-_DAY = """
-SELECT
-    (SELECT equity FROM cycles WHERE account = :account AND open_time >= date_trunc('day', :opened, 'UTC')
-     AND open_time <= :opened ORDER BY open_time LIMIT 1) AS first,
-    (SELECT equity FROM cycles WHERE account = :account AND open_time <= :opened
-     ORDER BY open_time DESC LIMIT 1) AS newest
+_FIRST_OF_DAY = """
+SELECT equity FROM cycles WHERE account = :account AND open_time >= date_trunc('day', :opened, 'UTC')
+AND open_time <= :opened ORDER BY open_time LIMIT 1
 """
 
 
 def exposure(connection: Connection, settings: Settings, open_ms: int) -> Exposure:
     """What is held and ordered, valued at the candle's closes, and what the day has lost so far."""
-    values = {"account": settings.account, "interval": grid.INTERVAL, "opened": grid.to_time(open_ms)}
+    values = _at(settings, open_ms)
     by_symbol: dict[str, Decimal] = dict(connection.execute(text(_EXPOSURE), values).all())  # type: ignore[arg-type]
-    first, newest = connection.execute(text(_DAY), values).one()
-    lost = max(Decimal(0), first - newest) if first is not None and newest is not None else Decimal(0)
+    first: Decimal | None = connection.execute(text(_FIRST_OF_DAY), values).scalar_one_or_none()
+    lost = Decimal(0) if first is None else max(Decimal(0), first - equity(connection, settings, open_ms))
     ordered: int = connection.execute(
         text(
             "SELECT count(*) FROM orders WHERE account = :account AND open_time = :opened AND leg <> 'stop'"
@@ -204,17 +208,22 @@ def exposure(connection: Connection, settings: Settings, open_ms: int) -> Exposu
     return Exposure(by_symbol, lost, ordered)
 
 
-def equity(connection: Connection, settings: Settings, prices: Mapping[str, Decimal]) -> Decimal:
-    """Allocated capital, plus what was taken in, less what was paid, plus what is held, in the quote asset."""
+def equity(connection: Connection, settings: Settings, open_ms: int) -> Decimal:
+    """Allocated capital, plus what was taken in, less what was paid, plus what is held, in the quote asset.
+
+    Args:
+        open_ms: the candle at whose close it is valued.
+    """
     capital = sum((strategy.capital for strategy in settings.strategies), Decimal(0))
-    held = positions(connection, settings.account)
-    return capital + sum(
-        (
-            position.quote_flow + position.quantity * prices.get(position.symbol, Decimal(0))
-            for position in held
-        ),
-        Decimal(0),
-    )
+    gained: Decimal = connection.execute(
+        text(f"SELECT coalesce(sum(quote_flow + value), 0) FROM ({_HELD}) AS positions"),
+        _at(settings, open_ms),
+    ).scalar_one()
+    return capital + gained
+
+
+def _at(settings: Settings, open_ms: int) -> dict[str, Any]:
+    return {"account": settings.account, "interval": grid.INTERVAL, "opened": grid.to_time(open_ms)}
 
 
 def save_balances(

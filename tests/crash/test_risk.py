@@ -77,6 +77,39 @@ def test_after_the_days_loss_nothing_is_bought_that_day_and_selling_goes_on(worl
         assert [order["side"] for order in trial.simulator.orders()] == ["BUY", "SELL", "BUY"]
 
 
+def test_a_loss_of_the_candle_that_has_just_closed_counts_at_once(world: World) -> None:
+    with world.trial(trading__limit_offset=CROSSING, risk__daily_loss="1", risk__price_collar="0") as trial:
+        trial.change(strategies=[strategy("long"), strategy("flat", name="other")])
+        trial.leap()
+        clean(trial.run())
+        trial.leap()
+        _restate_lower(trial)
+        trial.change(strategies=[strategy("long"), strategy("long", name="other")])
+        clean(trial.run())
+        assert [order["side"] for order in trial.simulator.orders()] == ["BUY"]
+        ((_, reason),) = _refusals(trial)
+        assert "lost today, nothing is bought after 1" in reason
+
+
+def test_what_is_held_counts_at_its_last_close_where_its_newest_candle_is_missing(world: World) -> None:
+    symbols = [SYMBOL, "ETHUSDT"]
+    held = {**strategy(), "symbols": symbols[:1]}
+    flat, long = ({**strategy(target, name="other"), "symbols": symbols[1:]} for target in ("flat", "long"))
+    with world.trial(symbols=symbols, trading__limit_offset=CROSSING, risk__max_exposure="1500") as trial:
+        trial.change(strategies=[held, flat])
+        clean(trial.run())
+        ((before,),) = trial.rows("SELECT equity FROM cycles")
+        trial.leap()
+        trial.change(strategies=[held, long])
+        gone = {"code": -1121, "msg": "Invalid symbol."}
+        trial.simulator.fault("GET /api/v3/klines", gone, match={"symbol": SYMBOL}, times=99)
+        trial.run()
+        ((after,),) = trial.rows("SELECT equity FROM cycles ORDER BY open_time DESC LIMIT 1")
+        assert after == before
+        assert [order["symbol"] for order in trial.simulator.orders()] == [SYMBOL]
+        assert "1500 is the most" in _refusals(trial)[-1][1]
+
+
 def _restate_lower(trial: Trial) -> None:
     """Let the newest candle have closed a percent lower."""
     ((opened, _, _, low, close, *_),) = trial.simulator.klines(SYMBOL, trial.opened, trial.opened)
