@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -85,10 +86,16 @@ async def refresh_rules(session: Session, symbols: Sequence[str], chosen: bool =
 @recovering
 async def fetch_newest(session: Session, symbols: tuple[str, ...], opened: int, label: str) -> Ingested:
     """Fetch what the strategies' windows lack and the newest candles again, all symbols at once; prove and store."""
-    pages = [page for symbol in symbols for page in pages_to(session, symbol, opened, refetch=True)]
+    pages = [
+        page
+        for symbol in symbols
+        for page in _pages(
+            session, symbol, _since(session, symbol, opened), opened, refetch=True, settle=True
+        )
+    ]
     ingested = await _ingest(session, pages, isolate=True)
     for symbol in set(symbols) - set(ingested.failed):
-        ingested.absent += _record_asked(session, symbol, pages)
+        ingested.absent += await _record_asked(session, symbol, pages)
     return ingested
 
 
@@ -116,7 +123,7 @@ async def load_history(
     """Fetch, prove and store the pages in batches, each committed: a crash loses nothing that was stored."""
     ingested = await _ingest(session, pages, progress=session.progress)
     for symbol in dict.fromkeys(page.symbol for page in pages):
-        ingested.absent += _record_asked(session, symbol, pages)
+        ingested.absent += await _record_asked(session, symbol, pages)
     return ingested
 
 
@@ -129,33 +136,31 @@ async def ask_again(session: Session, pages: list[Page]) -> Ingested:
     with session.engine.connect() as connection:
         for page in pages:
             slots = gaps.open_slots(connection, page.symbol, page.first_ms, page.last_ms)
-            again += plan_pages(page.symbol, np.array(slots, dtype=np.int64))
+            again += plan_pages(page.symbol, slots)
     ingested = await _ingest(session, again)
     for symbol in dict.fromkeys(page.symbol for page in again):
-        ingested.absent += _record_asked(session, symbol, again)
+        ingested.absent += await _record_asked(session, symbol, again)
     return ingested
-
-
-def pages_to(session: Session, symbol: str, opened: int, *, refetch: bool = False) -> list[Page]:
-    """The pages of a symbol that are missing up to a candle, as far back as strategies look or the store reaches."""
-    return _pages(session, symbol, _since(session, symbol, opened), opened, refetch=refetch)
 
 
 def _since(session: Session, symbol: str, opened: int) -> int:
     """From where a cycle wants candles: the longest window, or the last stored candle where that is older."""
     strategies = session.settings.strategies
     window = max([build(entry).window for entry in strategies], default=session.settings.candles.refetch)
-    with session.engine.connect() as connection:
-        first, last = gaps.stored_span(connection, symbol, opened)
     wanted = opened - (window - 1) * grid.STEP_MS
-    if first is None or last is None:
-        return wanted
-    return max(first, min(wanted, last + grid.STEP_MS))
+    with session.engine.connect() as connection:
+        _, last = gaps.stored_span(connection, symbol, opened)
+    return wanted if last is None else min(wanted, last + grid.STEP_MS)
 
 
-def _pages(session: Session, symbol: str, first: int, last: int, *, refetch: bool) -> list[Page]:
+def _pages(
+    session: Session, symbol: str, first: int, last: int, *, refetch: bool, settle: bool = False
+) -> list[Page]:
+    """The pages that cover what is missing, with `settle` also what is older and has been asked for once."""
     with session.engine.connect() as connection:
         slots = gaps.missing(connection, symbol, first, last)
+        if settle:
+            slots = np.union1d(slots, gaps.open_slots(connection, symbol, 0, last))
     if refetch:
         newest = last - np.arange(session.settings.candles.refetch) * grid.STEP_MS
         slots = np.union1d(slots, newest[newest >= first])
@@ -217,13 +222,19 @@ async def _admit(session: Session, frames: list[pd.DataFrame]) -> Admission:
     return await asyncio.to_thread(admit, session.engine, frames, "rest", session.now_ms, session.flow_run)
 
 
-def _record_asked(session: Session, symbol: str, pages: Iterable[Page]) -> int:
+async def _record_asked(session: Session, symbol: str, pages: Iterable[Page]) -> int:
+    """Note what was asked for in vain. What lies before the symbol's first candle is not missing."""
     absent = 0
-    with session.engine.begin() as connection:
-        for page in pages:
-            if page.symbol == symbol:
-                slots = gaps.missing(connection, symbol, page.first_ms, page.last_ms)
-                absent += gaps.record_asked(connection, symbol, slots.tolist(), session.now_ms)
+    for page in [page for page in pages if page.symbol == symbol]:
+        with session.engine.connect() as connection:
+            slots = gaps.missing(connection, symbol, page.first_ms, page.last_ms)
+            first, _ = gaps.stored_span(connection, symbol, page.last_ms)
+        if slots.size and (first is None or slots[0] < first):
+            with suppress(ExchangeError):  # the next run asks, and takes note, again
+                first = await first_candle(session.gateway, session.engine, symbol)
+            slots = slots[slots >= (page.last_ms + 1 if first is None else first)]
+        with session.engine.begin() as connection:
+            absent += gaps.record_asked(connection, symbol, slots.tolist(), session.now_ms)
     return absent
 
 

@@ -15,6 +15,10 @@ Slots = npt.NDArray[np.int64]
 
 # A young slot may still be delivered: its absence needs a second look one candle later.
 YOUNG = timedelta(hours=4)
+_NOTHING_BAD = """NOT EXISTS (
+    SELECT FROM quarantined_candles AS q
+    WHERE q.symbol = g.symbol AND q."interval" = g."interval" AND q.open_time = g.open_time
+)"""
 
 
 def missing(connection: Connection, symbol: str, first_ms: int, last_ms: int) -> Slots:
@@ -78,28 +82,25 @@ def _declare_absent(connection: Connection, symbol: str, slots: list[object], no
     if not slots:
         return 0
     return connection.execute(
-        text("""
+        text(f"""
         UPDATE candle_gaps AS g SET state = 'absent', settled_at = :now
         WHERE g.symbol = :symbol AND g."interval" = :interval AND g.state = 'open' AND g.open_time = ANY(:slots)
-        AND NOT EXISTS (
-            SELECT FROM quarantined_candles AS q
-            WHERE q.symbol = g.symbol AND q."interval" = g."interval" AND q.open_time = g.open_time
-        )
+        AND {_NOTHING_BAD}
         """),
         {"symbol": symbol, "interval": grid.INTERVAL, "now": grid.to_time(now_ms), "slots": slots},
     ).rowcount
 
 
-def open_slots(connection: Connection, symbol: str, first_ms: int, last_ms: int) -> list[int]:
-    """Slots of the span that were asked for in vain and are not settled yet."""
+def open_slots(connection: Connection, symbol: str, first_ms: int, last_ms: int) -> Slots:
+    """Slots of the span that were asked for in vain and may yet be settled: nothing of them lies in quarantine."""
     rows = connection.execute(
         text(
-            'SELECT open_time FROM candle_gaps WHERE symbol = :symbol AND "interval" = :interval '
-            "AND state = 'open' AND open_time BETWEEN :first AND :last ORDER BY open_time"
+            'SELECT g.open_time FROM candle_gaps AS g WHERE g.symbol = :symbol AND g."interval" = :interval '
+            f"AND g.state = 'open' AND g.open_time BETWEEN :first AND :last AND {_NOTHING_BAD} ORDER BY g.open_time"
         ),
         {
             "symbol": symbol, "interval": grid.INTERVAL,
             "first": grid.to_time(first_ms), "last": grid.to_time(last_ms),
         },
     ).scalars()  # fmt: skip
-    return [grid.to_ms(slot) for slot in rows]
+    return np.fromiter(map(grid.to_ms, rows), dtype=np.int64)

@@ -74,6 +74,7 @@ async def _fetch(gateway: Gateway, page: Page) -> tuple[Page, pd.DataFrame | Exc
 
 
 async def first_open_time(gateway: Gateway, symbol: str) -> int | None:
-    """When the symbol's first candle opened, or None where it has none yet."""
-    rows = await gateway.klines(symbol, 0, None, 1)
-    return int(rows[0][0]) if rows else None
+    """When the symbol's first candle opened, or None where it has none yet or the answer cannot be read."""
+    frame = candle_frame(symbol, await gateway.klines(symbol, 0, None, 1))
+    opens: list[int | None] = frame["open_time"].tolist()
+    return opens[0] if opens else None

@@ -11,7 +11,7 @@ import pandas as pd
 from sqlalchemy import Connection, Engine, text
 
 from eightbells import metrics
-from eightbells.candles import grid, store
+from eightbells.candles import gaps, grid, store
 from eightbells.candles.frame import concatenate, only_closed
 
 
@@ -184,24 +184,15 @@ def _count(written: store.Written, kept: int, reasons: dict[int, list[str]]) -> 
         metrics.VALIDATION_FAILURES.labels(reason).inc(times)
 
 
-_NOT_PROVEN = """
-SELECT
-    exists(SELECT FROM candles WHERE symbol = :symbol AND "interval" = :interval AND open_time = :opened),
-    count(*) FILTER (WHERE g.state = 'open'), min(g.open_time) FILTER (WHERE g.state = 'open')
-FROM candle_gaps AS g
-WHERE g.symbol = :symbol AND g."interval" = :interval AND g.open_time BETWEEN :first AND :opened
-"""
-
-
 def objection(
-    connection: Connection, verdict: Verdict | None, symbol: str, open_ms: int, window: int
+    connection: Connection, verdict: Verdict | None, symbol: str, open_ms: int, window: pd.DataFrame
 ) -> str | None:
     """Why nothing may be decided on this symbol's candle, or None where the window is proven.
 
     Args:
         verdict: what the suite said of the batch that brought the candle, if there was one.
         open_ms: the candle to decide on.
-        window: how many candles back the decision looks.
+        window: the candles that the decision looks at, as `store.read_window` gives them.
     """
     if verdict is None or verdict.last_open < open_ms:
         return "the exchange did not deliver the candle"
@@ -209,15 +200,9 @@ def objection(
         return "validation failed: " + ", ".join(
             f"{reason} ({count})" for reason, count in verdict.reasons.items()
         )
-    stored, gaps, first = connection.execute(
-        text(_NOT_PROVEN),
-        {
-            "symbol": symbol, "interval": grid.INTERVAL, "opened": grid.to_time(open_ms),
-            "first": grid.to_time(open_ms - window * grid.STEP_MS),
-        },
-    ).one()  # fmt: skip
-    if not stored:
+    if window.empty or grid.to_ms(window.index[-1]) != open_ms:
         return "the candle is not stored"
-    if gaps:
-        return f"{gaps} candle(s) of the window are missing, the first {first:%Y-%m-%d %H:%M}"
+    missing = gaps.missing(connection, symbol, grid.to_ms(window.index[0]), open_ms)
+    if missing.size:
+        return f"{missing.size} candle(s) of the window are missing, the first {grid.label(int(missing[0]))}"
     return None

@@ -81,15 +81,14 @@ def _evaluate_symbol(
         if known := _known(connection, entry.name, strategy.version, symbol, moment):
             yield known
             continue
-        span = min(strategy.window, len(candles))
-        if reason := objection(connection, verdict, symbol, moment.open_ms, span):
+        window = candles.iloc[-strategy.window :]
+        if reason := objection(connection, verdict, symbol, moment.open_ms, window):
             yield Refused(symbol, entry.name, "quality", reason)
-        elif len(candles) < strategy.window:
-            short = f"{strategy.window} candles are needed, {len(candles)} are there"
+        elif len(window) < strategy.window:
+            short = f"{strategy.window} candles are needed, {len(window)} are there"
             yield Refused(symbol, entry.name, "evaluation", short)
         else:
             assert verdict is not None
-            window = candles.iloc[-strategy.window :]
             yield _decide(connection, entry, strategy, symbol, window, batch, verdict, moment)
 
 

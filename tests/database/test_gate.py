@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from eightbells.candles import grid
+from eightbells.candles import gaps, grid, store
 from eightbells.quality.gate import admit, objection
 from tests.klines import FIRST, STEP, admitted, after, counts, frame, kline, klines, one, rows_of
 
@@ -168,8 +168,10 @@ def test_a_row_from_the_future_does_not_stand_for_what_has_been_delivered(engine
 
 def objecting(engine: Engine, rows: list[Any], slot: int, window: int) -> str | None:
     verdict = admitted(engine, rows, after(slot + 1)).verdicts.get("BTCUSDT")
+    opened = FIRST + slot * STEP
     with engine.connect() as connection:
-        return objection(connection, verdict, "BTCUSDT", FIRST + slot * STEP, window)
+        candles = store.read_window(connection, "BTCUSDT", opened, window)
+        return objection(connection, verdict, "BTCUSDT", opened, candles)
 
 
 def test_a_proven_window_meets_no_objection(engine: Engine) -> None:
@@ -184,3 +186,16 @@ def test_a_candle_that_did_not_come_is_objected_to(engine: Engine) -> None:
 def test_a_bad_row_anywhere_in_the_answer_is_objected_to(engine: Engine) -> None:
     said = objecting(engine, [kline(0, trades=-1), *klines(3, first=1)], 3, 4)
     assert said == "validation failed: trades negative (1)"
+
+
+def test_a_hole_anywhere_in_the_window_is_objected_to_and_one_before_it_is_not(engine: Engine) -> None:
+    rows = [kline(slot) for slot in (0, 1, 2, 4, 7, 8)]
+    assert objecting(engine, rows, 8, 2) is None
+    said = "candle(s) of the window are missing, the first"
+    assert objecting(engine, rows, 8, 3) == f"2 {said} 2021-03-01 20:00"
+    absent = [FIRST + slot * STEP for slot in (5, 6)]
+    with engine.begin() as connection:
+        for _ in range(2):
+            gaps.record_asked(connection, "BTCUSDT", absent, after(20))
+    assert objecting(engine, rows, 8, 3) is None  # what the exchange never had is no hole
+    assert objecting(engine, rows, 8, 4) == f"1 {said} 2021-03-01 12:00"

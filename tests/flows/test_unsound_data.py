@@ -12,6 +12,7 @@ from tests.exchange import LAST, STEP, SYMBOLS
 from tests.flows.conftest import WINDOW, Watch, strategy
 
 ALL = [(symbol, "BUY", "FILLED") for symbol in sorted(SYMBOLS)]
+MADE_UP_FROM = 1_546_300_800_000  # 2019-01-01: where the exchange's made-up history begins
 OTHERS = [order for order in ALL if order[0] != "BTCUSDT"]
 
 
@@ -142,3 +143,30 @@ async def test_too_short_a_history_is_refused_with_its_length(watch: Watch) -> N
     await watch.cycle()
     assert watch.orders() == OTHERS
     assert watch.refusals() == [("BTCUSDT", "evaluation", "5 candles are needed, 2 are there")]
+
+
+async def test_a_young_symbol_is_traded_as_soon_as_it_has_a_window(watch: Watch) -> None:
+    """What lies before its first candle is neither waited for nor taken for missing."""
+    history = range(MADE_UP_FROM, LAST - 2 * STEP, STEP)
+    watch.simulator.control("candles", symbol="BTCUSDT", remove=[*history])
+    await watch.cycle(symbols=["BTCUSDT"])
+    for _ in range(WINDOW - 3):
+        assert watch.orders() == []
+        await watch.cycle(watch.next_candle(), symbols=["BTCUSDT"])
+    assert watch.orders() == [("BTCUSDT", "BUY", "FILLED")]
+    assert watch.one("SELECT count(*) FROM candle_gaps") == 0
+
+
+async def test_a_hole_that_has_left_the_window_is_settled_all_the_same(watch: Watch) -> None:
+    watch.simulator.control("candles", symbol="BTCUSDT", remove=[LAST - 3 * STEP, LAST - 4 * STEP])
+    await watch.cycle(symbols=["BTCUSDT"])
+    assert watch.rows("SELECT DISTINCT state FROM candle_gaps") == [("open",)]
+    await watch.cycle(watch.next_candle(), symbols=["BTCUSDT"])
+    assert watch.rows("SELECT state FROM candle_gaps") == [("absent",), ("absent",)]
+
+
+async def test_a_strategy_that_looks_further_back_gets_its_candles(watch: Watch) -> None:
+    await watch.cycle(symbols=["BTCUSDT"], trade=False)
+    watch.use(strategies=[strategy("longer", window=20)])
+    await watch.cycle(watch.next_candle(), symbols=["BTCUSDT"])
+    assert watch.orders() == [("BTCUSDT", "BUY", "FILLED")]
