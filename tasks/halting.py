@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy import text
@@ -15,7 +13,7 @@ from eightbells.trading.lease import Lease, LeaseLost
 from eightbells.trading.sizing import Sized, sellable
 from eightbells.trading.states import LIVE
 from eightbells.trading.switch import set_switch
-from tasks.orders import send_orders, settle_order, settle_orders, trading_lease
+from tasks.orders import cancel_orders, send_orders, settle_orders, trading_lease
 from tasks.session import Session
 
 
@@ -29,12 +27,7 @@ async def cancel_everything(session: Session, *, stops_too: bool) -> list[str]:
     """Cancel our open orders; protective stops stay unless told. Returns what could not be cancelled."""
     with session.engine.connect() as connection:
         live = outbox.in_states(connection, session.settings.account, LIVE)
-    orders = [order for order in live if stops_too or order.leg != "stop"]
-    outcomes = await asyncio.gather(
-        *(settle_order(session, order, f"{order.side} {order.symbol}", True) for order in orders),
-        return_exceptions=True,
-    )
-    return [str(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]
+    return await cancel_orders(session, [order for order in live if stops_too or order.leg != "stop"])
 
 
 async def sell_out(session: Session) -> list[str]:

@@ -13,6 +13,7 @@ from prefect.client.schemas import State as PrefectState
 
 from eightbells.candles import grid
 from eightbells.exchange.recovery import ExchangeError
+from eightbells.strategies.contract import Target
 from eightbells.strategies.evaluation import Decision, Moment
 from eightbells.trading import outbox, protection
 from eightbells.trading.execution import Desk, to_settle
@@ -48,26 +49,26 @@ async def trading_lease(session: Session) -> AsyncIterator[Lease]:
 
 async def trade(session: Session, decisions: list[Decision], opened: int) -> list[str]:
     """Take the account from where it is to where the decisions want it; returns what went wrong, in words."""
-    label = grid.label(opened)
+    label, problems = grid.label(opened), list[str]()
     try:
         async with trading_lease(session) as lease:
             # who had the lease before may have died with orders in flight
-            problems = await settle_orders(session, only=IN_FLIGHT)
+            problems += await settle_orders(session, only=IN_FLIGHT)
             found = await reconcile_books(session)
             problems += [f"{drift.symbol}: {drift.detail}" for drift in found.drifts]
-            closing = {(it.strategy, it.symbol) for it in decisions if it.target == "flat"}
-            problems += await cancel_stops(session, closing)
+            problems += await cancel_obsolete(session, decisions)
             for _ in range(_MOST_ROUNDS):
                 orders = await plan(session, decisions, opened, lease, label)
                 if not orders:
                     break
                 problems += await send_orders(session, orders, lease)
                 problems += await settle_orders(session)
-            problems += await cancel_stops(session)
+            problems += await cancel_obsolete(session)
             problems += await send_orders(session, await plan_protection(session, opened, lease), lease)
-            return problems + await settle_orders(session)
+            problems += await settle_orders(session)
     except LeaseLost as error:
-        return [str(error)]
+        problems.append(str(error))
+    return problems
 
 
 @telling
@@ -100,21 +101,33 @@ async def plan_protection(session: Session, opened: int, lease: Lease) -> list[i
     return protection.plan_stops(session.engine, session.settings, moment_of(session, opened), lease)
 
 
-async def cancel_stops(session: Session, closing: Collection[tuple[str, str]] = ()) -> list[str]:
-    """Cancel the stops of positions that are to be closed, and those that no longer cover their position.
+async def cancel_obsolete(session: Session, decisions: Iterable[Decision] = ()) -> list[str]:
+    """Cancel what goes against the decisions, and the stops that no longer cover their position.
 
     Returns what could not be cancelled, in words: while its stop is there, a position is not sold.
     """
+    targets = {(decision.strategy, decision.symbol): decision.target for decision in decisions}
     with session.engine.connect() as connection:
-        live = outbox.in_states(connection, session.settings.account, LIVE)
-        stops = {
+        orders = {
             order.id: order
-            for order in live
-            if order.leg == "stop" and (order.strategy, order.symbol) in closing
+            for order in outbox.in_states(connection, session.settings.account, LIVE)
+            if _goes_against(order, targets.get((order.strategy, order.symbol)))
         }
-        stops |= {order.id: order for order in protection.obsolete_stops(connection, session.settings)}
+        orders |= {order.id: order for order in protection.obsolete_stops(connection, session.settings)}
+    return await cancel_orders(session, orders.values())
+
+
+def _goes_against(order: Order, target: Target | None) -> bool:
+    """Whether an order, kept from an earlier candle, would lead away from where its strategy wants to be."""
+    if target == "flat":  # a stop holds the coins that are to be sold
+        return order.side == "BUY" or order.leg == "stop"
+    return target == "long" and order.leg == "exit"
+
+
+async def cancel_orders(session: Session, orders: Iterable[Order]) -> list[str]:
+    """Cancel orders, those in flight once they are known. Returns what could not be cancelled, in words."""
     outcomes = await asyncio.gather(
-        *(settle_order(session, order, f"stop {order.symbol}", True) for order in stops.values()),
+        *(settle_order(session, order, f"{order.side} {order.symbol}", True) for order in orders),
         return_exceptions=True,
     )
     return [str(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]

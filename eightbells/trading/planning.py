@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from sqlalchemy import Connection, Engine, text
@@ -96,6 +96,9 @@ class Planner:
             self.connection, self.settings.account, strategy.name, decision.symbol, strategy.capital, shares,
         )  # fmt: skip
         market = self.settings.trading.order_type == "market"
+        if market:  # it is paid at what the price is by now, and the capital must suffice
+            last = self.last_prices.get(decision.symbol, decision.price)
+            decision = replace(decision, price=max(decision.price, last))
         return size(decision, means, symbol_rules, market=market, offset=self.settings.trading.limit_offset)
 
     def _blocked(

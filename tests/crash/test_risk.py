@@ -49,6 +49,17 @@ def test_strategies_share_a_symbols_limit_with_what_is_held_and_what_is_out(worl
         assert "1500 is the most" in reason
 
 
+@pytest.mark.parametrize("order_type", ["limit", "market"])
+def test_no_more_than_the_allocated_capital_is_spent_where_the_price_has_risen(
+    world: World, order_type: str
+) -> None:
+    with world.trial(trading__order_type=order_type, trading__limit_offset=CROSSING) as trial:
+        trial.hold(f"{Decimal(trial.close()) * Decimal('1.03'):.2f}")
+        clean(trial.run())
+        ((spent,),) = trial.rows("SELECT coalesce(sum(quote_quantity), 0) FROM fills")
+        assert spent <= 1000
+
+
 def test_a_cycle_sends_only_so_many_orders_however_often_it_runs(world: World) -> None:
     both = [strategy(), strategy(name="other")]
     with world.trial(strategies=both, trading__limit_offset=CROSSING, risk__max_orders_per_cycle=1) as trial:

@@ -72,6 +72,26 @@ def test_an_exit_that_was_not_filled_is_renewed_though_entries_are_not(world: Wo
         assert trial.wrongs() == []
 
 
+def test_what_is_kept_is_cancelled_when_the_strategy_wants_the_contrary(world: World) -> None:
+    with world.trial(trading__unfilled="keep", trading__limit_offset=RESTING) as trial:
+        clean(trial.run())
+        trial.leap()
+        trial.change(strategies=[strategy("flat")])
+        clean(trial.run())
+        assert _statuses(trial) == ["CANCELED"]
+        trial.leap()
+        trial.change(strategies=[strategy("long")], trading__limit_offset=CROSSING)
+        clean(trial.run())
+        trial.leap()
+        trial.change(strategies=[strategy("flat")], trading__limit_offset=RESTING)
+        clean(trial.run())
+        trial.leap()
+        trial.change(strategies=[strategy("long")])
+        clean(trial.run())
+        assert _statuses(trial) == ["CANCELED", "FILLED", "CANCELED"]
+        assert trial.wrongs() == []
+
+
 def test_what_is_kept_counts_as_spent(world: World) -> None:
     with world.trial(trading__unfilled="keep", trading__limit_offset=RESTING) as trial:
         clean(trial.run())
