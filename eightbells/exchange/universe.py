@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from eightbells.exchange.gateway import Gateway
 from eightbells.exchange.history import first_open_time
 from eightbells.exchange.recovery import ExchangeError
 
+_NAME = re.compile(r"[\w.-]{1,50}")
 _ASK_ALL = 50  # from so many symbols on, the whole exchangeInfo is the shorter question
 
 
@@ -25,8 +27,10 @@ class Universe:
 
 
 async def refresh_universe(gateway: Gateway, engine: Engine, symbols: Sequence[str]) -> Universe:
-    """Fetch and keep the rules of the symbols."""
-    entries = await _entries(gateway, symbols)
+    """Fetch and keep the rules of the symbols; one that is named twice counts once."""
+    symbols = list(dict.fromkeys(symbols))
+    # a name that cannot be one is not asked about: the question would be refused, or not even be JSON
+    entries = await _entries(gateway, [symbol for symbol in symbols if _NAME.fullmatch(symbol)])
     seen = grid.to_time(gateway.clock.now_ms())
     with engine.begin() as connection:
         for symbol in symbols:
@@ -37,6 +41,8 @@ async def refresh_universe(gateway: Gateway, engine: Engine, symbols: Sequence[s
 
 
 async def _entries(gateway: Gateway, symbols: Sequence[str]) -> dict[str, dict[str, object]]:
+    if not symbols:
+        return {}
     if len(symbols) < _ASK_ALL:
         try:
             info = await gateway.exchange_info(symbols)

@@ -52,6 +52,11 @@ async def test_without_symbols_and_days_it_is_all_of_the_settings(watch: Watch) 
     assert set(watch.rows("SELECT DISTINCT symbol FROM candles")) == {("BTCUSDT",), ("XRPUSDT",)}
 
 
+async def test_a_symbol_that_is_named_twice_is_one_symbol(watch: Watch) -> None:
+    ingested = await watch.backfill(["BTCUSDT", "btcusdt", "BTCUSDT "], FIRST)
+    assert (ingested.inserted, ingested.quarantined) == (COUNT, 0)
+
+
 async def test_history_begins_with_the_listing_and_not_before(watch: Watch) -> None:
     """A symbol's first candle is asked for: the years before it are neither fetched nor counted as missing."""
     await watch.backfill(["BTCUSDT"], BEFORE_LISTING)
@@ -111,6 +116,7 @@ async def test_batches_are_committed_on_the_way_and_a_crash_loses_none(watch: Wa
     ("symbols", "first", "last", "words"),
     [
         (["BTCUSDT", "NOSUCHUSDT"], FIRST, LAST, "not listed at the exchange: NOSUCHUSDT"),
+        (["BTC USDT", 'ETH"', "BTCUSDT"], FIRST, LAST, 'not listed at the exchange: BTC USDT, ETH"'),
         (SYMBOLS, LAST, FIRST, "the start 2025-12-31 lies after the end 2025-06-15"),
         (
             SYMBOLS,
@@ -119,7 +125,7 @@ async def test_batches_are_committed_on_the_way_and_a_crash_loses_none(watch: Wa
             "the start 2026-01-02 lies after the newest closed candle 2025-12-31 20:00",
         ),
     ],
-    ids=["unknown symbol", "start after end", "start in the future"],
+    ids=["unknown symbol", "no symbol at all", "start after end", "start in the future"],
 )
 async def test_a_mistake_is_one_clear_error_and_nothing_is_written(
     watch: Watch, symbols: list[str], first: int, last: int, words: str
