@@ -52,7 +52,7 @@ class Demo:
     def run(self) -> None:
         started = time.monotonic()
         settings = load_settings()
-        self._data = self._find_data(settings)
+        self._data, self._directory = self._find_data(settings), settings.directory
         port = prefect_server.choose_port(self.port)
         prefect_server.prepare_environment(settings)
         self._view = View(to_stderr=self.as_json)
@@ -110,7 +110,9 @@ class Demo:
         arguments += ["--data", str(self._data)] if self._data else ["--generate", str(max(5, len(symbols)))]
         arguments += ["--symbols", ",".join(symbols)] if self._data else []
         child = processes.start(
-            "simulator", python("-m", "simulator", *arguments, "--parent-pid", str(os.getpid()))
+            "simulator",
+            python("-m", "simulator", *arguments, "--parent-pid", str(os.getpid())),
+            speaks=True,
         )
         address = child.first_line().split()[-1]
         os.environ.update(
@@ -140,13 +142,13 @@ class Demo:
         exchange.set_time(grid.closes_at(last - self.cycles * grid.STEP_MS) + SETTLED_MS)
         with self._view.loading() as progress:
             PROGRESS.set(progress)
-            await run_deployed("backfill", {})
+            await run_deployed("backfill", {}, self._directory)
             PROGRESS.set(None)
         succeeded = 0
         for number in range(1, self.cycles + 1):
             opened = last - (self.cycles - number) * grid.STEP_MS
             exchange.set_time(grid.closes_at(opened) + SETTLED_MS)
-            report = await run_deployed("four-hour-cycle", {"candle": grid.to_time(opened)})
+            report = await run_deployed("four-hour-cycle", {"candle": grid.to_time(opened)}, self._directory)
             succeeded += report.outcome == "complete"
             self._view.cycle(number, self.cycles, report)
         mismatches, exchange_orders = await self._compare(exchange, engine)

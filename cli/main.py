@@ -62,6 +62,16 @@ def demo(
 
 
 @app.command()
+def up(
+    port: Annotated[int | None, typer.Option(help="Port of the Prefect UI; default: 4200.")] = None,
+) -> None:
+    """Run everything on this machine until Ctrl-C: database, Prefect, worker, stream, metrics."""
+    from cli.up import Up
+
+    Up(port).run()
+
+
+@app.command()
 def cycle(
     candle: Annotated[str | None, typer.Option(help="Open time of a past candle, 2021-03-01T04:00Z.")] = None,
     symbols: Symbols = None,
@@ -123,7 +133,9 @@ def stream() -> None:
     """Stream closed candles into Postgres until ended; a second stream of the account ends at once."""
     import httpx
 
-    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "0")  # its end does not wait for a server that is gone
+    os.environ.setdefault(
+        "PREFECT_CLIENT_MAX_RETRIES", "0"
+    )  # its end does not wait for a server that is gone
     try:
         _run_flow("stream", {})
     except httpx.TransportError as error:
@@ -131,15 +143,26 @@ def stream() -> None:
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    sole: Annotated[
+        bool,
+        typer.Option(help="No other worker serves this Prefect server: what shows as running there is dead."),
+    ] = False,
+) -> None:
     """Serve the deployments to the Prefect server of PREFECT_API_URL: run what is scheduled or started in the UI."""
     from cli.prefect_server import prepare_environment
     from eightbells.settings import load_settings
 
-    prepare_environment(load_settings())
+    settings = load_settings()
+    prepare_environment(settings)
+    from cli.lost_runs import mark_lost_runs
     from flows.deployments import serve as serve_deployments
 
-    asyncio.run(serve_deployments())
+    async def served() -> None:
+        await mark_lost_runs(settings.directory, of_workers=sole)
+        await serve_deployments()
+
+    asyncio.run(served())
 
 
 @app.command()
@@ -252,7 +275,7 @@ def _run_flow(name: str, parameters: dict[str, Any]) -> Any:
 
         async def registered() -> Any:
             await register()
-            return await run_deployed(name, parameters)
+            return await run_deployed(name, parameters, settings.directory)
 
         with recorded():
             return asyncio.run(registered())

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cli.processes import Child, Processes, free_port, is_free, python
+from cli.sole_up import running_up
+from cli.supervisor import Part
 from eightbells.database import embedded
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
@@ -35,7 +37,15 @@ def start(
     processes: Processes, settings: Settings, port: int, database: embedded.EmbeddedServer | None,
     name: str = "prefect",
 ) -> Child:  # fmt: skip
-    """Start the server; `wait_ready` waits for it.
+    """Start the server; `wait_ready` waits for it. Args as those of `part`."""
+    server = part(settings, port, database, name)
+    return processes.start(server.name, server.command, server.environment)
+
+
+def part(
+    settings: Settings, port: int, database: embedded.EmbeddedServer | None, name: str = "prefect"
+) -> Part:
+    """The server as a program to run, and from now on the one that this process and its children ask.
 
     Args:
         database: where its own database is kept, under `name`; without one it uses SQLite in the data folder.
@@ -47,11 +57,8 @@ def start(
             f"postgresql+asyncpg://postgres:@/{name}?host={database.socket}"
         )
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
-    return processes.start(
-        "prefect-server",
-        python("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)),
-        environment,
-    )
+    command = python("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
+    return Part("prefect-server", command, environment)
 
 
 def wait_ready(server: Child) -> None:
@@ -84,7 +91,10 @@ def choose_port(wanted: int | None) -> int:
 
 @contextmanager
 def running(settings: Settings, meanwhile: Callable[[], None]) -> Iterator[None]:
-    """A Prefect API for the flows of this process: the one PREFECT_API_URL names, or one of our own meanwhile.
+    """A Prefect API for the flows of this process.
+
+    It is the one that PREFECT_API_URL names, or that of the `eightbells up` that runs, or one on the usual port, or
+    else one of our own meanwhile.
 
     Args:
         meanwhile: what to do while a server of our own starts.
@@ -98,10 +108,12 @@ def running(settings: Settings, meanwhile: Callable[[], None]) -> Iterator[None]
             raise EightbellsError(f"no Prefect server answers at {given} (PREFECT_API_URL)")
         yield
         return
-    if answers(usual := f"http://127.0.0.1:{USUAL_PORT}/api"):
-        os.environ["PREFECT_API_URL"] = usual
-        yield
-        return
+    up = running_up(settings.directory)
+    for found in (up.prefect_api if up else "", f"http://127.0.0.1:{USUAL_PORT}/api"):
+        if found and answers(found):
+            os.environ["PREFECT_API_URL"] = found
+            yield
+            return
     with embedded.server(settings.directory) as database, Processes(settings.directory / "logs") as processes:
         server = start(processes, settings, free_port(), database)
         meanwhile()

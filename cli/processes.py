@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +19,7 @@ from eightbells.errors import EightbellsError
 from eightbells.settings import PROJECT
 
 _GRACE_SECONDS = 8.0
+_LARGEST_LOG = 10_000_000
 _PR_SET_PDEATHSIG = 1
 
 
@@ -25,7 +27,7 @@ class Processes:
     """A set of children; leaving the context ends them in the reverse order of their start."""
 
     def __init__(self, logs: Path) -> None:
-        self._logs, self._stack = logs, ExitStack()
+        self._logs, self._children = logs, list[Child]()
         logs.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Processes:
@@ -34,24 +36,42 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
+        while self._children:
+            self._children.pop().end()
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
-        """Start a child whose output goes to a log of its name, except a first line it may say on stdout."""
-        child = Child(name, self._logs / f"{name}.log", command, environment or {})
-        self._stack.callback(child.end)
+    def start(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None, *,
+        speaks: bool = False,
+    ) -> Child:  # fmt: skip
+        """Start a child whose output goes to a log of its name.
+
+        Args:
+            speaks: its stdout is read here (`first_line`); nobody reads what it says there later.
+        """
+        child = Child(name, self._logs / f"{name}.log", command, environment or {}, speaks)
+        self._children.append(child)
         return child
+
+    def end(self, children: Sequence[Child], seconds: float = _GRACE_SECONDS) -> None:
+        """End some of the children side by side."""
+        self._children = [child for child in self._children if child not in children]
+        end_together(children, seconds)
 
 
 class Child:
     """A running child process."""
 
-    def __init__(self, name: str, log: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, log: Path, command: Sequence[str], environment: Mapping[str, str], speaks: bool = False
+    ) -> None:  # fmt: skip
         self.name, self.log = name, log
-        with open(log, "wb") as sink:
+        self.trim_log()
+        self._log_begins = log.stat().st_size if log.exists() else 0
+        with open(log, "ab") as sink:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=sink, cwd=PROJECT,
-                env={**os.environ, **environment}, start_new_session=True, preexec_fn=_die_with_parent(),
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if speaks else sink, stderr=sink,
+                cwd=PROJECT, env={**os.environ, **environment}, start_new_session=True,
+                preexec_fn=_die_with_parent(),
             )  # fmt: skip
 
     def first_line(self) -> str:
@@ -82,20 +102,45 @@ class Child:
             time.sleep(0.1)
 
     def last_words(self) -> str:
-        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        said = self.log.read_bytes()[self._log_begins :].decode(errors="replace")
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
         return lines[-1][:300] if lines else f"its log is empty ({self.log})"
+
+    def trim_log(self) -> None:
+        """Put a log that has grown long aside and go on with an empty one: children live for months."""
+        if self.log.exists() and self.log.stat().st_size > _LARGEST_LOG:
+            shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
+            os.truncate(self.log, 0)  # the child appends, so it goes on at the start
+            self._log_begins = 0
+
+    def tell_to_end(self) -> None:
+        """SIGTERM to its whole group."""
+        self._signal(signal.SIGTERM)
 
     def end(self) -> None:
         """SIGTERM to the whole group, and SIGKILL to what is left of it."""
-        self._signal(signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(_GRACE_SECONDS)
+        end_together([self], _GRACE_SECONDS)
+
+    def kill(self) -> None:
+        """SIGKILL to what is left of its group."""
         self._signal(signal.SIGKILL)
         self.process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
+
+
+def end_together(children: Sequence[Child], seconds: float) -> None:
+    """Let children end side by side, in so many seconds all of them."""
+    for child in children:
+        child.tell_to_end()
+    deadline = time.monotonic() + seconds
+    for child in children:
+        with suppress(subprocess.TimeoutExpired):
+            child.process.wait(max(0.0, deadline - time.monotonic()))
+    for child in children:
+        child.kill()
 
 
 def python(*arguments: str) -> list[str]:

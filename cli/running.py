@@ -6,16 +6,20 @@ import importlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 _DRAIN_SECONDS = 10.0
 
 
-async def run_deployed(name: str, parameters: dict[str, Any]) -> Any:
+async def run_deployed(name: str, parameters: dict[str, Any], directory: Path) -> Any:
     """Run a deployment's flow here and now; its run is listed under the deployment like any other.
+
+    Earlier runs whose process was killed are marked as crashed first.
 
     Args:
         name: `flow/deployment` as the UI shows it.
+        directory: the data folder, where it is kept which runs have a process.
 
     Raises:
         Exception: what the flow failed with.
@@ -24,6 +28,7 @@ async def run_deployed(name: str, parameters: dict[str, Any]) -> Any:
     from prefect.flow_engine import run_flow
     from prefect.states import Pending
 
+    from cli.lost_runs import lock_of_run, mark_lost_runs
     from flows.deployments import declared, flow_of
 
     entry = next(entry for entry in declared() if entry["name"] == name)
@@ -31,8 +36,10 @@ async def run_deployed(name: str, parameters: dict[str, Any]) -> Any:
     async with get_client() as client:
         deployment = await client.read_deployment_by_name(f"{flow.name}/{name}")
         given = flow.serialize_parameters(parameters)
+        await mark_lost_runs(directory)
         run = await client.create_flow_run_from_deployment(deployment.id, parameters=given, state=Pending())
-    return await run_flow(flow, flow_run=run, parameters=parameters)
+    with lock_of_run(directory, run.id):
+        return await run_flow(flow, flow_run=run, parameters=parameters)
 
 
 @contextmanager

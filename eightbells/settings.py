@@ -124,6 +124,11 @@ class StreamSettings(_Section):
     heartbeat_seconds: float = Field(default=60, gt=0)
 
 
+class PaperSettings(_Section):
+    prices: str = "https://data-api.binance.vision"
+    capital: Decimal = Field(default=Decimal(20000), ge=0)
+
+
 class MetricsSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=9464, ge=0, le=65535)
@@ -156,6 +161,7 @@ class Settings(BaseSettings):
     risk: RiskSettings = RiskSettings()
     strategies: list[StrategySettings] = []
     stream: StreamSettings = StreamSettings()
+    paper: PaperSettings = PaperSettings()
     metrics: MetricsSettings = MetricsSettings()
     database: DatabaseSettings = DatabaseSettings()
     errors: dict[str, dict[str, Any]] = {}

@@ -6,21 +6,16 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-import yaml
 from prefect import Flow
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
 
-from eightbells.settings import PROJECT
+from flows.declared import declared
+
+__all__ = ["declared", "flow_of", "register", "serve"]
 
 SAME_TIME = 4  # flow runs at once; each takes about 100 MB
-
-
-def declared() -> list[dict[str, Any]]:
-    """The entries of prefect.yaml."""
-    entries: list[dict[str, Any]] = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
-    return entries
 
 
 def flow_of(entry: dict[str, Any]) -> Flow[..., Any]:

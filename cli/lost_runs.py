@@ -1,0 +1,99 @@
+"""Flow runs whose process is gone: they would show as running for ever, so they are marked as crashed.
+
+Whoever runs a flow holds a lock on a file that is named after the run; the kernel drops it when the process dies,
+however it dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterId,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Crashed
+
+_ALIVE = [StateType.RUNNING, StateType.CANCELLING, StateType.PENDING]
+_WORDS = "its process ended without a word: it was killed, or the machine was"
+
+
+@contextmanager
+def lock_of_run(directory: Path, run: UUID) -> Iterator[None]:
+    """Show for the length of a block that this process runs the flow run."""
+    folder = directory / "runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / str(run)
+    with open(file, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
+
+
+async def mark_lost_runs(directory: Path, *, of_workers: bool = False) -> list[str]:
+    """Mark runs as crashed whose process is gone; returns their names.
+
+    Args:
+        of_workers: the caller is the Prefect server's only worker and has started nothing yet: what shows as running
+            and is nobody's here was a worker's that died.
+    """
+    lost, alive = _by_lock(directory / "runs")
+    async with get_client() as client:
+        runs = await _alive_in_prefect(client, FlowRunFilterId(any_=list(lost))) if lost else []
+        if of_workers:
+            runs += [run for run in await _alive_in_prefect(client) if run.id not in alive | lost]
+        runs += await _children(client, runs)
+        for run in runs:
+            await client.set_flow_run_state(run.id, Crashed(message=_WORDS))
+    for run_id in lost:
+        (directory / "runs" / str(run_id)).unlink(missing_ok=True)
+    return [run.name for run in runs]
+
+
+def _by_lock(folder: Path) -> tuple[set[UUID], set[UUID]]:
+    """The runs whose process is gone, and those whose process lives."""
+    lost, alive = set(), set()
+    for file in folder.glob("*"):
+        with suppress(FileNotFoundError, ValueError), open(file) as lock:
+            run = UUID(file.name)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lost.add(run)
+            except BlockingIOError:
+                alive.add(run)
+    return lost, alive
+
+
+async def _alive_in_prefect(client: PrefectClient, among: FlowRunFilterId | None = None) -> list[FlowRun]:
+    """Runs of deployments that show as running, those of subflows apart."""
+    return await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            id=among,
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_ALIVE)),
+            deployment_id=FlowRunFilterDeploymentId(is_null_=False),
+        )
+    )
+
+
+async def _children(client: PrefectClient, parents: list[FlowRun]) -> list[FlowRun]:
+    if not parents:
+        return []
+    children = await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[parent.id for parent in parents]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_ALIVE)),
+        )
+    )
+    return children + await _children(client, children)

@@ -1,0 +1,39 @@
+"""A few questions to the Prefect API without Prefect, whose import takes a second and 100 MB."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import urllib.error
+import urllib.request
+from typing import Any
+
+from eightbells.errors import EightbellsError
+
+
+def ask(path: str, body: dict[str, Any] | None = None, *, timeout: float = 10.0) -> Any:
+    """Ask the API of PREFECT_API_URL: POST where there is a body, else GET.
+
+    Raises:
+        EightbellsError: it does not answer, or not as it should.
+    """
+    url = os.environ["PREFECT_API_URL"]
+    headers = {"Content-Type": "application/json"}
+    if secret := os.environ.get("PREFECT_API_AUTH_STRING"):
+        headers["Authorization"] = f"Basic {base64.b64encode(secret.encode()).decode()}"
+    data = None if body is None else json.dumps(body).encode()
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(f"{url}{path}", data=data, headers=headers), timeout=timeout
+        ) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise EightbellsError(f"the Prefect server at {url} answers {error.code} to {path}") from None
+    except (OSError, ValueError):
+        raise EightbellsError(f"no Prefect server answers at {url}") from None
+
+
+def deployments() -> dict[str, dict[str, Any]]:
+    """The deployments that the server knows, by name."""
+    return {entry["name"]: entry for entry in ask("/deployments/filter", {"limit": 200})}

@@ -1,0 +1,112 @@
+"""At most one `eightbells up` a data folder: a lock that goes with its process, and a note of where its parts are."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from eightbells.errors import EightbellsError
+
+_PATIENCE_SECONDS = 0.5  # who only looks whether an `up` runs holds the lock for a moment
+
+
+@dataclass
+class Note:
+    """What others may want to know of the `up` that runs: addresses, and what was started again how often."""
+
+    pid: int
+    started_at: str
+    prefect_api: str = ""
+    metrics: str = ""
+    ready: bool = False
+    restarts: dict[str, int] = field(default_factory=dict)
+
+
+class SoleUp:
+    """The right to be the one `up` of a data folder. A kill -9 releases it.
+
+    Attributes:
+        was_killed: the last `up` did not end by itself; what it had started may still be ending.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._note = directory / "up.json"
+        self.was_killed = self._note.exists()
+
+    def write(self, note: Note) -> None:
+        """Replace the note as a whole: a reader never meets half of it."""
+        part = self._note.with_suffix(".part")
+        part.write_text(json.dumps(asdict(note)))
+        part.replace(self._note)
+
+
+@contextmanager
+def sole_up(directory: Path) -> Iterator[SoleUp]:
+    """Hold the lock.
+
+    Raises:
+        EightbellsError: another `up` runs, or the folder cannot be written.
+    """
+    with _opened(directory) as lock:
+        _claim(lock, directory)
+        try:
+            yield SoleUp(directory)
+        finally:
+            (directory / "up.json").unlink(missing_ok=True)
+
+
+def _opened(directory: Path) -> TextIO:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        return open(_lock_of(directory), "a")
+    except OSError as error:
+        raise EightbellsError(f"the data folder {directory} cannot be written: {error.strerror}") from None
+
+
+def _claim(lock: TextIO, directory: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise EightbellsError(_already(directory)) from None
+            time.sleep(0.05)
+
+
+def running_up(directory: Path) -> Note | None:
+    """The note of the `up` that runs on this data folder; None where none does."""
+    try:
+        with open(_lock_of(directory)) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+    except BlockingIOError:
+        return _read(directory)
+    except OSError:
+        return None
+
+
+def _read(directory: Path) -> Note:
+    try:
+        found: dict[str, Any] = json.loads((directory / "up.json").read_text())
+        return Note(**found)
+    except (OSError, ValueError, TypeError):  # it has only begun
+        return Note(0, "")
+
+
+def _lock_of(directory: Path) -> Path:
+    return directory / "up.lock"
+
+
+def _already(directory: Path) -> str:
+    note = _read(directory)
+    who = f" (process {note.pid})" if note.pid else ""
+    where = f": its Prefect UI is at {note.prefect_api.removesuffix('/api')}" if note.prefect_api else ""
+    return f"`eightbells up` runs already on {directory}{who}{where}"

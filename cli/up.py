@@ -1,0 +1,210 @@
+"""`eightbells up`: everything on this machine, under one supervisor, until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from cli import prefect_api, prefect_server
+from cli.processes import Processes, free_port, is_free, python
+from cli.sole_up import Note, sole_up
+from cli.supervisor import Part, Supervisor
+from eightbells.database import embedded
+from eightbells.database.engine import connect
+from eightbells.database.migrations import migrate
+from eightbells.errors import EightbellsError
+from eightbells.settings import PAPER_KEY, PAPER_SECRET, Settings, load_settings
+from flows.declared import declared
+
+_READY_SECONDS = 90.0
+_LOOK_AT_POSTGRES_EVERY = 2.0
+# Ctrl-C to the last process: these two and a second or two for Postgres.
+_PARTS_END_WITHIN = 8.0
+_SERVER_ENDS_WITHIN = 4.0
+_KILLED_ARE_GONE_WITHIN = 30.0
+_WORKING = ("worker", "stream", "metrics", "simulator")
+_PAPER_PORT = 8765
+
+
+@dataclass
+class Up:
+    """One installation, running."""
+
+    port: int | None
+    _console: Console = field(default_factory=lambda: Console(highlight=False))
+
+    def run(self) -> None:
+        settings = load_settings()
+        settings.credentials()
+        prefect_server.prepare_environment(settings)
+        with sole_up(settings.directory) as sole, ExitStack() as stack:
+            self._note = Note(os.getpid(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+            self._sole = sole
+            sole.write(self._note)
+            self._say("starting ...")
+            port = self._port()
+            self._postgres = self._open_database(stack, settings)
+            processes = stack.enter_context(Processes(settings.directory / "logs"))
+            self._supervisor = Supervisor(processes, self._complain, self._write_note)
+            stack.enter_context(self._ending())
+            self._start(settings, port)
+            self._announce(settings)
+            self._supervisor.watch(also=self._mind_postgres)
+
+    def _open_database(self, stack: ExitStack, settings: Settings) -> embedded.EmbeddedServer | None:
+        """Start the embedded Postgres where no other is given, and bring the database to the newest migration."""
+        postgres = None
+        self._directory, self._looked_at = settings.directory, time.monotonic()
+        url = settings.database_url.get_secret_value()
+        if not url:
+            postgres = stack.enter_context(embedded.server(settings.directory))
+            postgres.ensure_database(settings.database.name)
+            url = postgres.url(settings.database.name).render_as_string(hide_password=False)
+        engine = connect(url)
+        try:
+            migrate(engine)
+        finally:
+            engine.dispose()
+        return postgres
+
+    def _port(self) -> int | None:
+        """Where our own Prefect server shall listen; None where PREFECT_API_URL names another."""
+        if given := os.environ.get("PREFECT_API_URL"):
+            if not prefect_server.answers(given):
+                raise EightbellsError(f"no Prefect server answers at {given} (PREFECT_API_URL)")
+            return None
+        wanted = prefect_server.USUAL_PORT if self.port is None else self.port
+        self._wait_free(wanted)
+        return prefect_server.choose_port(wanted)
+
+    def _wait_free(self, port: int) -> None:
+        """After a kill -9 its children take a moment to end, and to leave the ports that they listened at."""
+        deadline = time.monotonic() + _KILLED_ARE_GONE_WITHIN
+        while self._sole.was_killed and port and not is_free(port) and time.monotonic() < deadline:
+            time.sleep(0.2)
+
+    def _start(self, settings: Settings, port: int | None) -> None:
+        start = self._supervisor.start
+        if (exchange := _paper_exchange(settings)) is not None:
+            child = start(exchange)
+            child.wait_until(
+                lambda: _answers(f"http://127.0.0.1:{_PAPER_PORT}/simulator/clock"), _READY_SECONDS
+            )
+        if port is not None:
+            prefect_server.wait_ready(start(prefect_server.part(settings, port, self._postgres)))
+        self._note.prefect_api = os.environ["PREFECT_API_URL"]
+        self._wait_free(settings.metrics.port)
+        metrics = _metrics(settings)
+        self._note.metrics = (
+            f"http://{settings.metrics.host}:{metrics.environment['EIGHTBELLS_METRICS__PORT']}/metrics"
+        )
+        sole = ["--sole"] if port is not None else []
+        worker = start(Part("worker", python("-m", "cli", "serve", *sole)))
+        worker.wait_until(_all_deployments_are_known, _READY_SECONDS)
+        serving = start(metrics)
+        start(Part("stream", python("-m", "cli", "stream")))
+        serving.wait_until(lambda: _answers(self._note.metrics), _READY_SECONDS)
+        self._note.ready = True
+        self._write_note()
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """End what works before what it works with, whatever it is that ends us."""
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not leave half of it behind
+                signal.signal(number, signal.SIG_IGN)
+            self._say("ending ...")
+            self._supervisor.end(_WORKING, _PARTS_END_WITHIN)
+            self._supervisor.end(("prefect-server",), _SERVER_ENDS_WITHIN)
+
+    def _mind_postgres(self) -> None:
+        """Start the embedded Postgres again where it is gone: one more user that comes and goes finds it so."""
+        now = time.monotonic()
+        if self._postgres is None or now - self._looked_at < _LOOK_AT_POSTGRES_EVERY:
+            return
+        self._looked_at = now
+        if not _is_running(self._postgres):
+            self._complain("Postgres ended; it is started again")
+            try:
+                with embedded.server(self._directory):
+                    pass
+            except EightbellsError as error:
+                self._complain(str(error))
+
+    def _announce(self, settings: Settings) -> None:
+        ui = self._note.prefect_api.removesuffix("/api")
+        self._say(f"[bold]Eightbells is up[/]: mode {settings.mode}, {len(settings.symbols)} symbols")
+        for name, value in (
+            ("Prefect UI", ui),
+            ("metrics", self._note.metrics),
+            ("logs", f"{settings.directory}/logs"),
+        ):
+            self._say(f"  {name:11} {value}")
+        self._say("Ctrl-C ends everything.")
+
+    def _write_note(self) -> None:
+        self._note.restarts = {part.name: part.restarts for part in self._supervisor.parts}
+        self._sole.write(self._note)
+
+    def _say(self, words: str) -> None:
+        self._console.print(words, soft_wrap=True)
+
+    def _complain(self, words: str) -> None:
+        self._console.print(
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC {words}", style="yellow", markup=False, soft_wrap=True
+        )
+
+
+def _metrics(settings: Settings) -> Part:
+    port = settings.metrics.port or free_port()
+    if not is_free(port):
+        raise EightbellsError(
+            f"port {port} of /metrics is taken: choose another with EIGHTBELLS_METRICS__PORT"
+        )
+    return Part("metrics", python("-m", "cli", "metrics"), {"EIGHTBELLS_METRICS__PORT": str(port)})
+
+
+def _paper_exchange(settings: Settings) -> Part | None:
+    """Paper mode's exchange: live prices, an account that is made up. None where there is one, or another is meant."""
+    if settings.mode != "paper" or settings.exchange.rest_url or not is_free(_PAPER_PORT):
+        return None
+    command = python("-m", "simulator", "--port", str(_PAPER_PORT), "--parent-pid", str(os.getpid()))
+    command += ["--state", str(settings.directory / "paper.json")]
+    command += ["--upstream", settings.paper.prices] if settings.paper.prices else []
+    account = f"{PAPER_KEY}:{PAPER_SECRET}:{settings.quote_asset}={settings.paper.capital}"
+    return Part("simulator", command, {"SIMULATOR_ACCOUNT": account})
+
+
+def _all_deployments_are_known() -> bool:
+    try:
+        return {entry["name"] for entry in declared()} <= set(prefect_api.deployments())
+    except EightbellsError:  # a server that has just started may be slow to answer
+        return False
+
+
+def _is_running(postgres: embedded.EmbeddedServer) -> bool:
+    try:
+        os.kill(int((postgres.data / "postmaster.pid").read_text().splitlines()[0]), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, IndexError):
+        return False
+    return True
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False

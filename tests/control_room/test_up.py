@@ -1,0 +1,132 @@
+"""`eightbells up`: everything runs, what is killed comes back and is shown truly, and nothing outlives it.
+
+The tests share one installation and stand in the order of its life.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from eightbells.database.engine import connect
+from eightbells.errors import EightbellsError
+from flows.declared import declared
+from tests.control_room.installation import PATIENCE, Installation, eightbells, environment, lives
+from tests.exchange import Simulator
+from tests.klines import one, wait_until
+
+
+@pytest.fixture(scope="module")
+def up(folder: Path, market: Simulator) -> Iterator[Installation]:
+    market.begin()
+    place = folder / "up"
+    installation = Installation(place, environment(place, market)).start()
+    yield installation
+    if installation.process.poll() is None:
+        installation.end()
+
+
+def test_database_prefect_deployments_stream_and_metrics_are_up(up: Installation) -> None:
+    served = {entry["name"] for entry in up.ask("/deployments/filter", {})}
+    assert served == {entry["name"] for entry in declared()}
+    wait_until(lambda: up.runs("stream") == ["Running"], PATIENCE)
+    wait_until(lambda: _count(up, "candles") >= 2, PATIENCE)  # the stream fetches what is missing
+    with urllib.request.urlopen(up.note.metrics, timeout=10) as answer:
+        assert "eightbells_candles" in answer.read().decode()
+
+
+def test_a_second_up_says_that_one_is_running_and_where(up: Installation) -> None:
+    done = eightbells("up", "--port", "0", given=up.given)
+    assert done.returncode == 1
+    assert f"runs already on {up.folder} (process {up.process.pid})" in done.stderr
+    assert up.note.prefect_api.removesuffix("/api") in done.stderr
+
+
+def test_commands_find_the_prefect_server_of_the_up_that_runs(up: Installation) -> None:
+    before = len(up.runs("reconcile"))
+    done = eightbells("reconcile", "--json", given=up.given)
+    assert done.returncode == 0, done.stderr
+    assert len(up.runs("reconcile")) > before
+
+
+def test_a_killed_stream_comes_back_by_itself_and_its_run_shows_as_crashed(up: Installation) -> None:
+    up.kill("cli stream")
+    wait_until(lambda: up.runs("stream") == ["Running", "Crashed"], PATIENCE)
+
+
+def test_a_killed_worker_comes_back_and_what_it_ran_shows_as_crashed(
+    up: Installation, market: Simulator
+) -> None:
+    market.fault("GET /api/v3/klines", {"delay": 20}, times=1)
+    run = up.run("backfill", symbols=["ETHUSDT"], start="2025-12-30")
+    wait_until(lambda: up.state_of(run) == "Running", PATIENCE)
+    up.kill("cli serve")
+    wait_until(lambda: up.state_of(run) == "Crashed", PATIENCE)
+    assert up.runs("stream")[0] == "Running"
+
+
+def test_a_killed_postgres_comes_back(up: Installation) -> None:
+    killed = up.postgres
+    killed.kill()
+    wait_until(lambda: _is_new(up, killed) and _count(up, "switches") == 1, PATIENCE)
+
+
+def test_a_killed_prefect_server_comes_back_where_it_was(up: Installation) -> None:
+    up.kill("prefect server")
+    wait_until(lambda: _answers(f"{up.note.prefect_api}/health"), PATIENCE)
+
+
+def test_what_was_started_again_how_often_is_noted(up: Installation) -> None:
+    again = {name for name, count in up.noted().restarts.items() if count}
+    assert again == {"stream", "worker", "prefect-server"}
+
+
+def test_after_a_kill_9_its_children_end_and_the_next_up_starts_at_once(up: Installation) -> None:
+    children = psutil.Process(up.process.pid).children(recursive=True)
+    up.process.kill()
+    up.process.wait()
+    up.start()  # the lock is free though its children still end; Postgres is taken over
+    psutil.wait_procs(children, timeout=30)
+    assert [process for process in children if lives(process)] == []
+    wait_until(lambda: up.runs("stream")[:1] == ["Running"], PATIENCE)
+    wait_until(lambda: up.runs("stream").count("Running") == 1, PATIENCE)
+
+
+def test_it_ends_in_time_and_leaves_no_process(up: Installation) -> None:
+    up.assert_ends_in_time(signal.SIGTERM)
+
+
+def _count(up: Installation, table: str) -> int:
+    try:
+        engine = connect(up.database)
+    except EightbellsError:  # it is being started
+        return -1
+    try:
+        return int(one(engine, f"SELECT count(*) FROM {table}"))
+    except OperationalError:
+        return -1
+    finally:
+        engine.dispose()
+
+
+def _is_new(up: Installation, old: psutil.Process) -> bool:
+    try:
+        return up.postgres != old
+    except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
+        return False
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        time.sleep(0.1)
+        return False
