@@ -1,4 +1,4 @@
-"""The proof by crashing: the whole matrix, a random walk of some hundred cycles, and two workers.
+"""The proof by crashing: the whole matrix, a random walk of 2,000 cycles, and two workers that meet 200 times.
 
 python -m tests.crash [--quick] [--seed S]
 """
@@ -20,8 +20,8 @@ def main() -> int:
     seed = ["--seed", str(chosen.seed)]
     print(f"seed {chosen.seed}", flush=True)
     failed = matrix.main(["--sample", "100", *seed] if chosen.quick else [])
-    failed += random_walk.main(["--cycles", "100" if chosen.quick else "300", *seed])
-    failed += two_workers.main(["--times", "10" if chosen.quick else "50", *seed])
+    failed += random_walk.main(["--cycles", "100" if chosen.quick else "2000", *seed])
+    failed += two_workers.main(["--times", "10" if chosen.quick else "200", *seed])
     return min(failed, 1)
 
 
