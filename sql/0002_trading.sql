@@ -172,6 +172,20 @@ CREATE INDEX ON fills (order_id);
 CREATE TRIGGER fills_are_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON fills
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
+-- What other trades' fees have taken out of a position, where the exchange takes them in the asset that it holds.
+CREATE TABLE fee_charges (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account text NOT NULL,
+    strategy text NOT NULL,
+    symbol text NOT NULL REFERENCES symbols,
+    quantity numeric NOT NULL CHECK (quantity > 0),
+    charged_at timestamptz NOT NULL      -- the exchange's clock
+);
+CREATE INDEX ON fee_charges (account, strategy, symbol);
+
+CREATE TRIGGER fee_charges_are_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON fee_charges
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 -- What each strategy owns, net of the fees that were taken in the asset itself.
 CREATE VIEW positions AS
 SELECT
@@ -181,6 +195,9 @@ SELECT
     sum(
         CASE f.side WHEN 'BUY' THEN f.quantity ELSE -f.quantity END
         - CASE WHEN f.commission_asset = s.base_asset THEN f.commission ELSE 0 END
+    ) - (
+        SELECT coalesce(sum(c.quantity), 0) FROM fee_charges AS c
+        WHERE c.account = o.account AND c.strategy = o.strategy AND c.symbol = o.symbol
     ) AS quantity,
     sum(
         CASE f.side WHEN 'BUY' THEN -f.quote_quantity ELSE f.quote_quantity END

@@ -120,10 +120,14 @@ _HOLDING = """
 SELECT
     f.side, f.quantity, f.quote_quantity,
     CASE WHEN f.commission_asset = s.base_asset THEN f.commission ELSE 0 END AS base_fee,
-    CASE WHEN f.commission_asset = s.quote_asset THEN f.commission ELSE 0 END AS quote_fee
+    CASE WHEN f.commission_asset = s.quote_asset THEN f.commission ELSE 0 END AS quote_fee,
+    f.traded_at AS at, f.trade_id AS number
 FROM fills AS f INNER JOIN orders AS o ON f.order_id = o.id INNER JOIN symbols AS s ON o.symbol = s.symbol
 WHERE o.account = :account AND o.strategy = :strategy AND o.symbol = :symbol
-ORDER BY f.traded_at, f.trade_id
+UNION ALL
+SELECT 'SELL', 0, 0, quantity, 0, charged_at, id FROM fee_charges
+WHERE account = :account AND strategy = :strategy AND symbol = :symbol
+ORDER BY at, number
 """
 
 

@@ -15,8 +15,10 @@ from eightbells.exchange.gateway import Gateway
 from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings
-from eightbells.trading import ledger, outbox
+from eightbells.trading import fees, ledger, outbox
 from eightbells.trading.execution import Desk
+from eightbells.trading.fees import Shortage
+from eightbells.trading.ledger import Position
 from eightbells.trading.states import LIVE, State, of_exchange
 
 OURS = "eb-"
@@ -68,15 +70,18 @@ async def reconcile(
     for symbol, number in disputed - {_place(order) for order in [*recent, *open_orders]}:
         recent += await _order(gateway, symbol, number)
     await _book_late_fills(engine, settings.account, desk, recent)
+    with engine.connect() as connection:
+        before = ledger.positions(connection, settings.account)
     account = await gateway.account()
     at = gateway.clock.now_ms()
+    await _charge_fees(engine, gateway, settings.account, before, account["balances"])
     seen = {_place(order): order for order in [*recent, *open_orders]}
     with engine.begin() as connection:
         ledger.save_balances(connection, settings.account, account["balances"], grid.to_time(at))
         books = _books(connection, settings.account)
         found = [
             *_order_drifts(seen.values(), books),
-            *_balance_drifts(connection, settings, account["balances"]),
+            *_balance_drifts(fees.shortages(connection, settings.account, account["balances"])),
         ]
         foreign = [order for order in seen.values() if not order["clientOrderId"].startswith(OURS)]
         _keep_foreign(connection, settings.account, foreign, at)
@@ -168,24 +173,38 @@ def _disagreements(order: Mapping[str, Any], book: Any) -> Iterator[tuple[str, s
             yield "fill", detail
 
 
-def _balance_drifts(
-    connection: Connection, settings: Settings, balances: Iterable[Mapping[str, str]]
-) -> Iterable[Drift]:
-    """Less of an asset than the positions say is a drift; more may be the user's own."""
-    held = {entry["asset"]: Decimal(entry["free"]) + Decimal(entry["locked"]) for entry in balances}
-    rows = connection.execute(
-        text(
-            "SELECT min(p.symbol), s.base_asset, sum(p.quantity) FROM positions AS p "
-            "INNER JOIN symbols AS s ON p.symbol = s.symbol WHERE p.account = :account GROUP BY s.base_asset"
-        ),
-        {"account": settings.account},
-    )
-    for symbol, asset, quantity in rows:
-        there = held.get(asset, Decimal(0))
-        if there < quantity:
-            yield Drift(
-                symbol, "balance", f"{wire(quantity)} {asset} in the books, {wire(there)} at the exchange"
-            )
+def _balance_drifts(found: Iterable[Shortage]) -> Iterator[Drift]:
+    """Less of an asset than the positions say is a drift of all its symbols."""
+    for short in found:
+        detail = f"{wire(short.owned)} {short.asset} in the books, {wire(short.there)} at the exchange"
+        for symbol in short.symbols:
+            yield Drift(symbol, "balance", detail)
+
+
+async def _charge_fees(
+    engine: Engine, gateway: Gateway, account: str, before: list[Position], balances: list[dict[str, str]]
+) -> None:
+    """Charge positions with what fees have taken out of them, unless a fill on its way may be the cause as well.
+
+    Args:
+        before: the positions as they were before the balances were asked for.
+    """
+    with engine.connect() as connection:
+        if not fees.explained(connection, account, fees.shortages(connection, account, balances)):
+            return
+    executed = {order["clientOrderId"]: order["executedQty"] for order in await gateway.open_orders()}
+    with engine.begin() as connection:
+        connection.execute(text("LOCK TABLE fee_charges IN SHARE ROW EXCLUSIVE MODE"))
+        moving = outbox.unbooked(connection, account) or any(
+            Decimal(executed.get(name, -1)) != book.booked
+            for name, book in _books(connection, account).items()
+            if book.state in LIVE - {State.PLANNED}
+        )
+        if moving or ledger.positions(connection, account) != before:
+            return
+        found = fees.shortages(connection, account, balances)
+        for short in fees.explained(connection, account, found):
+            fees.charge(connection, account, short, grid.to_time(gateway.clock.now_ms()))
 
 
 def _keep_foreign(connection: Connection, account: str, orders: Iterable[Mapping[str, Any]], at: int) -> None:

@@ -34,6 +34,26 @@ def test_fees_leave_exchange_and_books_agreed(world: World, in_bnb: bool) -> Non
         )
 
 
+def test_fees_that_are_taken_from_bnb_that_is_held_leave_less_of_it(world: World) -> None:
+    symbols = [SYMBOL, "BNBUSDT"]
+    bnb = {**strategy(name="bnb"), "symbols": symbols[1:]}
+    with world.trial(symbols=symbols, trading__limit_offset=CROSSING) as trial:
+        trial.simulator.control("settings", accounts={"paper": {"fees_in_bnb": True}})
+        trial.change(strategies=[{**strategy(), "symbols": symbols[:1]}, bnb])
+        clean(trial.run())
+        for target in ("flat", "long", "flat"):
+            trial.leap()
+            trial.hold(trial.close("BNBUSDT"), "BNBUSDT")
+            trial.change(strategies=[{**strategy(target), "symbols": symbols[:1]}, bnb])
+            clean(trial.run())
+        trial.leap()
+        trial.hold(trial.close("BNBUSDT"), "BNBUSDT")
+        trial.change(strategies=[{**bnb, "parameters": {"target": "flat"}}])
+        clean(trial.run())
+        assert {order["status"] for order in trial.simulator.orders()} == {"FILLED"}
+        assert trial.wrongs() == []
+
+
 def test_an_amount_with_more_digits_than_the_exchange_states_is_booked_as_it_states_it(world: World) -> None:
     with world.trial(trading__limit_offset=CROSSING) as trial:
         fine = {"LOT_SIZE": {"stepSize": "0.00000001", "minQty": "0.00000001"}}

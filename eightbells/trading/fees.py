@@ -1,0 +1,80 @@
+"""What the account lacks of an asset, and fees as its cause: who pays in BNB pays with what strategies hold of it.
+
+The exchange takes the fee of any trade in BNB where that is switched on and there is some, no matter whose it is. The
+owner's comes first: only what is missing from a position is charged to it, and no more than was taken in fees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection, text
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """An asset of which the account holds less than the positions in `symbols` say."""
+
+    asset: str
+    symbols: list[str]
+    owned: Decimal
+    there: Decimal
+
+    @property
+    def missing(self) -> Decimal:
+        return self.owned - self.there
+
+
+def shortages(connection: Connection, account: str, balances: Iterable[Mapping[str, str]]) -> list[Shortage]:
+    """Assets of which there is less than the positions say; more may be the owner's."""
+    held = {entry["asset"]: Decimal(entry["free"]) + Decimal(entry["locked"]) for entry in balances}
+    rows = connection.execute(
+        text(
+            "SELECT s.base_asset, array_agg(DISTINCT p.symbol), sum(p.quantity) FROM positions AS p "
+            "INNER JOIN symbols AS s ON p.symbol = s.symbol WHERE p.account = :account GROUP BY s.base_asset"
+        ),
+        {"account": account},
+    )
+    found = [Shortage(asset, symbols, owned, held.get(asset, Decimal(0))) for asset, symbols, owned in rows]
+    return [shortage for shortage in found if shortage.missing > 0]
+
+
+# Fees in an asset that was neither bought, sold nor paid with, less what positions were charged for them.
+_UNCHARGED = """
+SELECT (
+    SELECT coalesce(sum(f.commission), 0) FROM fills AS f
+    INNER JOIN orders AS o ON f.order_id = o.id INNER JOIN symbols AS s ON o.symbol = s.symbol
+    WHERE f.account = :account AND f.commission_asset = :asset AND :asset NOT IN (s.base_asset, s.quote_asset)
+) - (
+    SELECT coalesce(sum(c.quantity), 0) FROM fee_charges AS c INNER JOIN symbols AS s ON c.symbol = s.symbol
+    WHERE c.account = :account AND s.base_asset = :asset
+)
+"""
+
+
+def explained(connection: Connection, account: str, found: Iterable[Shortage]) -> list[Shortage]:
+    """The shortages that fees can have caused."""
+
+    def uncharged(asset: str) -> Decimal:
+        fees: Decimal = connection.execute(
+            text(_UNCHARGED), {"account": account, "asset": asset}
+        ).scalar_one()
+        return fees
+
+    return [shortage for shortage in found if shortage.missing <= uncharged(shortage.asset)]
+
+
+def charge(connection: Connection, account: str, shortage: Shortage, at: datetime) -> None:
+    """Charge what is missing to the largest position in the asset that holds as much."""
+    connection.execute(
+        text("""
+        INSERT INTO fee_charges (account, strategy, symbol, quantity, charged_at)
+        SELECT account, strategy, symbol, :missing, :at FROM positions
+        WHERE account = :account AND symbol = ANY(:symbols) AND quantity >= :missing
+        ORDER BY quantity DESC, strategy, symbol LIMIT 1
+        """),
+        {"account": account, "symbols": shortage.symbols, "missing": shortage.missing, "at": at},
+    )
