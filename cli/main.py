@@ -9,6 +9,7 @@ import signal
 import sys
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -232,6 +233,23 @@ def reconcile(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show how it is at a glance: mode, switch, cycles, stream, positions, equity, open problems."""
+    from cli.status import read_status
+    from cli.status_view import show
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+
+    settings = load_settings()
+    with open_database(settings) as engine, engine.connect() as connection:
+        found = read_status(settings, connection)
+    if as_json:
+        print(json.dumps(asdict(found), default=_plain))
+    else:
+        show(found)
+
+
+@app.command()
 def explain(
     order: Annotated[str, typer.Argument(help="Client order id, our number, or the exchange's.")],
     as_json: AsJson = False,
@@ -248,6 +266,19 @@ def explain(
         print(json.dumps(asdict(story), default=str))
     else:
         show(story)
+
+
+def _plain(value: object) -> str:
+    """Times as ISO, amounts as the exchange writes them."""
+    from eightbells.exchange.rules import wire
+
+    return (
+        wire(value)
+        if isinstance(value, Decimal)
+        else value.isoformat()
+        if isinstance(value, datetime)
+        else str(value)
+    )
 
 
 def _complain(problems: list[str]) -> None:

@@ -9,16 +9,23 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from cli.sole_up import Note
 from eightbells.errors import EightbellsError
 
+USUAL_PORT = 4200
+USUAL = f"http://127.0.0.1:{USUAL_PORT}/api"
 
-def ask(path: str, body: dict[str, Any] | None = None, *, timeout: float = 10.0) -> Any:
-    """Ask the API of PREFECT_API_URL: POST where there is a body, else GET.
+
+def ask(path: str, body: dict[str, Any] | None = None, *, api: str = "", timeout: float = 10.0) -> Any:
+    """Ask the API: POST where there is a body, else GET.
+
+    Args:
+        api: its address; empty: that of PREFECT_API_URL.
 
     Raises:
         EightbellsError: it does not answer, or not as it should.
     """
-    url = os.environ["PREFECT_API_URL"]
+    url = api or os.environ["PREFECT_API_URL"]
     headers = {"Content-Type": "application/json"}
     if secret := os.environ.get("PREFECT_API_AUTH_STRING"):
         headers["Authorization"] = f"Basic {base64.b64encode(secret.encode()).decode()}"
@@ -34,6 +41,11 @@ def ask(path: str, body: dict[str, Any] | None = None, *, timeout: float = 10.0)
         raise EightbellsError(f"no Prefect server answers at {url}") from None
 
 
-def deployments() -> dict[str, dict[str, Any]]:
+def deployments(api: str = "") -> dict[str, dict[str, Any]]:
     """The deployments that the server knows, by name."""
-    return {entry["name"]: entry for entry in ask("/deployments/filter", {"limit": 200})}
+    return {entry["name"]: entry for entry in ask("/deployments/filter", {"limit": 200}, api=api)}
+
+
+def likely_address(up: Note | None) -> str:
+    """Where the installation's Prefect API should be: PREFECT_API_URL, that of the `up` that runs, or the usual."""
+    return os.environ.get("PREFECT_API_URL") or (up.prefect_api if up else "") or USUAL

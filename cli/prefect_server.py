@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from cli.prefect_api import USUAL, USUAL_PORT
 from cli.processes import Child, Processes, free_port, is_free, python
 from cli.sole_up import running_up
 from cli.supervisor import Part
@@ -14,7 +15,6 @@ from eightbells.database import embedded
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 
-USUAL_PORT = 4200
 _LAST_PORT = 65535
 _READY_SECONDS = 90.0
 
@@ -109,7 +109,7 @@ def running(settings: Settings, meanwhile: Callable[[], None]) -> Iterator[None]
         yield
         return
     up = running_up(settings.directory)
-    for found in (up.prefect_api if up else "", f"http://127.0.0.1:{USUAL_PORT}/api"):
+    for found in (up.prefect_api if up else "", USUAL):
         if found and answers(found):
             os.environ["PREFECT_API_URL"] = found
             yield

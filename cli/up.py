@@ -81,7 +81,7 @@ class Up:
             if not prefect_server.answers(given):
                 raise EightbellsError(f"no Prefect server answers at {given} (PREFECT_API_URL)")
             return None
-        wanted = prefect_server.USUAL_PORT if self.port is None else self.port
+        wanted = prefect_api.USUAL_PORT if self.port is None else self.port
         self._wait_free(wanted)
         return prefect_server.choose_port(wanted)
 

@@ -5,10 +5,12 @@ The tests share one installation and stand in the order of its life.
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -40,6 +42,13 @@ def test_database_prefect_deployments_stream_and_metrics_are_up(up: Installation
     wait_until(lambda: _count(up, "candles") >= 2, PATIENCE)  # the stream fetches what is missing
     with urllib.request.urlopen(up.note.metrics, timeout=10) as answer:
         assert "eightbells_candles" in answer.read().decode()
+
+
+def test_status_shows_what_runs_and_what_comes(up: Installation) -> None:
+    found = json.loads(eightbells("status", "--json", given=up.given).stdout)
+    assert (found["up"]["pid"], found["prefect"]) == (up.process.pid, up.note.prefect_api)
+    assert found["stream"] is True
+    assert datetime.fromisoformat(found["next_cycle"]).hour % 4 == 0
 
 
 def test_a_second_up_says_that_one_is_running_and_where(up: Installation) -> None:

@@ -1,0 +1,253 @@
+"""How the installation is, from its own tables and from the Prefect server where one answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from cli import prefect_api
+from cli.sole_up import Note, running_up
+from eightbells.candles import grid
+from eightbells.errors import EightbellsError
+from eightbells.exchange.rules import wire
+from eightbells.settings import Settings
+from eightbells.trading.switch import read_switch
+
+_LATE_AFTER = grid.STEP + timedelta(minutes=15)  # as the alert NoCycle
+_STREAM_LOCK = 8_888_004  # of tasks/sole_stream.py
+_CYCLE = "four-hour-cycle"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A position and its value at the newest close that is stored."""
+
+    strategy: str
+    symbol: str
+    quantity: Decimal
+    value: Decimal | None
+
+
+@dataclass(frozen=True)
+class LastCycle:
+    """The newest candle that a cycle has served; times by the exchange's clock."""
+
+    candle: datetime
+    finished_at: datetime
+    equity: Decimal | None
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class Status:
+    """The installation at a glance. `problems` are sentences for who has to act; empty when all is well."""
+
+    mode: str
+    exchange_time: datetime
+    trading: bool
+    trading_reason: str
+    trading_since: datetime
+    up: Note | None
+    prefect: str
+    stream: bool
+    stream_silence_seconds: float | None
+    last_cycle: LastCycle | None
+    next_cycle: datetime | None
+    quote_asset: str
+    equity: Decimal | None
+    positions: list[Held] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def read_status(settings: Settings, connection: Connection) -> Status:
+    """Gather it. What cannot be known because a part is away is a problem of its own and no error."""
+    up = running_up(settings.directory)
+    prefect, next_cycle = _next_cycle(up)
+    metrics = _gauges(connection)
+    now = datetime.now(UTC) + timedelta(seconds=metrics.get("eightbells_clock_offset_seconds", 0))
+    last = _last_cycle(connection, settings.account)
+    trading, reason, since = read_switch(connection)
+    stream = _has_stream(connection, settings.account)
+    found = Status(
+        settings.mode, now, trading, reason, since, up, prefect, stream,
+        metrics.get("eightbells_stream_silence_seconds") if stream else None, last, next_cycle,
+        settings.quote_asset, last.equity if last else None, _positions(connection, settings.account),
+    )  # fmt: skip
+    found.problems.extend(_problems(connection, settings, found))
+    return found
+
+
+def _problems(connection: Connection, settings: Settings, found: Status) -> Iterator[str]:
+    if not found.trading:
+        yield f"trading is off: {found.trading_reason}; `eightbells resume` switches it on"
+    yield from _of_orders(connection, settings.account)
+    if found.last_cycle:
+        yield from (f"the last cycle: {problem}" for problem in found.last_cycle.problems)
+        if found.exchange_time - found.last_cycle.candle - grid.STEP > _LATE_AFTER:
+            yield "no cycle has served a candle for 4 h 15 min: see NoCycle in docs/runbook.md"
+    yield from _of_data(connection)
+    if not found.prefect:
+        yield "no Prefect server answers, so no cycle is planned: `eightbells up`"
+    elif found.next_cycle is None:
+        yield "the Prefect server has no cycle planned: is the schedule of four-hour-cycle switched off?"
+    if found.up and found.up.ready and not found.stream:
+        yield "the stream is not running; the cycles fetch its candles"
+
+
+def _of_orders(connection: Connection, account: str) -> Iterator[str]:
+    rows = connection.execute(
+        text(
+            "SELECT o.client_order_id, o.side, o.symbol, o.state, "
+            "extract(EPOCH FROM clock_timestamp() - max(e.recorded_at)) AS age "
+            "FROM orders AS o INNER JOIN order_events AS e ON e.order_id = o.id "
+            "WHERE o.account = :account AND o.state IN ('SENDING', 'UNKNOWN') GROUP BY o.id ORDER BY o.id"
+        ),
+        {"account": account},
+    )
+    for row in rows:
+        yield (
+            f"order {row.client_order_id} ({row.side} {row.symbol}) is {row.state} for {_span(float(row.age))}: "
+            "`eightbells reconcile` asks for it"
+        )
+    drifts = connection.execute(
+        text("SELECT symbol, detail FROM drifts WHERE account = :account AND cleared_at IS NULL ORDER BY id"),
+        {"account": account},
+    )
+    yield from (
+        f"{row.symbol} is not traded, the books and the exchange differ: {row.detail}" for row in drifts
+    )
+
+
+def _of_data(connection: Connection) -> Iterator[str]:
+    gaps = connection.execute(
+        text("SELECT count(*), count(DISTINCT symbol) FROM candle_gaps WHERE state = 'open'")
+    ).one()
+    if gaps[0]:
+        yield f"{gaps[0]} candles of {gaps[1]} symbols are missing and not settled yet"
+    # rows that the exchange has mended since are history
+    quarantined = connection.execute(
+        text(
+            "SELECT count(*), string_agg(DISTINCT q.symbol, ', ' ORDER BY q.symbol) FROM quarantined_candles AS q "
+            'WHERE NOT EXISTS (SELECT FROM candles AS c WHERE c.symbol = q.symbol AND c."interval" = q."interval" '
+            "AND c.open_time = q.open_time)"
+        )
+    ).one()
+    if quarantined[0]:
+        yield f"{quarantined[0]} rows in quarantine have no sound candle in their place: {quarantined[1]}"
+    shut = connection.execute(
+        text("SELECT reason, closed_until FROM budgets WHERE closed_until > clock_timestamp()")
+    ).one_or_none()
+    if shut:
+        yield f"nothing is asked of the exchange until {shut.closed_until:%H:%M:%S} UTC: {shut.reason}"
+
+
+def _last_cycle(connection: Connection, account: str) -> LastCycle | None:
+    row = connection.execute(
+        text(
+            "SELECT open_time, finished_at, equity, summary FROM cycles WHERE account = :account "
+            "ORDER BY open_time DESC LIMIT 1"
+        ),
+        {"account": account},
+    ).one_or_none()
+    if row is None:
+        return None
+    return LastCycle(row.open_time, row.finished_at, row.equity, list(row.summary.get("problems", [])))
+
+
+def _positions(connection: Connection, account: str) -> list[Held]:
+    rows = connection.execute(
+        text(
+            "SELECT p.strategy, p.symbol, p.quantity, p.quantity * c.close AS value FROM positions AS p "
+            "LEFT JOIN LATERAL (SELECT close FROM candles WHERE symbol = p.symbol "
+            "ORDER BY open_time DESC LIMIT 1) AS c ON TRUE "
+            "WHERE p.account = :account AND p.quantity > 0 ORDER BY value DESC NULLS LAST, p.symbol, p.strategy"
+        ),
+        {"account": account},
+    )
+    return [Held(*row) for row in rows]
+
+
+def _has_stream(connection: Connection, account: str) -> bool:
+    return bool(
+        connection.execute(
+            text(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = :key "
+                "AND objid::bigint = (hashtext(:account)::bigint & 4294967295) AND database = "
+                "(SELECT oid FROM pg_database WHERE datname = current_database())"
+            ),
+            {"key": _STREAM_LOCK, "account": account},
+        ).scalar_one()
+    )
+
+
+def _gauges(connection: Connection) -> dict[str, float]:
+    rows = connection.execute(text("SELECT name, total FROM metric_totals WHERE labels = '{}'"))
+    return dict(rows.all())  # type: ignore[arg-type]
+
+
+def _next_cycle(up: Note | None) -> tuple[str, datetime | None]:
+    """The Prefect API that answers, and when it starts the next cycle."""
+    api = prefect_api.likely_address(up)
+    planned: dict[str, Any] = {
+        "deployments": {"name": {"any_": [_CYCLE]}}, "sort": "EXPECTED_START_TIME_ASC", "limit": 1,
+        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+    }  # fmt: skip
+    try:
+        runs = prefect_api.ask("/flow_runs/filter", planned, api=api, timeout=5)
+    except EightbellsError:
+        return "", None
+    due = datetime.fromisoformat(runs[0]["expected_start_time"]) if runs else None
+    return api, due
+
+
+def _span(seconds: float) -> str:
+    """A length of time in words, to two parts: `3 h 5 min`."""
+    minutes, rest = divmod(int(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [
+        f"{count} {unit}"
+        for count, unit in ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
+        if count
+    ]
+    return " ".join(parts[:2]) or "0 s"
+
+
+def in_words(found: Status) -> list[tuple[str, str]]:
+    """The status in rows of a name and its value."""
+    now, last = found.exchange_time, found.last_cycle
+    switch = "on" if found.trading else f"OFF since {found.trading_since:%Y-%m-%d %H:%M} UTC"
+    rows = [("mode", found.mode), ("trading", f"{switch}: {found.trading_reason}")]
+    if found.up:
+        again = ", ".join(f"{name} {count}" for name, count in found.up.restarts.items() if count)
+        since = found.up.started_at.replace("T", " ")[:16]
+        rows += [("up", f"since {since} UTC" + (f"; started again: {again}" if again else ""))]
+    rows += [("Prefect", found.prefect.removesuffix("/api") or "does not answer")]
+    ago = f"{_span((now - last.finished_at).total_seconds())} ago" if last else ""
+    rows += [("last cycle", f"candle {last.candle:%Y-%m-%d %H:%M} UTC, {ago}" if last else "none yet")]
+    wait = _span((found.next_cycle - datetime.now(UTC)).total_seconds()) if found.next_cycle else ""
+    rows += [
+        (
+            "next cycle",
+            f"{found.next_cycle:%Y-%m-%d %H:%M} UTC, in {wait}" if found.next_cycle else "none planned",
+        )
+    ]
+    rows += [("stream", _stream_words(found))]
+    if found.equity is not None:
+        rows += [("equity", f"{found.equity:,.2f} {found.quote_asset}")]
+    for held in found.positions:
+        worth = f", {held.value:,.2f} {found.quote_asset}" if held.value is not None else ""
+        rows += [(f"  {held.symbol}", f"{wire(held.quantity)} of {held.strategy}{worth}")]
+    return rows
+
+
+def _stream_words(found: Status) -> str:
+    if not found.stream:
+        return "not running"
+    silence = found.stream_silence_seconds
+    return "running" + (f", last frame {silence:.0f} s before its heartbeat" if silence is not None else "")
