@@ -63,6 +63,7 @@ CREATE TABLE orders (
     quantity numeric NOT NULL CHECK (quantity > 0),
     price numeric CHECK (price > 0),
     stop_price numeric CHECK (stop_price > 0),
+    sizing text NOT NULL DEFAULT '',     -- what the quantity was made of, in words
     client_order_id text NOT NULL CHECK (client_order_id ~ '^[a-zA-Z0-9_-]{1,36}$'),
     state text NOT NULL DEFAULT 'PLANNED',
     exchange_order_id bigint,
@@ -144,8 +145,8 @@ BEGIN
     IF NEW.state <> 'PLANNED' THEN
         RAISE EXCEPTION 'an order begins as PLANNED, not as %', NEW.state USING ERRCODE = 'check_violation';
     END IF;
-    INSERT INTO order_events (order_id, to_state, at, flow_run)
-    VALUES (NEW.id, 'PLANNED', NEW.planned_at, NEW.flow_run);
+    INSERT INTO order_events (order_id, to_state, at, detail, flow_run)
+    VALUES (NEW.id, 'PLANNED', NEW.planned_at, jsonb_build_object('sizing', NEW.sizing), NEW.flow_run);
     RETURN NEW;
 END $$;
 

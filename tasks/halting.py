@@ -10,7 +10,7 @@ from eightbells.candles import grid
 from eightbells.exchange import rules
 from eightbells.trading import ledger, outbox
 from eightbells.trading.lease import Lease, LeaseLost
-from eightbells.trading.sizing import Sized, sellable
+from eightbells.trading.sizing import Sized, of_owned, sellable
 from eightbells.trading.states import LIVE
 from eightbells.trading.switch import set_switch
 from tasks.orders import cancel_orders, send_orders, settle_orders, trading_lease
@@ -65,7 +65,7 @@ def plan_sellout(session: Session, lease: Lease) -> list[int]:
             if not quantity:
                 continue
             identity = (position.strategy, last.strategy_version, position.symbol, grid.to_ms(last.open_time))
-            sized = Sized("sellout", "SELL", quantity, None)
+            sized = Sized("sellout", "SELL", quantity, None, basis=of_owned(position.quantity, quantity))
             attempt = outbox.next_attempt(connection, last.id, "sellout")
             planned.append(outbox.plan(connection, account, last.id, identity, sized, now, run, attempt))
     return [order for order in planned if order is not None]

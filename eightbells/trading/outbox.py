@@ -74,17 +74,17 @@ def plan(
         text("""
         INSERT INTO orders (
             signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
-            price, stop_price, client_order_id, planned_at, flow_run
+            price, stop_price, sizing, client_order_id, planned_at, flow_run
         ) VALUES (
             :signal, :leg, :attempt, :account, :strategy, :symbol, :opened, :side, :type, :tif, :quantity,
-            :price, :stop, :client, :now, :run
+            :price, :stop, :sizing, :client, :now, :run
         ) ON CONFLICT DO NOTHING RETURNING id
         """),
         {
             "signal": signal, "leg": sized.leg, "attempt": attempt, "account": account, "strategy": strategy,
             "symbol": symbol, "opened": grid.to_time(open_ms), "side": sized.side,
             "type": sized.type, "tif": "GTC" if limit else None,
-            "quantity": sized.quantity, "price": sized.price, "stop": sized.stop_price,
+            "quantity": sized.quantity, "price": sized.price, "stop": sized.stop_price, "sizing": sized.basis,
             "now": grid.to_time(now_ms), "run": flow_run,
             "client": client_order_id(account, strategy, version, symbol, open_ms, sized.leg, attempt),
         },
@@ -106,11 +106,11 @@ def plan_again(
         text("""
         INSERT INTO orders (
             signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
-            price, stop_price, client_order_id, planned_at, flow_run
+            price, stop_price, sizing, client_order_id, planned_at, flow_run
         )
         SELECT
             signal_id, leg, attempt + 1, account, strategy, symbol, open_time, side, type, time_in_force, :quantity,
-            :price, stop_price, :client, :now, :run
+            :price, stop_price, sizing, :client, :now, :run
         FROM orders WHERE id = :id
         ON CONFLICT DO NOTHING RETURNING id
         """),

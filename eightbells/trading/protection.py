@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, text
 
 from eightbells.candles import grid
 from eightbells.exchange import rules
-from eightbells.exchange.rules import RuleBroken
+from eightbells.exchange.rules import RuleBroken, wire
 from eightbells.settings import Settings, StrategySettings
 from eightbells.strategies.evaluation import Moment
 from eightbells.trading import ledger, outbox
@@ -84,7 +84,8 @@ def _plan_stop(
         return None
     identity = (strategy.name, entry.strategy_version, position.symbol, grid.to_ms(entry.open_time))
     attempt = outbox.next_attempt(connection, entry.signal_id, "stop")
-    sized = Sized("stop", "SELL", quantity, limit, trigger)
+    basis = f"{wire(position.quantity)} owned, {wire(strategy.stop_loss)} below its cost of {wire(cost.quantize(ledger.SMALLEST))}"
+    sized = Sized("stop", "SELL", quantity, limit, trigger, basis)
     now, run = moment.now_ms, moment.flow_run
     return outbox.plan(connection, settings.account, entry.signal_id, identity, sized, now, run, attempt)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from eightbells.exchange.rules import RuleBroken, Side, SymbolRules
+from eightbells.exchange.rules import RuleBroken, Side, SymbolRules, wire
 from eightbells.strategies.evaluation import Decision
 
 Leg = Literal["entry", "exit", "stop", "sellout"]
@@ -22,13 +22,14 @@ class Means:
 
 @dataclass(frozen=True)
 class Sized:
-    """An order that the symbol's rules accept. `price` is None for a MARKET order."""
+    """An order that the symbol's rules accept. `price` is None for a MARKET order; `basis` says what it is made of."""
 
     leg: Leg
     side: Side
     quantity: Decimal
     price: Decimal | None
     stop_price: Decimal | None = None
+    basis: str = ""
 
     @property
     def type(self) -> str:
@@ -61,7 +62,8 @@ def _entry(close: Decimal, means: Means, rules: SymbolRules, market: bool, offse
     if means.spendable <= 0:
         raise RuleBroken(f"{rules.symbol}: the allocated capital is spent")
     quantity = rules.quantity(means.spendable / price, price, market=market)
-    return Sized("entry", "BUY", quantity, None if market else price)
+    basis = f"{wire(means.spendable)} to spend at {wire(price)}, {wire(means.owned)} owned"
+    return Sized("entry", "BUY", quantity, None if market else price, basis=basis)
 
 
 def _exit(close: Decimal, means: Means, rules: SymbolRules, market: bool, offset: Decimal) -> Sized | None:
@@ -69,7 +71,12 @@ def _exit(close: Decimal, means: Means, rules: SymbolRules, market: bool, offset
     if not quantity:  # flat, or dust that the exchange would not take
         return None
     price = rules.price("SELL", close * (1 - offset))
-    return Sized("exit", "SELL", quantity, None if market else price)
+    return Sized("exit", "SELL", quantity, None if market else price, basis=of_owned(means.owned, quantity))
+
+
+def of_owned(owned: Decimal, quantity: Decimal) -> str:
+    """What a sale is made of, and what the exchange would not take of it."""
+    return f"{wire(owned)} owned, {wire(owned - quantity)} stays as dust"
 
 
 def sellable(owned: Decimal, close: Decimal, rules: SymbolRules, market: bool) -> Decimal:

@@ -17,7 +17,7 @@ ORDER BY client_order_id = :name DESC, CAST(id AS text) = :name DESC LIMIT 1
 _ORDER = """
 SELECT
     o.id, o.client_order_id, o.exchange_order_id, o.account, o.strategy, o.symbol, o.leg, o.attempt, o.side, o.type,
-    o.quantity, o.price, o.stop_price, o.state, o.executed_quantity, o.planned_at, o.flow_run,
+    o.quantity, o.price, o.stop_price, o.sizing, o.state, o.executed_quantity, o.planned_at, o.flow_run,
     s.target, s.price AS close, s.reason,
     e.id AS evaluation, e.strategy_version, e.parameters, e.code_version, e.open_time, e.window_start, e.window_candles,
     e.as_of_batch, e.inputs_hash, e.evaluated_at, e.flow_run AS evaluated_by,

@@ -9,6 +9,7 @@ import pytest
 
 from cli.story_view import show
 from eightbells.errors import EightbellsError
+from eightbells.exchange.rules import wire
 from eightbells.trading.story import Story, tell
 from tests.crash.cells import CROSSING, LOST, clean
 from tests.crash.world import Trial, World, strategy
@@ -48,6 +49,18 @@ def test_it_begins_with_the_candles_and_ends_with_the_fills(told: tuple[Trial, l
     assert fill["commission_asset"] == "BTC"
     assert fill["commission"] > Decimal(0)
     assert [entry["client_order_id"] for entry in filled.other_attempts] == [lost.order["client_order_id"]]
+
+
+def test_it_says_what_the_quantity_was_made_of(told: tuple[Trial, list[Story]]) -> None:
+    trial, (lost, filled, stop) = told
+    ((cost,),) = trial.rows("SELECT -quote_flow / quantity FROM positions")
+    for bought in (lost, filled):
+        assert bought.order["sizing"] == f"1000 to spend at {wire(bought.order['price'])}, 0 owned"
+    owned, per_unit = stop.order["sizing"].split(" owned, 0.2 below its cost of ")
+    assert Decimal(owned) >= stop.order["quantity"]
+    assert abs(Decimal(per_unit) - cost) < Decimal("0.00000001")
+    for story in (lost, filled, stop):
+        assert story.events[0]["detail"] == {"sizing": story.order["sizing"]}
 
 
 def test_every_state_has_its_time_its_reason_and_the_run_that_saw_it(told: tuple[Trial, list[Story]]) -> None:

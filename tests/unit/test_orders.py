@@ -97,6 +97,7 @@ def test_what_is_sold_is_what_is_owned_after_fees_floored_to_the_step():
     sized = size(decision("flat"), Means(D("0.04995678"), D(0)), RULES, market=True, offset=D(0))
     assert sized is not None
     assert (sized.side, sized.type, sized.quantity) == ("SELL", "MARKET", D("0.04995"))
+    assert sized.basis == "0.04995678 owned, 0.00000678 stays as dust"
 
 
 def test_spent_capital_is_refused():
