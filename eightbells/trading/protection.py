@@ -84,7 +84,8 @@ def _plan_stop(
         return None
     identity = (strategy.name, entry.strategy_version, position.symbol, grid.to_ms(entry.open_time))
     attempt = outbox.next_attempt(connection, entry.signal_id, "stop")
-    basis = f"{wire(position.quantity)} owned, {wire(strategy.stop_loss)} below its cost of {wire(cost.quantize(ledger.SMALLEST))}"
+    unit = wire(cost.quantize(ledger.SMALLEST))
+    basis = f"{wire(position.quantity)} owned, {wire(strategy.stop_loss)} below its cost of {unit}"
     sized = Sized("stop", "SELL", quantity, limit, trigger, basis)
     now, run = moment.now_ms, moment.flow_run
     return outbox.plan(connection, settings.account, entry.signal_id, identity, sized, now, run, attempt)
