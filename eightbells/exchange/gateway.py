@@ -72,7 +72,7 @@ class Gateway:
             ExchangeError: -1121 where one of the symbols is not listed.
         """
         params = {} if symbols is None else {"symbols": _json_list(symbols)}
-        info: Json = await self._call(
+        info = await self._json(
             "exchangeInfo", 20, None, lambda: self._client._get("exchangeInfo", data=params)
         )
         self.budgets.learn(info["rateLimits"])
@@ -101,14 +101,11 @@ class Gateway:
             "endTime": end_ms,
             "limit": limit,
         }
-        rows: list[list[Any]] = await self._call(
-            "klines", 2, "klines", lambda: self._client.get_klines(**params)
-        )
-        return rows
+        return await self._rows("klines", 2, "klines", lambda: self._client.get_klines(**params))
 
     async def prices(self) -> dict[str, str]:
         """Last price of every symbol, as the exchange's decimal strings."""
-        rows = await self._call("ticker/price", 4, None, self._client.get_all_tickers)
+        rows = await self._rows("ticker/price", 4, None, self._client.get_all_tickers)
         return {row["symbol"]: row["price"] for row in rows}
 
     async def account(self) -> Json:
@@ -156,33 +153,27 @@ class Gateway:
 
     async def open_orders(self) -> list[Json]:
         """Every open order of the account, ours or not."""
-        rows: list[Json] = await self._call(
-            "openOrders", 80, "account", lambda: self._client.get_open_orders()
-        )
-        return rows
+        return await self._rows("openOrders", 80, "account", lambda: self._client.get_open_orders())
 
     async def recent_orders(self, symbol: str, since_ms: int) -> list[Json]:
         """allOrders from a time on, within the day that Binance allows one question to span."""
-        rows: list[Json] = await self._call(
+        return await self._rows(
             "allOrders", 20, "account",
             lambda: self._client.get_all_orders(symbol=symbol, startTime=since_ms, limit=1000),
         )  # fmt: skip
-        return rows
 
     async def recent_trades(self, symbol: str, since_ms: int) -> list[Json]:
         """Our trades of a symbol from a time on, within the day that Binance allows one question to span."""
-        rows: list[Json] = await self._call(
+        return await self._rows(
             "myTrades", 20, "account",
             lambda: self._client.get_my_trades(symbol=symbol, startTime=since_ms, limit=1000),
         )  # fmt: skip
-        return rows
 
     async def trades(self, symbol: str, order_id: int) -> list[Json]:
         """Our trades of one order."""
-        rows: list[Json] = await self._call(
+        return await self._rows(
             "myTrades", 5, "account", lambda: self._client.get_my_trades(symbol=symbol, orderId=order_id)
         )
-        return rows
 
     async def _json(
         self, endpoint: str, weight: int, budget: str | None, ask: Callable[[], Awaitable[Any]]
@@ -190,6 +181,14 @@ class Gateway:
         answer = await self._call(endpoint, weight, budget, ask)
         if not isinstance(answer, dict):
             raise self._error(endpoint, ValueError("not an object"))
+        return answer
+
+    async def _rows(
+        self, endpoint: str, weight: int, budget: str | None, ask: Callable[[], Awaitable[Any]]
+    ) -> list[Any]:
+        answer = await self._call(endpoint, weight, budget, ask)
+        if not isinstance(answer, list):
+            raise self._error(endpoint, ValueError("not a list"))
         return answer
 
     async def _call(

@@ -23,10 +23,11 @@ PASSING: list[dict[str, Any]] = [
     {"status": 200, "html": True},
     {"body": ""},
     {"status": 502, "body": '"Bad Gateway"'},  # JSON, but no object
+    {"body": '{"klines": []}'},  # and no list
 ]
 
 
-@pytest.mark.parametrize("failures", [PASSING[:4], PASSING[4:]], ids=["one by one", "and others"])
+@pytest.mark.parametrize("failures", [PASSING[:5], PASSING[5:]], ids=["one by one", "and others"])
 async def test_candles_are_fetched_through_passing_failures(
     watch: Watch, failures: list[dict[str, Any]]
 ) -> None:
