@@ -201,12 +201,12 @@ def exchange_ids(connection: Connection, account: str) -> set[int]:
     return set(rows.scalars())
 
 
-def symbols_since(connection: Connection, account: str, since: datetime) -> list[str]:
-    """Symbols for which an order went out since a time, or waits to go out."""
+def symbols_moved(connection: Connection, account: str, since: datetime) -> list[str]:
+    """Symbols of which an order has changed its state since a time, or waits to go out."""
     rows = connection.execute(
         text(
-            "SELECT DISTINCT symbol FROM orders "
-            "WHERE account = :account AND (request_time >= :since OR state = 'PLANNED') ORDER BY symbol"
+            "SELECT DISTINCT o.symbol FROM orders AS o INNER JOIN order_events AS e ON e.order_id = o.id "
+            "WHERE o.account = :account AND (e.at >= :since OR o.state = 'PLANNED') ORDER BY o.symbol"
         ),
         {"account": account, "since": since},
     )

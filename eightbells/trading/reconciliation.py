@@ -54,18 +54,18 @@ async def reconcile(
     To be called once the account's own open orders have been followed. A fill that came after its order was closed
     in the books is booked; what then still differs is a drift.
 
-    Recent orders are asked for where we had some within a day, and for `symbols`, of which the books may have lost
-    theirs. Open orders and balances are compared for all, and what disagreed before is looked at until it agrees.
+    Recent orders are asked for where one of ours has changed since a candle ago, and for `symbols`, of which the books
+    may have lost theirs. Open orders and balances are compared for all, and what disagreed before until it agrees.
     """
     open_orders = await gateway.open_orders()
-    since = gateway.clock.now_ms() - _LOOKS_BACK_MS
+    now = gateway.clock.now_ms()
     with engine.connect() as connection:
-        traded = outbox.symbols_since(connection, settings.account, grid.to_time(since))
+        moved = outbox.symbols_moved(connection, settings.account, grid.to_time(now - grid.STEP_MS))
         disputed = _disputed(connection, settings.account)
     recent = [
         order
-        for symbol in sorted({*traded, *symbols})
-        for order in await _recent_orders(gateway, symbol, since)
+        for symbol in sorted({*moved, *symbols})
+        for order in await _recent_orders(gateway, symbol, now - _LOOKS_BACK_MS)
     ]
     for symbol, number in disputed - {_place(order) for order in [*recent, *open_orders]}:
         recent += await _order(gateway, symbol, number)
