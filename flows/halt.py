@@ -16,8 +16,8 @@ async def halt(
 ) -> list[str]:
     """Switch trading off, or on again.
 
-    Halting stops everything within one order and cancels the open orders, protective stops among them unless
-    everything is sold.
+    Halting stops everything within one order and cancels the open orders; protective stops stay unless everything is
+    sold. Halting again sells what an earlier halt could not.
 
     Args:
         action: halt switches trading off, resume switches it on.
