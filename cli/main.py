@@ -233,6 +233,28 @@ def reconcile(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Look at everything that trading rests on; exit code 1 where something fails."""
+    from cli.doctor.examination import examine, show
+    from cli.doctor.findings import Finding
+
+    async def examined() -> list[Finding]:
+        findings, console = [], Console(highlight=False)
+        async for finding in examine():
+            findings.append(finding)
+            if not as_json:
+                show(finding, console)
+        return findings
+
+    findings = asyncio.run(examined())
+    verdict = next((it for it in ("fail", "warn") if it in {finding.verdict for finding in findings}), "ok")
+    if as_json:
+        print(json.dumps({"verdict": verdict, "findings": [asdict(finding) for finding in findings]}))
+    if verdict == "fail":
+        raise typer.Exit(1)
+
+
+@app.command()
 def status(as_json: AsJson = False) -> None:
     """Show how it is at a glance: mode, switch, cycles, stream, positions, equity, open problems."""
     from cli.status import read_status

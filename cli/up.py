@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -14,6 +15,8 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from cli import prefect_api, prefect_server
+from cli.doctor.examination import before_trading
+from cli.paper import PAPER_PORT, paper_exchange
 from cli.processes import Processes, free_port, is_free, python
 from cli.sole_up import Note, sole_up
 from cli.supervisor import Part, Supervisor
@@ -21,7 +24,7 @@ from eightbells.database import embedded
 from eightbells.database.engine import connect
 from eightbells.database.migrations import migrate
 from eightbells.errors import EightbellsError
-from eightbells.settings import PAPER_KEY, PAPER_SECRET, Settings, load_settings
+from eightbells.settings import Settings, load_settings
 from flows.declared import declared
 
 _READY_SECONDS = 90.0
@@ -31,7 +34,6 @@ _PARTS_END_WITHIN = 8.0
 _SERVER_ENDS_WITHIN = 4.0
 _KILLED_ARE_GONE_WITHIN = 30.0
 _WORKING = ("worker", "stream", "metrics", "simulator")
-_PAPER_PORT = 8765
 
 
 @dataclass
@@ -52,6 +54,8 @@ class Up:
             self._say("starting ...")
             port = self._port()
             self._postgres = self._open_database(stack, settings)
+            if settings.mode == "live":
+                _require_health(settings)
             processes = stack.enter_context(Processes(settings.directory / "logs"))
             self._supervisor = Supervisor(processes, self._complain, self._write_note)
             stack.enter_context(self._ending())
@@ -93,10 +97,10 @@ class Up:
 
     def _start(self, settings: Settings, port: int | None) -> None:
         start = self._supervisor.start
-        if (exchange := _paper_exchange(settings)) is not None:
+        if (exchange := paper_exchange(settings)) is not None:
             child = start(exchange)
             child.wait_until(
-                lambda: _answers(f"http://127.0.0.1:{_PAPER_PORT}/simulator/clock"), _READY_SECONDS
+                lambda: _answers(f"http://127.0.0.1:{PAPER_PORT}/simulator/clock"), _READY_SECONDS
             )
         if port is not None:
             prefect_server.wait_ready(start(prefect_server.part(settings, port, self._postgres)))
@@ -174,15 +178,19 @@ def _metrics(settings: Settings) -> Part:
     return Part("metrics", python("-m", "cli", "metrics"), {"EIGHTBELLS_METRICS__PORT": str(port)})
 
 
-def _paper_exchange(settings: Settings) -> Part | None:
-    """Paper mode's exchange: live prices, an account that is made up. None where there is one, or another is meant."""
-    if settings.mode != "paper" or settings.exchange.rest_url or not is_free(_PAPER_PORT):
-        return None
-    command = python("-m", "simulator", "--port", str(_PAPER_PORT), "--parent-pid", str(os.getpid()))
-    command += ["--state", str(settings.directory / "paper.json")]
-    command += ["--upstream", settings.paper.prices] if settings.paper.prices else []
-    account = f"{PAPER_KEY}:{PAPER_SECRET}:{settings.quote_asset}={settings.paper.capital}"
-    return Part("simulator", command, {"SIMULATOR_ACCOUNT": account})
+def _require_health(settings: Settings) -> None:
+    """Real money is not traded where the doctor finds that something fails.
+
+    Raises:
+        EightbellsError: what fails, and its remedies.
+    """
+
+    async def failures() -> list[str]:
+        found = [it async for it in before_trading(settings) if it.verdict == "fail"]
+        return [f"{it.name}: {it.what} ({it.remedy})" for it in found]
+
+    if failed := asyncio.run(failures()):
+        raise EightbellsError("no live trading while `eightbells doctor` fails: " + "; ".join(failed))
 
 
 def _all_deployments_are_known() -> bool:

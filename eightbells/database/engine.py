@@ -37,6 +37,7 @@ def connect(url: str | URL) -> Engine:
         shown = address.set(drivername="postgresql").render_as_string(hide_password=True)
         raise EightbellsError(f"no database at {shown}: {_first_line(error)}") from None
     if version < OLDEST_POSTGRES:
+        engine.dispose()
         raise EightbellsError(f"Postgres 15 or newer is needed, this is {version // 10000}")
     return engine
 

@@ -1,0 +1,83 @@
+"""This machine: Python, packages, disk, and whether the strategies that are set can be built."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from cli.doctor.findings import Finding, fail, ok, warn
+from eightbells.errors import EightbellsError
+from eightbells.settings import Settings
+
+_PACKAGE = "eightbells"
+_INSTALL = "install the pinned versions: python -m pip install --no-deps --require-hashes -r requirements/runtime.txt"
+FREE_AT_LEAST = 1.0  # GB, below which Postgres may stop within a day
+FREE_BETTER = 5.0
+
+
+def look_at_machine(settings: Settings) -> Iterator[Finding]:
+    """Python, its packages, the disk and the strategies."""
+    yield _python()
+    yield _packages()
+    yield _disk(settings.directory)
+    yield _strategies(settings)
+
+
+def _python() -> Finding:
+    needed = importlib.metadata.metadata(_PACKAGE)["Requires-Python"]
+    version = platform.python_version()
+    if SpecifierSet(needed).contains(version, prereleases=True):
+        return ok("Python", version)
+    return fail("Python", f"{version}, but {needed} is needed", "make clean; make demo PYTHON=python3.11")
+
+
+def _packages() -> Finding:
+    wrong = []
+    requirements = [Requirement(line) for line in importlib.metadata.requires(_PACKAGE) or []]
+    needed = [it for it in requirements if it.marker is None or it.marker.evaluate()]
+    for requirement in needed:
+        try:
+            found = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            wrong.append(f"{requirement.name} is missing")
+            continue
+        if not requirement.specifier.contains(found, prereleases=True):
+            wrong.append(f"{requirement.name} is {found}, not {requirement.specifier}")
+    if wrong:
+        return fail("packages", "; ".join(wrong), _INSTALL)
+    return ok("packages", f"{len(needed)} at versions that work together")
+
+
+def _disk(directory: Path) -> Finding:
+    place = next(folder for folder in (directory, *directory.resolve().parents) if folder.exists())
+    if not os.access(place, os.W_OK):
+        return fail(
+            "disk", f"{place} cannot be written", "choose another with EIGHTBELLS_DATABASE__DIRECTORY"
+        )
+    free = shutil.disk_usage(place).free / 1e9
+    words = f"{free:.1f} GB free at {place}"
+    remedy = "make room, or choose another folder with EIGHTBELLS_DATABASE__DIRECTORY"
+    if free < FREE_AT_LEAST:
+        return fail("disk", words, remedy)
+    return warn("disk", words, remedy) if free < FREE_BETTER else ok("disk", words)
+
+
+def _strategies(settings: Settings) -> Finding:
+    from eightbells.strategies.contract import build
+
+    try:
+        windows = [build(strategy).window for strategy in settings.strategies]
+    except EightbellsError as error:
+        return fail("strategies", str(error), "mend its [[strategies]] entry in eightbells.toml")
+    if not windows:
+        return warn(
+            "strategies", "none: candles are kept, nothing is traded", "add [[strategies]] to eightbells.toml"
+        )
+    return ok("strategies", f"{len(windows)}, looking back {max(windows)} candles at most")

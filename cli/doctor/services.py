@@ -1,0 +1,139 @@
+"""What runs here or elsewhere for us: Postgres with its migrations, Prefect with its deployments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Any
+
+from sqlalchemy import Engine
+
+from cli import prefect_api
+from cli.doctor.findings import Finding, fail, ok, warn
+from cli.sole_up import running_up
+from eightbells.database import migrations
+from eightbells.database.engine import connect, database_url
+from eightbells.errors import EightbellsError
+from eightbells.settings import Settings
+from flows.declared import declared
+
+BAN = "ban"
+_LATE = timedelta(minutes=2)
+_SERVE = "register them: `eightbells up`, or `eightbells serve` where the server is another's"
+
+
+def look_at_postgres(settings: Settings) -> Iterator[Finding]:
+    """The server and what the database in it has reached."""
+    embedded = not settings.database_url.get_secret_value()
+    try:
+        with database_url(settings) as url:
+            engine = connect(url)
+            try:
+                yield ok("Postgres", f"{_version(engine)}, {'embedded' if embedded else 'of DATABASE_URL'}")
+                yield (migrated := _migrations(engine, embedded))
+                if migrated.verdict == "ok":
+                    yield from _ban(engine)
+            finally:
+                engine.dispose()
+    except EightbellsError as error:
+        logs = (
+            f"read {settings.directory}/postgres/log"
+            if embedded
+            else "check DATABASE_URL, and that its server runs"
+        )
+        yield fail("Postgres", str(error), f"{logs}; Postgres 15 or newer is needed")
+
+
+def _version(engine: Engine) -> str:
+    with engine.connect() as connection:
+        return str(connection.exec_driver_sql("SHOW server_version").scalar_one())
+
+
+def _migrations(engine: Engine, embedded: bool) -> Finding:
+    found, newest = migrations.current(engine), migrations.newest()
+    if found == newest:
+        return ok("migrations", f"at the newest, {newest}")
+    if found is None and embedded:
+        return warn("migrations", "none yet: the database is new", "`eightbells up` or `eightbells migrate`")
+    known = found is None or found < newest
+    remedy = "`eightbells migrate`" if known else "update this program: the database is of a newer version"
+    return fail("migrations", f"at {found or 'none'}, this version needs {newest}", remedy)
+
+
+def _ban(engine: Engine) -> Iterator[Finding]:
+    with engine.connect() as connection:
+        row = connection.exec_driver_sql(
+            "SELECT reason, closed_until FROM budgets WHERE closed_until > clock_timestamp()"
+        ).one_or_none()
+    if row is not None:
+        words = f"nothing may be asked of the exchange until {row.closed_until:%Y-%m-%d %H:%M:%S} UTC: {row.reason}"
+        yield fail(BAN, words, "wait with everything as it is: asking again makes a ban longer")
+
+
+def look_at_prefect(settings: Settings) -> Iterator[Finding]:
+    """Whether the server answers, is of our version, knows the deployments as declared, and has its runs done."""
+    up = running_up(settings.directory)
+    api = prefect_api.likely_address(up)
+    try:
+        theirs = str(prefect_api.ask("/admin/version", api=api, timeout=5))
+        known = prefect_api.deployments(api)
+        late = _late(api)
+    except EightbellsError as error:
+        if os.environ.get("PREFECT_API_URL") or up:
+            yield fail(
+                "Prefect", str(error), "start that server, or unset PREFECT_API_URL and run `eightbells up`"
+            )
+        else:
+            yield warn("Prefect", "no server runs, so no cycle is started", "`eightbells up`")
+        return
+    ours = version("prefect")
+    if theirs == ours:
+        yield ok("Prefect", f"{theirs} at {api}")
+    else:
+        yield warn(
+            "Prefect",
+            f"the server is {theirs}, this is {ours}",
+            "run both at one version: restart the server",
+        )
+    yield _deployments(known)
+    if late:
+        yield warn(
+            "worker", f"{late} runs are late: nobody takes them", "`eightbells up`, or `eightbells serve`"
+        )
+    else:
+        yield ok("worker", "no run is late")
+
+
+def _deployments(known: dict[str, dict[str, Any]]) -> Finding:
+    entries = declared()
+    if missing := [entry["name"] for entry in entries if entry["name"] not in known]:
+        return fail("deployments", f"the server does not know {', '.join(missing)}", _SERVE)
+    if paused := [
+        entry["name"] for entry in entries if entry["schedules"] and _is_paused(known[entry["name"]])
+    ]:
+        return warn("deployments", f"{', '.join(paused)}: paused", "switch the schedule on in the Prefect UI")
+    if old := [entry["name"] for entry in entries if not _is_current(entry, known[entry["name"]])]:
+        return warn("deployments", f"not as prefect.yaml declares them: {', '.join(old)}", _SERVE)
+    return ok("deployments", f"{len(entries)}, as prefect.yaml declares them")
+
+
+def _is_paused(theirs: dict[str, Any]) -> bool:
+    return bool(theirs.get("paused")) or not any(it["active"] for it in theirs["schedules"])
+
+
+def _is_current(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    crons = {it["cron"] for it in ours["schedules"]}
+    return (
+        crons == {it["schedule"].get("cron") for it in theirs["schedules"]}
+        and (theirs.get("description") or "").strip() == ours["description"].strip()
+        and set(theirs["tags"]) == set(ours["tags"])
+    )
+
+
+def _late(api: str) -> int:
+    before = (datetime.now(UTC) - _LATE).isoformat()
+    chosen = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"before_": before}}
+    names = {"name": {"any_": [entry["name"] for entry in declared()]}}
+    return int(prefect_api.ask("/flow_runs/count", {"flow_runs": chosen, "deployments": names}, api=api))
