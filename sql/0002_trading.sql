@@ -281,6 +281,7 @@ CREATE TABLE cycles (
     equity numeric,                      -- in the quote asset, at the candle's close prices
     summary jsonb NOT NULL,
     flow_run text,
+    positions jsonb NOT NULL DEFAULT '[]', -- each with its dust, its cost, and its profit, realised and not
     PRIMARY KEY (account, open_time)
 );
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 
 from prefect import task
@@ -15,8 +15,10 @@ from sqlalchemy.exc import IntegrityError
 from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.exchange.permissions import require_trading_key
+from eightbells.exchange.rules import wire
 from eightbells.strategies.evaluation import Decision, Moment, Refused, evaluate
 from eightbells.trading import ledger, outbox
+from eightbells.trading.ledger import Standing
 from eightbells.trading.outbox import Order
 from eightbells.trading.planning import record_refusals
 from tasks.candles import Ingested
@@ -106,7 +108,8 @@ async def close_books(
         report = CycleReport(
             grid.label(opened), outcome, ingested, evaluated, orders, fills, refused, equity, problems
         )
-        _save_cycle(session, connection, opened, report)
+        standings = ledger.standings(connection, session.settings, opened)
+        _save_cycle(session, connection, opened, report, standings)
     metrics.CYCLES.labels(report.outcome).inc()
     return report
 
@@ -122,7 +125,9 @@ def _refusals(connection: Connection, account: str, opened: int) -> list[tuple[s
     return [tuple(row) for row in rows]
 
 
-def _save_cycle(session: Session, connection: Connection, opened: int, report: CycleReport) -> None:
+def _save_cycle(
+    session: Session, connection: Connection, opened: int, report: CycleReport, standings: list[Standing]
+) -> None:
     summary = {
         "inserted": report.ingested.inserted, "revised": report.ingested.revised,
         "quarantined": report.ingested.quarantined, "decisions": len(report.evaluated.decisions),
@@ -131,13 +136,14 @@ def _save_cycle(session: Session, connection: Connection, opened: int, report: C
     }  # fmt: skip
     connection.execute(
         text(
-            "INSERT INTO cycles (account, open_time, finished_at, equity, summary, flow_run) "
-            "VALUES (:account, :opened, :at, :equity, CAST(:summary AS jsonb), :run) "
+            "INSERT INTO cycles (account, open_time, finished_at, equity, positions, summary, flow_run) VALUES "
+            "(:account, :opened, :at, :equity, CAST(:positions AS jsonb), CAST(:summary AS jsonb), :run) "
             "ON CONFLICT (account, open_time) DO UPDATE SET finished_at = excluded.finished_at, "
-            "equity = excluded.equity, flow_run = excluded.flow_run"
+            "equity = excluded.equity, positions = excluded.positions, flow_run = excluded.flow_run"
         ),
         {
             "account": session.settings.account, "opened": grid.to_time(opened), "run": session.flow_run,
             "at": grid.to_time(session.now_ms), "equity": report.equity, "summary": json.dumps(summary),
+            "positions": json.dumps([asdict(standing) for standing in standings], default=wire),
         },
     )  # fmt: skip

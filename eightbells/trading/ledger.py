@@ -11,10 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from eightbells.candles import grid
+from eightbells.exchange import rules
 from eightbells.settings import Settings
 from eightbells.trading.outbox import Order
 from eightbells.trading.risk import Exposure
-from eightbells.trading.sizing import Means
+from eightbells.trading.sizing import Means, sellable
 
 SMALLEST = Decimal("1E-8")  # amounts of the exchange have eight places
 
@@ -174,7 +175,9 @@ def means(
 
 # What is held, at the newest close up to the candle's: a candle that is missing makes nothing worthless.
 _HELD = """
-SELECT p.symbol, p.quote_flow, p.quantity * coalesce(c.close, 0) AS value
+SELECT
+    p.strategy, p.symbol, p.quantity, p.quote_flow, coalesce(c.close, 0) AS close,
+    p.quantity * coalesce(c.close, 0) AS value
 FROM positions AS p LEFT JOIN LATERAL (
     SELECT close FROM candles WHERE symbol = p.symbol AND "interval" = :interval AND open_time <= :opened
     ORDER BY open_time DESC LIMIT 1
@@ -210,6 +213,36 @@ def exposure(connection: Connection, settings: Settings, open_ms: int) -> Exposu
         values,
     ).scalar_one()
     return Exposure(by_symbol, lost, ordered)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a strategy stands with a symbol; money in the quote asset. `dust` is what the exchange would not take."""
+
+    strategy: str
+    symbol: str
+    quantity: Decimal
+    dust: Decimal
+    cost: Decimal
+    realised: Decimal
+    unrealised: Decimal
+
+
+def standings(connection: Connection, settings: Settings, open_ms: int) -> list[Standing]:
+    """What every strategy holds, what it has realised, and what the rest would bring at the candle's close."""
+    found = []
+    query = text(f"SELECT * FROM ({_HELD}) AS positions ORDER BY strategy, symbol")
+    for row in connection.execute(query, _at(settings, open_ms)).all():
+        held = holding(connection, settings.account, row.strategy, row.symbol)
+        symbol_rules = rules.load(connection, row.symbol)
+        taken = sellable(row.quantity, row.close, symbol_rules, market=False) if symbol_rules else Decimal(0)
+        found.append(
+            Standing(
+                row.strategy, row.symbol, row.quantity, row.quantity - taken, held.cost, held.realised,
+                row.value - held.cost,
+            )
+        )  # fmt: skip
+    return found
 
 
 def equity(connection: Connection, settings: Settings, open_ms: int) -> Decimal:

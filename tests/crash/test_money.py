@@ -12,11 +12,26 @@ from tests.crash.world import SYMBOL, Trial, World, strategy
 
 def _there_and_back(trial: Trial) -> None:
     clean(trial.run())
+    ((held,),) = trial.rows("SELECT quantity FROM positions")
+    bought = _standing(trial)
+    assert (bought["quantity"], bought["realised"]) == (held, 0)
     trial.leap()
     trial.change(strategies=[strategy("flat")])
     clean(trial.run())
+    sold = _standing(trial)
+    ((gone,),) = trial.rows("SELECT quantity FROM orders WHERE side = 'SELL'")
+    assert sold["quantity"] == sold["dust"] == held - gone
+    assert sold["realised"] != 0
     assert trial.wrongs() == []
     assert [order["status"] for order in trial.simulator.orders()] == ["FILLED", "FILLED"]
+
+
+def _standing(trial: Trial) -> dict[str, Decimal]:
+    """What the newest cycle says of the position; its profit is all of what equity has gained, to the last digit."""
+    (equity, standing), *_ = trial.rows("SELECT equity, positions -> 0 FROM cycles ORDER BY open_time DESC")
+    figures = {name: Decimal(standing[name]) for name in ("quantity", "dust", "realised", "unrealised")}
+    assert figures["realised"] + figures["unrealised"] == equity - 1000
+    return figures
 
 
 @pytest.mark.parametrize("in_bnb", [False, True], ids=["in what is bought", "in BNB"])
