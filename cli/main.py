@@ -130,6 +130,34 @@ def _migrate(settings: Settings) -> str:
 
 
 @app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to; by convention it ends in .dump.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the whole database to a file, as it is at one moment; everything goes on meanwhile."""
+    from cli.backup import back_up
+    from eightbells.settings import load_settings
+
+    _say(back_up(load_settings(), file, overwrite=overwrite), as_json)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `eightbells backup` wrote.")], as_json: AsJson = False
+) -> None:
+    """Put a backup in the database's place; the old one is kept under another name, and trading is off."""
+    from cli.backup import restore as restore_from
+    from eightbells.settings import load_settings
+
+    _say(restore_from(load_settings(), file), as_json)
+    if not as_json:
+        print(
+            "trading is off: `eightbells reconcile` compares with the exchange, `eightbells resume` trades again"
+        )
+
+
+@app.command()
 def stream() -> None:
     """Stream closed candles into Postgres until ended; a second stream of the account ends at once."""
     import httpx

@@ -57,9 +57,9 @@ def _packages() -> Finding:
 
 def _disk(directory: Path) -> Finding:
     place = next(folder for folder in (directory, *directory.resolve().parents) if folder.exists())
-    if not os.access(place, os.W_OK):
+    if not place.is_dir() or not os.access(place, os.W_OK):
         return fail(
-            "disk", f"{place} cannot be written", "choose another with EIGHTBELLS_DATABASE__DIRECTORY"
+            "disk", f"{place} cannot be written into", "choose another with EIGHTBELLS_DATABASE__DIRECTORY"
         )
     free = shutil.disk_usage(place).free / 1e9
     words = f"{free:.1f} GB free at {place}"

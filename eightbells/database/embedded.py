@@ -85,7 +85,7 @@ def server(directory: Path) -> Iterator[EmbeddedServer]:
         fcntl.flock(start, fcntl.LOCK_EX)
         first = _is_alone(users)
         fcntl.flock(users, fcntl.LOCK_SH)
-        running = EmbeddedServer(folder / "postgres", _socket_folder(folder), _programs(folder))
+        running = EmbeddedServer(folder / "postgres", _socket_folder(folder), find_programs(folder))
         if not _runs(running):
             if first:
                 _remove_old_programs(folder, running.programs)
@@ -107,7 +107,12 @@ def _is_alone(users: object) -> bool:
     return True
 
 
-def _programs(directory: Path) -> Path:
+def find_programs(directory: Path) -> Path:
+    """The folder of PostgreSQL's programs, those that dump and restore among them.
+
+    Raises:
+        EightbellsError: no wheel of the server for this machine.
+    """
     package = importlib.util.find_spec("pgserver")
     if package is None or package.origin is None:
         raise EightbellsError(
