@@ -50,7 +50,8 @@ def part(
     Args:
         database: where its own database is kept, under `name`; without one it uses SQLite in the data folder.
     """
-    environment = {}
+    # the flow `housekeeping` prunes runs; what an interrupted pruning left behind, the server finds
+    environment = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans"}
     if database is not None:
         database.ensure_database(name)
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = (

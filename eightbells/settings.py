@@ -129,6 +129,10 @@ class PaperSettings(_Section):
     capital: Decimal = Field(default=Decimal(20000), ge=0)
 
 
+class PrefectSettings(_Section):
+    keep_days: float = Field(default=30, gt=0)
+
+
 class MetricsSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=9464, ge=0, le=65535)
@@ -162,6 +166,7 @@ class Settings(BaseSettings):
     strategies: list[StrategySettings] = []
     stream: StreamSettings = StreamSettings()
     paper: PaperSettings = PaperSettings()
+    prefect: PrefectSettings = PrefectSettings()
     metrics: MetricsSettings = MetricsSettings()
     database: DatabaseSettings = DatabaseSettings()
     errors: dict[str, dict[str, Any]] = {}

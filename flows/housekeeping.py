@@ -1,0 +1,23 @@
+"""Housekeeping: Prefect's record of runs does not grow for ever."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from prefect import flow
+
+from eightbells.settings import load_settings
+from tasks.pruning import Pruned, prune_runs
+
+
+@flow(name="housekeeping", flow_run_name="housekeeping")
+async def housekeeping(keep_days: float | None = None) -> Pruned:
+    """Forget the runs that ended long ago, with their logs and artifacts.
+
+    Candles, decisions, orders and books are kept for ever, whatever is forgotten here.
+
+    Args:
+        keep_days: How many days of runs to keep. Empty: prefect.keep_days of eightbells.toml.
+    """
+    days = load_settings().prefect.keep_days if keep_days is None else keep_days
+    return await prune_runs(datetime.now(UTC) - timedelta(days=days))
