@@ -216,6 +216,22 @@ def metrics() -> None:
 
 
 @app.command()
+def notify(
+    test: Annotated[bool, typer.Option("--test", help="Send one message to every address, and end.")] = False,
+) -> None:
+    """Tell the addresses of [notifications] what somebody has to act on, until ended."""
+    from cli.notify.command import notify as tell
+    from cli.notify.command import try_out
+    from eightbells.settings import load_settings
+
+    settings = load_settings()
+    if test:
+        print(f"sent to {try_out(settings)}")
+    else:
+        tell(settings)
+
+
+@app.command()
 def halt(
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
     sell_everything: Annotated[bool, typer.Option(help="Sell every position at market, too.")] = False,

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from cli import prefect_api, prefect_server
 from cli.doctor.examination import before_trading
+from cli.notify.addresses import addresses, tell_all
 from cli.paper import PAPER_PORT, paper_exchange
 from cli.processes import Processes, free_port, is_free, python
 from cli.sole_up import Note, sole_up
@@ -33,7 +34,7 @@ _LOOK_AT_POSTGRES_EVERY = 2.0
 _PARTS_END_WITHIN = 8.0
 _SERVER_ENDS_WITHIN = 4.0
 _KILLED_ARE_GONE_WITHIN = 30.0
-_WORKING = ("worker", "stream", "metrics", "simulator")
+_WORKING = ("worker", "stream", "metrics", "notify", "simulator")
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Up:
     def run(self) -> None:
         settings = load_settings()
         settings.credentials()
+        addresses(settings)  # a slip in one is told now, and not when it is needed
         prefect_server.prepare_environment(settings)
         with sole_up(settings.directory) as sole, ExitStack() as stack:
             self._note = Note(os.getpid(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
@@ -115,6 +117,8 @@ class Up:
         worker.wait_until(_all_deployments_are_known, _READY_SECONDS)
         serving = start(metrics)
         start(Part("stream", python("-m", "cli", "stream")))
+        if settings.notifications.urls:
+            start(Part("notify", python("-m", "cli", "notify")))
         serving.wait_until(lambda: _answers(self._note.metrics), _READY_SECONDS)
         self._note.ready = True
         self._write_note()
@@ -190,7 +194,9 @@ def _require_health(settings: Settings) -> None:
         return [f"{it.name}: {it.what} ({it.remedy})" for it in found]
 
     if failed := asyncio.run(failures()):
-        raise EightbellsError("no live trading while `eightbells doctor` fails: " + "; ".join(failed))
+        words = "no live trading while `eightbells doctor` fails: " + "; ".join(failed)
+        tell_all(settings, "Live start refused", words, "failure")
+        raise EightbellsError(words)
 
 
 def _all_deployments_are_known() -> bool:

@@ -133,6 +133,10 @@ class PrefectSettings(_Section):
     keep_days: float = Field(default=30, gt=0)
 
 
+class NotificationSettings(_Section):
+    urls: list[SecretStr] = []
+
+
 class MetricsSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=9464, ge=0, le=65535)
@@ -167,6 +171,7 @@ class Settings(BaseSettings):
     stream: StreamSettings = StreamSettings()
     paper: PaperSettings = PaperSettings()
     prefect: PrefectSettings = PrefectSettings()
+    notifications: NotificationSettings = NotificationSettings()
     metrics: MetricsSettings = MetricsSettings()
     database: DatabaseSettings = DatabaseSettings()
     errors: dict[str, dict[str, Any]] = {}

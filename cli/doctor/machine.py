@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from cli.doctor.findings import Finding, fail, ok, warn
+from cli.notify.addresses import addresses
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 
@@ -28,6 +29,7 @@ def look_at_machine(settings: Settings) -> Iterator[Finding]:
     yield _packages()
     yield _disk(settings.directory)
     yield _strategies(settings)
+    yield _notifications(settings)
 
 
 def _python() -> Finding:
@@ -81,3 +83,15 @@ def _strategies(settings: Settings) -> Finding:
             "strategies", "none: candles are kept, nothing is traded", "add [[strategies]] to eightbells.toml"
         )
     return ok("strategies", f"{len(windows)}, looking back {max(windows)} candles at most")
+
+
+def _notifications(settings: Settings) -> Finding:
+    try:
+        found = addresses(settings)
+    except EightbellsError as error:
+        return fail("notifications", str(error), "mend it, then `eightbells notify --test`")
+    if not found:
+        return warn(
+            "notifications", "none: nobody is told", "set notifications.urls, then `eightbells notify --test`"
+        )
+    return ok("notifications", ", ".join(address.name for address in found))

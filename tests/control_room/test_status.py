@@ -48,7 +48,8 @@ def without_prefect(found: Status) -> list[str]:
 def save_cycle(engine: Engine, opened: int, **summary: Any) -> None:
     with engine.begin() as connection:
         connection.execute(
-            text("INSERT INTO cycles VALUES ('paper', :opened, :at, 12345.678, CAST(:summary AS jsonb), NULL)"),
+            text("INSERT INTO cycles (account, open_time, finished_at, equity, summary) "
+                "VALUES ('paper', :opened, :at, 12345.678, CAST(:summary AS jsonb))"),
             {"opened": grid.to_time(opened), "at": grid.to_time(opened + STEP + 9000), "summary": json.dumps(summary)},
         )  # fmt: skip
 

@@ -1,0 +1,82 @@
+"""Tells each address of each notice once, and again until it is taken; what was told outlives the process."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cli.notify.addresses import Address
+from cli.notify.notices import Notice
+
+_FIRST_WAIT, _LONGEST_WAIT = 5.0, 600.0  # seconds, after an address has not taken a message
+
+
+@dataclass
+class Herald:
+    """What has been told to whom.
+
+    Args:
+        kept: the file that remembers it.
+        complain: told which address did not take a message.
+    """
+
+    addresses: Sequence[Address]
+    kept: Path
+    complain: Callable[[str], None]
+    _told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _failures: dict[str, int] = field(default_factory=dict)
+    _not_before: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            self._told = dict(json.loads(self.kept.read_text()))
+        except (OSError, ValueError):
+            self._told = {}
+
+    def tell(self, present: Sequence[Notice]) -> None:
+        """Tell what is new, and what is over; a notice that is there for long is told once."""
+        for notice in present:
+            entry = self._told.setdefault(
+                notice.key, {"title": notice.title, "lasts": notice.lasts, "to": []}
+            )
+            self._deliver(entry, "to", notice.title, notice.body, "warning")
+        keys = {notice.key for notice in present}
+        for key in [key for key in self._told if key not in keys]:
+            entry = self._told[key]
+            entry.setdefault("over", [])
+            if not entry["lasts"] or self._deliver(
+                entry, "over", f"Over: {entry['title']}", "It is settled.", "success"
+            ):
+                del self._told[key]
+        self._keep()
+
+    def _deliver(self, entry: dict[str, Any], box: str, title: str, body: str, kind: str) -> bool:
+        """Send to all who have not got it; whether all have. Who was not told of it need not hear that it is over."""
+        for address in self.addresses:
+            due = time.monotonic() >= self._not_before.get(address.fingerprint, 0)
+            heard = box == "to" or address.fingerprint in entry["to"]
+            if address.fingerprint in entry[box] or not heard or not due:
+                continue
+            if address.send(title, body, kind):
+                self._failures.pop(address.fingerprint, None)
+                entry[box].append(address.fingerprint)
+                self._keep()
+            else:
+                self._put_off(address)
+        wanted = entry["to"] if box == "over" else [address.fingerprint for address in self.addresses]
+        return {it.fingerprint for it in self.addresses} & set(wanted) <= set(entry[box])
+
+    def _put_off(self, address: Address) -> None:
+        failures = self._failures[address.fingerprint] = self._failures.get(address.fingerprint, 0) + 1
+        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(failures - 1, 20))
+        self._not_before[address.fingerprint] = time.monotonic() + wait
+        self.complain(f"{address.name} did not take a message; it is sent again in {wait:g} s")
+
+    def _keep(self) -> None:
+        part = self.kept.with_suffix(".part")
+        part.write_text(json.dumps(self._told))
+        part.replace(self.kept)

@@ -1,0 +1,111 @@
+"""What people are told of: the state of things that needs somebody, each under a key of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from cli import prefect_api
+from eightbells.errors import EightbellsError
+
+_CYCLES = ["four-hour-cycle", "trade-on-close"]
+_OF_LATE = timedelta(days=1)
+_SENT_LONG_AGO = 60  # seconds after which an order that is being sent counts as unknown
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing that needs somebody.
+
+    Attributes:
+        key: the same as long as it is the same thing.
+        lasts: whether it can be over; then people are told of that, too.
+    """
+
+    key: str
+    title: str
+    body: str
+    lasts: bool = True
+
+
+def present_notices(connection: Connection, account: str, api: str) -> list[Notice]:
+    """All there is at the moment. A Prefect server that is away hides failed runs until it is back."""
+    found = [*_switch(connection), *_orders(connection, account), *_drifts(connection, account)]
+    found += _cycle_with_problems(connection, account)
+    return found + list(_failed_runs(api))
+
+
+def _switch(connection: Connection) -> Iterator[Notice]:
+    row = connection.execute(
+        text("SELECT reason, changed_at FROM switches WHERE name = 'trading' AND NOT is_on")
+    ).one_or_none()
+    if row is not None:
+        body = f"Switched off at {row.changed_at:%Y-%m-%d %H:%M} UTC: {row.reason}. `eightbells resume` switches it on."
+        yield Notice(f"switch {row.changed_at.isoformat()}", "Trading is off", body)
+
+
+def _orders(connection: Connection, account: str) -> Iterator[Notice]:
+    rows = connection.execute(
+        text(
+            "SELECT o.client_order_id, o.side, o.symbol, o.quantity, o.state FROM orders AS o "
+            "INNER JOIN order_events AS e ON e.order_id = o.id WHERE o.account = :account "
+            "AND o.state IN ('SENDING', 'UNKNOWN') GROUP BY o.id "
+            "HAVING o.state = 'UNKNOWN' OR max(e.recorded_at) < clock_timestamp() - :long_ago * interval '1 second' "
+            "ORDER BY o.id"
+        ),
+        {"account": account, "long_ago": _SENT_LONG_AGO},
+    )
+    for row in rows:
+        body = (
+            f"{row.side} {row.quantity.normalize():f} {row.symbol}, order {row.client_order_id}. Its symbol is not "
+            "traded meanwhile. It is asked for by itself; `eightbells reconcile` asks at once. Never place it by hand."
+        )
+        yield Notice(f"order {row.client_order_id}", f"Order unknown: {row.side} {row.symbol}", body)
+
+
+def _drifts(connection: Connection, account: str) -> Iterator[Notice]:
+    rows = connection.execute(
+        text(
+            "SELECT id, symbol, detail FROM drifts WHERE account = :account AND cleared_at IS NULL ORDER BY id"
+        ),
+        {"account": account},
+    )
+    for row in rows:
+        body = f"{row.detail}. {row.symbol} is not traded until the exchange and the books agree."
+        yield Notice(f"drift {row.id}", f"Drift: {row.symbol}", body)
+
+
+def _cycle_with_problems(connection: Connection, account: str) -> Iterator[Notice]:
+    row = connection.execute(
+        text(
+            "SELECT open_time, summary FROM cycles WHERE account = :account ORDER BY open_time DESC LIMIT 1"
+        ),
+        {"account": account},
+    ).one_or_none()
+    problems = row.summary.get("problems", []) if row else []
+    if row and problems:
+        candle = f"{row.open_time:%Y-%m-%d %H:%M}"
+        yield Notice(
+            f"cycle {candle}", f"Cycle with problems: candle {candle} UTC", "\n".join(problems), lasts=False
+        )
+
+
+def _failed_runs(api: str) -> Iterator[Notice]:
+    since = (datetime.now(UTC) - _OF_LATE).isoformat()
+    chosen: dict[str, Any] = {
+        "flows": {"name": {"any_": _CYCLES}},
+        "flow_runs": {"state": {"type": {"any_": ["FAILED", "CRASHED"]}}, "end_time": {"after_": since}},
+    }
+    try:
+        runs = prefect_api.ask("/flow_runs/filter", chosen, api=api)
+    except EightbellsError:
+        return
+    for run in runs:
+        state = run["state"]
+        page = f"{api.removesuffix('/api')}/runs/flow-run/{run['id']}"
+        body = f"{state.get('message') or 'no reason was given'}\nThe run: {page}"
+        yield Notice(f"run {run['id']}", f"Cycle {state['name'].lower()}: {run['name']}", body, lasts=False)

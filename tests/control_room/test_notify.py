@@ -1,0 +1,312 @@
+"""Over a real webhook people are told of what needs somebody, once, until it is taken; no address is ever shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import URL
+
+from cli import prefect_api
+from cli.doctor.machine import look_at_machine
+from cli.notify import herald as herald_module
+from cli.notify.addresses import addresses
+from cli.notify.herald import Herald
+from cli.notify.notices import Notice, present_notices
+from eightbells.candles import grid
+from eightbells.errors import EightbellsError
+from eightbells.settings import Settings
+from eightbells.trading.states import State
+from eightbells.trading.switch import set_switch
+from tests.books import bring, planned_order, proven_signal
+from tests.conftest import Configure
+from tests.exchange import Simulator
+from tests.klines import FIRST, wait_until
+from tests.surroundings import ROOT
+
+# apprise looks for a module that later Pythons lack
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+SECRET = "s3cret-of-the-webhook"
+NOBODY = "http://127.0.0.1:9/api"
+
+
+class Webhook:
+    """A place to send messages to; it takes them unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.got: list[dict[str, Any]] = []
+        self.paths: list[str] = []
+        self.status = 200
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                hook.paths.append(self.path)
+                if hook.status == 200:
+                    hook.got.append(json.loads(body))
+                self.send_response(hook.status)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"json://user:{SECRET}@127.0.0.1:{self.server.server_port}/{SECRET}"
+
+    @property
+    def titles(self) -> list[str]:
+        return [message["title"].removeprefix("Eightbells: ") for message in self.got]
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    hook = Webhook()
+    yield hook
+    hook.server.shutdown()
+    hook.server.server_close()
+
+
+@pytest.fixture
+def settings(configure: Configure, database: URL, webhook: Webhook) -> Settings:
+    return configure(database=database, notifications__urls=[webhook.url])
+
+
+class Told:
+    """A herald that looks when it is told to, and what it complained of."""
+
+    def __init__(self, settings: Settings, engine: Engine, kept: Path, api: str = NOBODY) -> None:
+        self.complaints: list[str] = []
+        self._engine, self._api = engine, api
+        self.herald = Herald(addresses(settings), kept, self.complaints.append)
+
+    def look(self) -> None:
+        with self._engine.connect() as connection:
+            self.herald.tell(present_notices(connection, "paper", self._api))
+
+
+@pytest.fixture
+def told(settings: Settings, engine: Engine, tmp_path: Path) -> Told:
+    return Told(settings, engine, tmp_path / "told.json")
+
+
+def test_a_halt_and_its_end_are_told_once(told: Told, engine: Engine, webhook: Webhook) -> None:
+    told.look()
+    assert webhook.got == []
+    set_switch(engine, False, "looking into it")
+    told.look()
+    told.look()
+    assert webhook.titles == ["Trading is off"]
+    assert "looking into it" in webhook.got[0]["message"]
+    set_switch(engine, True, "found nothing")
+    told.look()
+    told.look()
+    assert webhook.titles == ["Trading is off", "Over: Trading is off"]
+    set_switch(engine, False, "again")
+    told.look()
+    assert webhook.titles[2:] == ["Trading is off"]
+
+
+def test_an_order_whose_fate_is_unknown_and_a_drift(told: Told, engine: Engine, webhook: Webhook) -> None:
+    order = planned_order(engine, proven_signal(engine))
+    with engine.begin() as connection:
+        order = bring(connection, order, State.SENDING)
+    told.look()
+    assert webhook.got == []  # it is on its way
+    with engine.begin() as connection:
+        order = bring(connection, order, State.UNKNOWN)
+        connection.execute(
+            text(
+                "INSERT INTO drifts (account, symbol, kind, detail, found_at) "
+                "VALUES ('paper', 'ETHUSDT', 'balance', '1 ETH here, 2 there', now())"
+            )
+        )
+    told.look()
+    assert webhook.titles == ["Order unknown: BUY BTCUSDT", "Drift: ETHUSDT"]
+    assert order.client_order_id in webhook.got[0]["message"]
+    assert "1 ETH here, 2 there" in webhook.got[1]["message"]
+    with engine.begin() as connection:
+        bring(connection, order, State.OPEN)
+        connection.execute(text("UPDATE drifts SET cleared_at = now()"))
+    told.look()
+    assert webhook.titles[2:] == ["Over: Order unknown: BUY BTCUSDT", "Over: Drift: ETHUSDT"]
+
+
+def test_a_cycle_with_problems(told: Told, engine: Engine, webhook: Webhook) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO cycles (account, open_time, finished_at, summary) "
+                "VALUES ('paper', :opened, now(), CAST(:summary AS jsonb))"
+            ),
+            {"opened": grid.to_time(FIRST), "summary": json.dumps({"problems": ["BTCUSDT: no candle"]})},
+        )
+    told.look()
+    told.look()
+    assert [message["message"] for message in webhook.got] == ["BTCUSDT: no candle"]
+
+
+def test_a_failed_cycle_is_told_with_its_reason_and_where_to_look(
+    settings: Settings, engine: Engine, webhook: Webhook, prefect_server: str, tmp_path: Path
+) -> None:
+    def ask(path: str, body: dict[str, Any]) -> Any:
+        return prefect_api.ask(path, body, api=prefect_server)
+
+    told = Told(settings, engine, tmp_path / "told.json", prefect_server)
+    told.look()
+    before = len(webhook.got)
+    flow = ask("/flows/", {"name": "four-hour-cycle"})
+    words = "no live trading with this API key: it may withdraw"
+    for state in ("FAILED", "CRASHED", "COMPLETED"):
+        run = ask(
+            "/flow_runs/", {"flow_id": flow["id"], "name": f"candle {state}", "state": {"type": "RUNNING"}}
+        )
+        done = {"type": state, "message": words}
+        ask(f"/flow_runs/{run['id']}/set_state", {"state": done, "force": True})
+    told.look()
+    told.look()
+    new = webhook.titles[before:]
+    assert sorted(new) == ["Cycle crashed: candle CRASHED", "Cycle failed: candle FAILED"]
+    assert words in webhook.got[-1]["message"]
+    assert f"{prefect_server.removesuffix('/api')}/runs/flow-run/" in webhook.got[-1]["message"]
+
+
+def test_a_restart_repeats_nothing_and_misses_nothing(
+    settings: Settings, engine: Engine, webhook: Webhook, tmp_path: Path
+) -> None:
+    set_switch(engine, False, "for the night")
+    Told(settings, engine, tmp_path / "told.json").look()
+    Told(settings, engine, tmp_path / "told.json").look()
+    assert webhook.titles == ["Trading is off"]
+    set_switch(engine, True, "morning")  # while nobody looks
+    Told(settings, engine, tmp_path / "told.json").look()
+    assert webhook.titles == ["Trading is off", "Over: Trading is off"]
+    assert SECRET not in (tmp_path / "told.json").read_text()
+
+
+def test_what_is_not_taken_is_sent_again_after_waits_that_grow(
+    configure: Configure, settings: Settings, webhook: Webhook, engine: Engine, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    other = Webhook()
+    both = configure(notifications__urls=[webhook.url, other.url])
+    told = Told(both, engine, tmp_path / "told.json")
+    monkeypatch.setattr(herald_module, "_FIRST_WAIT", 0.2)
+    set_switch(engine, False, "for the night")
+    webhook.status = 500
+    told.look()
+    told.look()  # it is not due yet
+    assert len(webhook.paths) == 1
+    time.sleep(0.25)
+    told.look()
+    assert [line.rpartition(" in ")[2] for line in told.complaints] == ["0.2 s", "0.4 s"]
+    webhook.status = 200
+    time.sleep(0.45)
+    told.look()
+    assert webhook.titles == other.titles == ["Trading is off"]
+    said = "".join(told.complaints) + "".join(capfd.readouterr())
+    assert "address 1 (json)" in said
+    assert SECRET not in said
+    other.server.shutdown()
+    other.server.server_close()
+
+
+def test_what_was_never_heard_of_is_not_said_to_be_over(
+    webhook: Webhook, settings: Settings, tmp_path: Path
+) -> None:
+    herald = Herald(addresses(settings), tmp_path / "told.json", lambda words: None)
+    webhook.status = 500
+    herald.tell([Notice("key", "Something", "body")])
+    webhook.status = 200
+    herald.tell([])
+    assert webhook.got == []
+
+
+@pytest.mark.parametrize("url", ["no address", "nosuchkind://token"])
+def test_an_address_that_cannot_be_understood_is_told_without_showing_it(
+    configure: Configure, database: URL, url: str
+) -> None:
+    settings = configure(database=database, notifications__urls=[f"{url}{SECRET}"])
+    with pytest.raises(
+        EightbellsError, match=r"address 1 of notifications\.urls cannot be understood"
+    ) as caught:
+        addresses(settings)
+    assert SECRET not in str(caught.value)
+    (found,) = [it for it in look_at_machine(settings) if it.name == "notifications"]
+    assert found.verdict == "fail"
+    assert SECRET not in found.what
+    assert SECRET not in repr(settings)
+
+
+def test_the_doctor_names_addresses_by_their_kind(settings: Settings, configure: Configure) -> None:
+    (found,) = [it for it in look_at_machine(settings) if it.name == "notifications"]
+    assert (found.verdict, found.what) == ("ok", "address 1 (json)")
+    (found,) = [it for it in look_at_machine(configure(notifications__urls=[])) if it.name == "notifications"]
+    assert found.verdict == "warn"
+
+
+def eightbells(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli", *arguments], cwd=ROOT, env={**os.environ, "PREFECT_API_URL": NOBODY},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def test_the_command_tells_and_tries_out(
+    settings: Settings, configure: Configure, engine: Engine, webhook: Webhook, tmp_path: Path
+) -> None:
+    configure(database__directory=str(tmp_path))
+    trial = eightbells("notify", "--test")
+    said, _ = trial.communicate(timeout=60)
+    assert (trial.returncode, said) == (0, "sent to 1\n")
+    webhook.status = 500
+    trial = eightbells("notify", "--test")
+    said, _ = trial.communicate(timeout=60)
+    assert trial.returncode == 1
+    assert "not taken: address 1 (json)" in said
+    assert SECRET not in said
+    webhook.status = 200
+    process = eightbells("notify")
+    try:
+        set_switch(engine, False, "by hand")
+        wait_until(lambda: "Trading is off" in webhook.titles, 60)
+    finally:
+        process.terminate()
+        said, _ = process.communicate(timeout=30)
+    assert SECRET not in said
+    assert "Traceback" not in said
+
+
+def test_a_refused_live_start_is_told(
+    settings: Settings, configure: Configure, webhook: Webhook, market: Simulator, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    market.begin()
+    market.control("clock", time=int(datetime.now(UTC).timestamp() * 1000), speed=1)
+    configure(market, mode="live", symbols=["BTCUSDT"], database__directory=str(tmp_path))
+    monkeypatch.setenv("BINANCE_API_KEY", "nobody")
+    monkeypatch.setenv("BINANCE_API_SECRET", "nothing")
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    process = subprocess.run(
+        [sys.executable, "-m", "cli", "up", "--port", "0"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert process.returncode == 1
+    assert webhook.titles == ["Live start refused"]
+    assert "-2015" in webhook.got[0]["message"]
+    assert SECRET not in process.stdout + process.stderr
