@@ -12,9 +12,9 @@ _SEED = 20260101
 
 
 def test_every_crash_leaves_each_decision_with_one_order_and_the_books_complete(world: World) -> None:
-    tried, failures = try_out(world, sample(world, 18, _SEED, 6))
+    tried, failures = try_out(world, sample(world, 10, _SEED, 5))
     assert not failures, "\n".join(table(tried, failures))
-    assert len(tried) == 18
+    assert len(tried) == 10
 
 
 def test_a_cycle_has_many_points_at_which_it_may_die(world: World) -> None:
@@ -27,14 +27,14 @@ def test_a_cycle_has_many_points_at_which_it_may_die(world: World) -> None:
 
 
 def test_faults_and_kills_at_random_leave_exchange_and_books_agreed(world: World) -> None:
-    wrongs, counts = walk(world, 25, _SEED)
+    wrongs, counts = walk(world, 12, _SEED)
     assert wrongs == []
-    assert counts["kills"] > 3
-    assert counts["faults"] > 100
-    assert counts["orders"] > 25
+    assert counts["kills"] > 1
+    assert counts["faults"] > 50
+    assert counts["orders"] > 12
 
 
 def test_two_workers_on_one_candle_never_place_two_orders(world: World) -> None:
-    failed, seen = meetings(world, 3, _SEED)
+    failed, seen = meetings(world, 2, _SEED)
     assert failed == 0
     assert seen["stopped"]

@@ -76,38 +76,3 @@ async def test_killed_between_the_commit_and_the_reply(mortal: Watch, arrived: b
     assert states(watch) == (["FILLED"] if arrived else ["ABSENT", "FILLED"])
     assert len(watch.simulator.orders()) == 1
     assert watch.differences() == []
-
-
-async def test_killed_between_the_plan_and_the_send(mortal: Watch) -> None:
-    """The order waits in the outbox, its permit is never given; the next cycle sends it, once."""
-    watch = mortal
-    watch.use(budgets__orders=10)
-    with watch.engine.begin() as connection:
-        connection.exec_driver_sql("INSERT INTO budgets (name) VALUES ('orders')")
-    with watch.engine.begin() as connection:
-        connection.exec_driver_sql("SELECT FROM budgets WHERE name = 'orders' FOR UPDATE")
-        kill_when(lambda: states(watch) == ["PLANNED"])
-    assert watch.simulator.orders() == []
-    await watch.cycle(symbols=["BTCUSDT"])
-    assert states(watch) == ["FILLED"]
-    assert len(watch.simulator.orders()) == 1
-    assert watch.differences() == []
-
-
-async def test_killed_between_the_reply_and_the_books(mortal: Watch) -> None:
-    """The exchange has answered, the row cannot be written: it is asked for instead of sent."""
-    watch = mortal
-    fault = watch.simulator.fault(ORDER, {"delay": 0.5}, when="before")
-    with cycle_in_a_process() as process:
-        wait_until(lambda: states(watch) == ["SENDING"] or process.poll() is not None, 60)
-        with watch.engine.begin() as connection:
-            connection.exec_driver_sql("SELECT FROM orders FOR UPDATE")
-            wait_until(lambda: len(watch.simulator.orders()) == 1)
-            wait_until(lambda: watch.one("SELECT count(*) FROM pg_locks WHERE NOT granted"))
-            os.killpg(process.pid, signal.SIGKILL)
-    assert watch.simulator.fired()[fault] == 1
-    assert states(watch) == ["SENDING"]
-    await watch.cycle(symbols=["BTCUSDT"])
-    assert states(watch) == ["FILLED"]
-    assert len(watch.simulator.orders()) == 1
-    assert watch.differences() == []
