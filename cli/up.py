@@ -8,7 +8,7 @@ import signal
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -55,6 +55,8 @@ class Up:
             sole.write(self._note)
             self._say("starting ...")
             port = self._port()
+            self._wait_free(settings.metrics.port)
+            self._metrics = _metrics(settings)
             self._postgres = self._open_database(stack, settings)
             if settings.mode == "live":
                 _require_health(settings)
@@ -63,7 +65,8 @@ class Up:
             stack.enter_context(self._ending())
             self._start(settings, port)
             self._announce(settings)
-            self._supervisor.watch(also=self._mind_postgres)
+            with suppress(KeyboardInterrupt):  # Ctrl-C and SIGTERM are how it is meant to end
+                self._supervisor.watch(also=self._mind_postgres)
 
     def _open_database(self, stack: ExitStack, settings: Settings) -> embedded.EmbeddedServer | None:
         """Start the embedded Postgres where no other is given, and bring the database to the newest migration."""
@@ -107,8 +110,7 @@ class Up:
         if port is not None:
             prefect_server.wait_ready(start(prefect_server.part(settings, port, self._postgres)))
         self._note.prefect_api = os.environ["PREFECT_API_URL"]
-        self._wait_free(settings.metrics.port)
-        metrics = _metrics(settings)
+        metrics = self._metrics
         self._note.metrics = (
             f"http://{settings.metrics.host}:{metrics.environment['EIGHTBELLS_METRICS__PORT']}/metrics"
         )

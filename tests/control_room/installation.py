@@ -123,6 +123,7 @@ class Installation:
     def assert_ends_in_time(self, number: signal.Signals) -> None:
         everything = self.everything()
         assert self.end(number) < ENDS_WITHIN
+        assert self.process.returncode == 0, self.said()
         psutil.wait_procs(everything, timeout=1)
         assert [process for process in everything if lives(process)] == []
         assert "Traceback" not in self.said()

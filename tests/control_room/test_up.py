@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -15,13 +16,25 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
+from cli.paper import paper_exchange
+from cli.processes import Processes, free_port
+from cli.sole_up import running_up
 from eightbells.database.engine import connect
 from eightbells.errors import EightbellsError
 from flows.declared import declared
-from tests.control_room.installation import PATIENCE, Installation, eightbells, environment, lives
-from tests.exchange import Simulator
+from tests.conftest import Configure
+from tests.control_room.installation import (
+    ENDS_WITHIN,
+    PATIENCE,
+    Installation,
+    eightbells,
+    environment,
+    lives,
+)
+from tests.exchange import LAST, Simulator
 from tests.klines import one, wait_until
 
 
@@ -110,6 +123,59 @@ def test_after_a_kill_9_its_children_end_and_the_next_up_starts_at_once(up: Inst
 
 def test_it_ends_in_time_and_leaves_no_process(up: Installation) -> None:
     up.assert_ends_in_time(signal.SIGTERM)
+
+
+def test_what_is_given_is_used_and_left_running(
+    folder: Path, market: Simulator, database: URL, prefect_server: str
+) -> None:
+    market.begin()
+    place = folder / "up-elsewhere"
+    given = environment(place, market) | {
+        "DATABASE_URL": database.render_as_string(hide_password=False), "PREFECT_API_URL": prefect_server,
+    }  # fmt: skip
+    up = Installation(place, given).start()
+    assert up.note.prefect_api == prefect_server
+    names = {" ".join(child.cmdline()).rpartition(" cli ")[2] for child in up.children()}
+    assert names == {"serve", "metrics", "stream"}
+    assert not (place / "postgres").exists()
+    children = psutil.Process(up.process.pid).children(recursive=True)
+    assert up.end(signal.SIGINT) < ENDS_WITHIN
+    assert up.process.returncode == 0
+    assert [child for child in children if lives(child)] == []
+    assert _answers(f"{prefect_server}/health")
+
+
+def test_a_taken_port_is_one_clear_line_and_nothing_is_left(folder: Path, market: Simulator) -> None:
+    place = folder / "up-taken"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for arguments, settings in ((["--port", str(port)], {}), (["--port", "0"], {"metrics__port": port})):
+            done = eightbells("up", *arguments, given=environment(place, market, **settings))
+            assert done.returncode == 1
+            assert f"port {port}" in done.stderr
+            assert "Traceback" not in done.stderr
+    assert running_up(place) is None
+    assert not (place / "postgres").exists()
+
+
+def test_paper_modes_exchange_has_the_markets_prices_and_keeps_its_account(
+    market: Simulator, configure: Configure, tmp_path: Path
+) -> None:
+    market.begin()
+    settings = configure(paper__prices=market.url, paper__capital="123", database__directory=str(tmp_path))
+    part = paper_exchange(settings, free_port())
+    assert part is not None
+    url = f"http://127.0.0.1:{part.command[part.command.index('--port') + 1]}"
+    for _ in range(2):
+        with Processes(tmp_path / "logs") as processes:
+            child = processes.start(part.name, part.command, part.environment)
+            child.wait_until(lambda: _answers(f"{url}/simulator/clock"), 30)
+            exchange = Simulator(url)
+            assert exchange.klines("BTCUSDT", LAST) == market.klines("BTCUSDT", LAST)
+            (balances,) = exchange.truth()["balances"].values()
+            assert float(balances["USDT"]["free"]) == 123
+    elsewhere = configure(exchange__rest_url=market.url)
+    assert paper_exchange(elsewhere) is None
 
 
 def _count(up: Installation, table: str) -> int:

@@ -54,7 +54,9 @@ def test_prefect_yaml_is_what_prefect_deploy_reads():
 
 def test_every_file_and_table_of_the_architecture_page_exists():
     named = set(re.findall(r"`([a-z_/]+\.py|[a-z_]+s)`", (PROJECT / "docs/architecture.md").read_text()))
-    tables = set(re.findall(r"CREATE TABLE (\w+)", "".join(it.read_text() for it in (PROJECT / "sql").glob("*.sql"))))
+    tables = set(
+        re.findall(r"CREATE TABLE (\w+)", "".join(it.read_text() for it in (PROJECT / "sql").glob("*.sql")))
+    )
     files = {name for name in named if name.endswith(".py")}
     assert len(files) > 5
     assert [name for name in files if not (PROJECT / "eightbells" / name).is_file()] == []
