@@ -51,14 +51,15 @@ async def mark_lost_runs(directory: Path, *, of_workers: bool = False) -> list[s
     """
     lost, alive = _by_lock(directory / "runs")
     async with get_client() as client:
-        runs = await _alive_in_prefect(client, FlowRunFilterId(any_=list(lost))) if lost else []
+        known = await _known(client, lost)
+        runs = [run for run in known if run.state is not None and not run.state.is_final()]
         if of_workers:
             runs += [run for run in await _alive_in_prefect(client) if run.id not in alive | lost]
         runs += await _children(client, runs)
         for run in runs:
             await client.set_flow_run_state(run.id, Crashed(message=_WORDS))
-    for run_id in lost:
-        (directory / "runs" / str(run_id)).unlink(missing_ok=True)
+    for run in known:  # the others are of another Prefect server, which is told when it is asked again
+        (directory / "runs" / str(run.id)).unlink(missing_ok=True)
     return [run.name for run in runs]
 
 
@@ -76,11 +77,17 @@ def _by_lock(folder: Path) -> tuple[set[UUID], set[UUID]]:
     return lost, alive
 
 
-async def _alive_in_prefect(client: PrefectClient, among: FlowRunFilterId | None = None) -> list[FlowRun]:
+async def _known(client: PrefectClient, runs: set[UUID]) -> list[FlowRun]:
+    """Those of the runs that this server has, whatever their state."""
+    if not runs:
+        return []
+    return await client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=list(runs))))
+
+
+async def _alive_in_prefect(client: PrefectClient) -> list[FlowRun]:
     """Runs of deployments that show as running, those of subflows apart."""
     return await client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
-            id=among,
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_ALIVE)),
             deployment_id=FlowRunFilterDeploymentId(is_null_=False),
         )

@@ -250,4 +250,4 @@ def _stream_words(found: Status) -> str:
     if not found.stream:
         return "not running"
     silence = found.stream_silence_seconds
-    return "running" + (f", last frame {silence:.0f} s before its heartbeat" if silence is not None else "")
+    return "running" + (f", silent for {silence:.0f} s" if silence is not None else "")

@@ -103,10 +103,7 @@ class Up:
     def _start(self, settings: Settings, port: int | None) -> None:
         start = self._supervisor.start
         if (exchange := paper_exchange(settings)) is not None:
-            child = start(exchange)
-            child.wait_until(
-                lambda: _answers(f"http://127.0.0.1:{PAPER_PORT}/simulator/clock"), _READY_SECONDS
-            )
+            self._start_paper(exchange)
         if port is not None:
             prefect_server.wait_ready(start(prefect_server.part(settings, port, self._postgres)))
         self._note.prefect_api = os.environ["PREFECT_API_URL"]
@@ -124,6 +121,16 @@ class Up:
         serving.wait_until(lambda: _answers(self._note.metrics), _READY_SECONDS)
         self._note.ready = True
         self._write_note()
+
+    def _start_paper(self, exchange: Part) -> None:
+        try:
+            child = self._supervisor.start(exchange)
+            child.wait_until(
+                lambda: _answers(f"http://127.0.0.1:{PAPER_PORT}/simulator/clock"), _READY_SECONDS
+            )
+        except EightbellsError as error:
+            hint = "with an empty paper.prices in eightbells.toml its prices are made up, without a network"
+            raise EightbellsError(f"{error}; {hint}") from None
 
     @contextmanager
     def _ending(self) -> Iterator[None]:

@@ -96,3 +96,11 @@ async def test_a_run_that_ended_well_leaves_nothing_to_look_for(api: str, tmp_pa
     with lock_of_run(tmp_path, UUID(await running())):
         pass
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+async def test_runs_of_another_server_wait_until_that_one_is_asked(api: str, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "runs" / str(UUID(int=8))
+    elsewhere.parent.mkdir()
+    elsewhere.touch()
+    assert await mark_lost_runs(tmp_path) == []
+    assert elsewhere.exists()
