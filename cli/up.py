@@ -49,6 +49,10 @@ class Up:
         settings.credentials()
         addresses(settings)  # a slip in one is told now, and not when it is needed
         prefect_server.prepare_environment(settings)
+        if (
+            signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        ):  # its terminal is closed; nohup would ignore that
+            signal.signal(signal.SIGHUP, signal.default_int_handler)
         with sole_up(settings.directory) as sole, ExitStack() as stack:
             self._note = Note(os.getpid(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
             self._sole = sole

@@ -178,11 +178,21 @@ def test_a_ban_that_is_still_on(configure: Configure, database: URL, engine: Eng
 # The exchange
 
 
+def set_to_present(market: Simulator) -> None:
+    """Set its clock to this machine's; on a busy one the request may take a while."""
+    market.control("clock", time=int(time.time() * 1000), speed=1)
+    for _ in range(10):
+        offset = int(time.time() * 1000) - market.now
+        if abs(offset) < 100:
+            return
+        market.advance(offset)
+
+
 @pytest.fixture
 def use(market: Simulator, configure: Configure, monkeypatch: pytest.MonkeyPatch) -> Use:
     """Settings for the exchange at the present time, with a key that it knows; live unless told otherwise."""
     market.begin()
-    market.control("clock", time=int(time.time() * 1000), speed=1)
+    set_to_present(market)
     market.control(
         "settings", accounts={"pape": {"permissions": {"read": True, "trade": True, "withdraw": False}}}
     )
@@ -237,8 +247,24 @@ async def test_an_exchange_that_turns_us_away(
     use: Use, market: Simulator, action: dict[str, Any], remedy: str
 ) -> None:
     market.fault("GET /api/v3/time", action)
-    findings = await gathered(look_at_exchange(use(exchange__timeout_seconds="0.5")))
+    patience = {"exchange__timeout_seconds": "0.5"} if "silence" in action else {}
+    findings = await gathered(look_at_exchange(use(**patience)))
     assert remedy in of(findings, "exchange", "fail").remedy
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("GET /api/v3/exchangeInfo", "limits"),
+        ("GET /api/v3/account", "key"),
+        ("GET /sapi/v1/account/apiRestrictions", "permissions"),
+    ],
+)
+async def test_an_answer_that_fails_is_a_failure_of_what_it_would_have_told(
+    use: Use, market: Simulator, path: str, name: str
+) -> None:
+    market.fault(path, {"status": 503, "html": "<html>"})
+    assert "wait" in of(await gathered(look_at_exchange(use())), name, "fail").remedy
 
 
 @pytest.mark.parametrize(("seconds", "verdict"), [(2, "warn"), (-2, "warn"), (3600, "fail")])
@@ -375,9 +401,11 @@ async def registered() -> dict[str, str]:
     return {str(it.name): it.name for it in await register()}
 
 
-def test_no_prefect_server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_prefect_server(settings: Settings, market: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", f"{DEAD}/api")
     assert "start that server" in of(look_at_prefect(settings), "Prefect", "fail").remedy
+    monkeypatch.setenv("PREFECT_API_URL", f"{market.url}/api")
+    assert "answers 404" in of(look_at_prefect(settings), "Prefect", "fail").what
     monkeypatch.delenv("PREFECT_API_URL")
     monkeypatch.setattr("cli.prefect_api.USUAL", f"{DEAD}/api")
     assert "`eightbells up`" in of(look_at_prefect(settings), "Prefect", "warn").remedy

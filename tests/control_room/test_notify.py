@@ -206,17 +206,17 @@ def test_what_is_not_taken_is_sent_again_after_waits_that_grow(
     other = Webhook()
     both = configure(notifications__urls=[webhook.url, other.url])
     told = Told(both, engine, tmp_path / "told.json")
-    monkeypatch.setattr(herald_module, "_FIRST_WAIT", 0.2)
+    monkeypatch.setattr(herald_module, "_FIRST_WAIT", 0.5)
     set_switch(engine, False, "for the night")
     webhook.status = 500
     told.look()
     told.look()  # it is not due yet
     assert len(webhook.paths) == 1
-    time.sleep(0.25)
+    time.sleep(0.55)
     told.look()
-    assert [line.rpartition(" in ")[2] for line in told.complaints] == ["0.2 s", "0.4 s"]
+    assert [line.rpartition(" in ")[2] for line in told.complaints] == ["0.5 s", "1 s"]
     webhook.status = 200
-    time.sleep(0.45)
+    time.sleep(1.05)
     told.look()
     assert webhook.titles == other.titles == ["Trading is off"]
     said = "".join(told.complaints) + "".join(capfd.readouterr())

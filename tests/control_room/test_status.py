@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -107,7 +108,7 @@ def test_an_order_whose_fate_is_unknown_and_since_when(read: Read, engine: Engin
         bring(connection, order, State.SENDING, State.UNKNOWN)
     (problem,) = without_prefect(read())
     assert order.client_order_id in problem
-    assert "UNKNOWN for 0 s" in problem or "UNKNOWN for 1 s" in problem
+    assert re.search(r"is UNKNOWN for \d+ s", problem)
 
 
 def test_drift_gaps_quarantine_and_a_ban(read: Read, engine: Engine) -> None:

@@ -77,8 +77,8 @@ def test_parts_end_side_by_side_and_the_deaf_are_killed(processes: Processes) ->
     children = [Kept(processes, DEAF, Patience()).child for _ in range(3)]
     wait_until(lambda: all(_ignores_sigterm(child) for child in children), 10)
     started = time.monotonic()
-    processes.end(children, seconds=1)
-    assert time.monotonic() - started < 2.5
+    processes.end(children, seconds=2)
+    assert time.monotonic() - started < 5
     assert all(child.process.returncode == -9 for child in children)
 
 
