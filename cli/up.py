@@ -68,8 +68,8 @@ class Up:
             self._supervisor = Supervisor(processes, self._complain, self._write_note)
             stack.enter_context(self._ending())
             self._start(settings, port)
-            self._announce(settings)
             with suppress(KeyboardInterrupt):  # Ctrl-C and SIGTERM are how it is meant to end
+                self._announce(settings)
                 self._supervisor.watch(also=self._mind_postgres)
 
     def _open_database(self, stack: ExitStack, settings: Settings) -> embedded.EmbeddedServer | None:
@@ -123,8 +123,6 @@ class Up:
         if settings.notifications.urls:
             start(Part("notify", python("-m", "cli", "notify")))
         serving.wait_until(lambda: _answers(self._note.metrics), _READY_SECONDS)
-        self._note.ready = True
-        self._write_note()
 
     def _start_paper(self, exchange: Part) -> None:
         try:
@@ -172,6 +170,8 @@ class Up:
         ):
             self._say(f"  {name:11} {value}")
         self._say("Ctrl-C ends everything.")
+        self._note.ready = True
+        self._write_note()
 
     def _write_note(self) -> None:
         self._note.restarts = {part.name: part.restarts for part in self._supervisor.parts}

@@ -9,9 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -31,55 +29,21 @@ from eightbells.trading.states import State
 from eightbells.trading.switch import set_switch
 from tests.books import bring, planned_order, proven_signal
 from tests.conftest import Configure
+from tests.control_room.webhook import SECRET, Webhook
 from tests.exchange import Simulator
 from tests.klines import FIRST, wait_until
 from tests.surroundings import ROOT
 
 # apprise looks for a module that later Pythons lack
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-SECRET = "s3cret-of-the-webhook"
 NOBODY = "http://127.0.0.1:9/api"
-
-
-class Webhook:
-    """A place to send messages to; it takes them unless told otherwise."""
-
-    def __init__(self) -> None:
-        self.got: list[dict[str, Any]] = []
-        self.paths: list[str] = []
-        self.status = 200
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                hook.paths.append(self.path)
-                if hook.status == 200:
-                    hook.got.append(json.loads(body))
-                self.send_response(hook.status)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"json://user:{SECRET}@127.0.0.1:{self.server.server_port}/{SECRET}"
-
-    @property
-    def titles(self) -> list[str]:
-        return [message["title"].removeprefix("Eightbells: ") for message in self.got]
 
 
 @pytest.fixture
 def webhook() -> Iterator[Webhook]:
     hook = Webhook()
     yield hook
-    hook.server.shutdown()
-    hook.server.server_close()
+    hook.close()
 
 
 @pytest.fixture
@@ -222,8 +186,7 @@ def test_what_is_not_taken_is_sent_again_after_waits_that_grow(
     said = "".join(told.complaints) + "".join(capfd.readouterr())
     assert "address 1 (json)" in said
     assert SECRET not in said
-    other.server.shutdown()
-    other.server.server_close()
+    other.close()
 
 
 def test_what_was_never_heard_of_is_not_said_to_be_over(

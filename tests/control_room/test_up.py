@@ -24,6 +24,7 @@ from cli.processes import Processes, free_port
 from cli.sole_up import running_up
 from eightbells.database.engine import connect
 from eightbells.errors import EightbellsError
+from eightbells.trading.switch import set_switch
 from flows.declared import declared
 from tests.conftest import Configure
 from tests.control_room.installation import (
@@ -34,15 +35,24 @@ from tests.control_room.installation import (
     environment,
     lives,
 )
+from tests.control_room.webhook import SECRET, Webhook
 from tests.exchange import LAST, Simulator
 from tests.klines import one, wait_until
 
 
 @pytest.fixture(scope="module")
-def up(folder: Path, market: Simulator) -> Iterator[Installation]:
+def webhook() -> Iterator[Webhook]:
+    hook = Webhook()
+    yield hook
+    hook.close()
+
+
+@pytest.fixture(scope="module")
+def up(folder: Path, market: Simulator, webhook: Webhook) -> Iterator[Installation]:
     market.begin()
     place = folder / "up"
-    installation = Installation(place, environment(place, market)).start()
+    given = environment(place, market, notifications__urls=[webhook.url])
+    installation = Installation(place, given).start()
     yield installation
     if installation.process.poll() is None:
         installation.end()
@@ -62,6 +72,16 @@ def test_status_shows_what_runs_and_what_comes(up: Installation) -> None:
     assert (found["up"]["pid"], found["prefect"]) == (up.process.pid, up.note.prefect_api)
     assert found["stream"] is True
     assert datetime.fromisoformat(found["next_cycle"]).hour % 4 == 0
+
+
+def test_a_halt_is_told_at_the_webhook(up: Installation, webhook: Webhook) -> None:
+    engine = connect(up.database)
+    set_switch(engine, False, "looking into it")
+    wait_until(lambda: "Trading is off" in webhook.titles, PATIENCE)
+    set_switch(engine, True, "found nothing")
+    engine.dispose()
+    logs = [*(up.folder / "logs").glob("*.log"), up.folder / "told.json"]
+    assert [log.name for log in logs if SECRET in log.read_text()] == []
 
 
 def test_a_second_up_says_that_one_is_running_and_where(up: Installation) -> None:
