@@ -9,13 +9,14 @@ import signal
 import sys
 from dataclasses import asdict
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from cli.answers import AsJson, say
+from cli.control_room import control_room
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 
@@ -25,7 +26,8 @@ app = typer.Typer(
 )  # fmt: skip
 
 Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
+
+app.add_typer(control_room)
 
 
 def run() -> None:
@@ -63,16 +65,6 @@ def demo(
 
 
 @app.command()
-def up(
-    port: Annotated[int | None, typer.Option(help="Port of the Prefect UI; default: 4200.")] = None,
-) -> None:
-    """Run everything on this machine until Ctrl-C: database, Prefect, worker, stream, metrics."""
-    from cli.up import Up
-
-    Up(port).run()
-
-
-@app.command()
 def cycle(
     candle: Annotated[str | None, typer.Option(help="Open time of a past candle, 2021-03-01T04:00Z.")] = None,
     symbols: Symbols = None,
@@ -88,7 +80,7 @@ def cycle(
         "orders": len(report.orders), "equity": str(report.equity), "problems": report.problems,
         "refused": [list(row) for row in report.refused],
     }  # fmt: skip
-    _say(facts, as_json)
+    say(facts, as_json)
     if report.outcome != "complete":
         raise typer.Exit(1)
 
@@ -106,7 +98,7 @@ def backfill(
     parameters = {"symbols": _listed(symbols), "start": _day(start), "end": _day(end)}
     ingested = _run_flow("backfill", parameters)
     facts = {name: value for name, value in asdict(ingested).items() if isinstance(value, int)}
-    _say({**facts, "symbols": len(ingested.verdicts)}, as_json)
+    say({**facts, "symbols": len(ingested.verdicts)}, as_json)
 
 
 @app.command()
@@ -127,34 +119,6 @@ def _migrate(settings: Settings) -> str:
             return apply(engine)
         finally:
             engine.dispose()
-
-
-@app.command()
-def backup(
-    file: Annotated[Path, typer.Argument(help="Where to; by convention it ends in .dump.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Write the whole database to a file, as it is at one moment; everything goes on meanwhile."""
-    from cli.backup import back_up
-    from eightbells.settings import load_settings
-
-    _say(back_up(load_settings(), file, overwrite=overwrite), as_json)
-
-
-@app.command()
-def restore(
-    file: Annotated[Path, typer.Argument(help="What `eightbells backup` wrote.")], as_json: AsJson = False
-) -> None:
-    """Put a backup in the database's place; the old one is kept under another name, and trading is off."""
-    from cli.backup import restore as restore_from
-    from eightbells.settings import load_settings
-
-    _say(restore_from(load_settings(), file), as_json)
-    if not as_json:
-        print(
-            "trading is off: `eightbells reconcile` compares with the exchange, `eightbells resume` trades again"
-        )
 
 
 @app.command()
@@ -216,22 +180,6 @@ def metrics() -> None:
 
 
 @app.command()
-def notify(
-    test: Annotated[bool, typer.Option("--test", help="Send one message to every address, and end.")] = False,
-) -> None:
-    """Tell the addresses of [notifications] what somebody has to act on, until ended."""
-    from cli.notify.command import notify as tell
-    from cli.notify.command import try_out
-    from eightbells.settings import load_settings
-
-    settings = load_settings()
-    if test:
-        print(f"sent to {try_out(settings)}")
-    else:
-        tell(settings)
-
-
-@app.command()
 def halt(
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
     sell_everything: Annotated[bool, typer.Option(help="Sell every position at market, too.")] = False,
@@ -264,7 +212,7 @@ def resume(reason: Annotated[str, typer.Option(help="Why, for the record.")] = "
 def reconcile(as_json: AsJson = False) -> None:
     """Hold the exchange against the books."""
     found = _run_flow("reconcile", {})
-    _say(
+    say(
         {
             "orders": found.orders,
             "foreign": found.foreign,
@@ -274,45 +222,6 @@ def reconcile(as_json: AsJson = False) -> None:
     )
     if found.drifts:
         raise typer.Exit(1)
-
-
-@app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Look at everything that trading rests on; exit code 1 where something fails."""
-    from cli.doctor.examination import examine, show
-    from cli.doctor.findings import Finding
-
-    async def examined() -> list[Finding]:
-        findings, console = [], Console(highlight=False)
-        async for finding in examine():
-            findings.append(finding)
-            if not as_json:
-                show(finding, console)
-        return findings
-
-    findings = asyncio.run(examined())
-    verdict = next((it for it in ("fail", "warn") if it in {finding.verdict for finding in findings}), "ok")
-    if as_json:
-        print(json.dumps({"verdict": verdict, "findings": [asdict(finding) for finding in findings]}))
-    if verdict == "fail":
-        raise typer.Exit(1)
-
-
-@app.command()
-def status(as_json: AsJson = False) -> None:
-    """Show how it is at a glance: mode, switch, cycles, stream, positions, equity, open problems."""
-    from cli.status import read_status
-    from cli.status_view import show
-    from eightbells.database.engine import open_database
-    from eightbells.settings import load_settings
-
-    settings = load_settings()
-    with open_database(settings) as engine, engine.connect() as connection:
-        found = read_status(settings, connection)
-    if as_json:
-        print(json.dumps(asdict(found), default=_plain))
-    else:
-        show(found)
 
 
 @app.command()
@@ -332,19 +241,6 @@ def explain(
         print(json.dumps(asdict(story), default=str))
     else:
         show(story)
-
-
-def _plain(value: object) -> str:
-    """Times as ISO, amounts as the exchange writes them."""
-    from eightbells.exchange.rules import wire
-
-    return (
-        wire(value)
-        if isinstance(value, Decimal)
-        else value.isoformat()
-        if isinstance(value, datetime)
-        else str(value)
-    )
 
 
 def _complain(problems: list[str]) -> None:
@@ -376,14 +272,6 @@ def _run_flow(name: str, parameters: dict[str, Any]) -> Any:
 
         with recorded():
             return asyncio.run(registered())
-
-
-def _say(facts: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(facts))
-        return
-    for name, value in facts.items():
-        print(f"{name:12} {value}")
 
 
 def _listed(symbols: str | None) -> list[str] | None:

@@ -1,0 +1,109 @@
+"""Commands of the control room: run it, look at it, be told of it, keep it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cli.answers import AsJson, plain, say
+
+control_room = typer.Typer()
+
+
+@control_room.command()
+def up(
+    port: Annotated[int | None, typer.Option(help="Port of the Prefect UI; default: 4200.")] = None,
+) -> None:
+    """Run everything on this machine until Ctrl-C: database, Prefect, worker, stream, metrics."""
+    from cli.up import Up
+
+    Up(port).run()
+
+
+@control_room.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to; by convention it ends in .dump.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the whole database to a file, as it is at one moment; everything goes on meanwhile."""
+    from cli.backup import back_up
+    from eightbells.settings import load_settings
+
+    say(back_up(load_settings(), file, overwrite=overwrite), as_json)
+
+
+@control_room.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `eightbells backup` wrote.")], as_json: AsJson = False
+) -> None:
+    """Put a backup in the database's place; the old one is kept under another name, and trading is off."""
+    from cli.backup import restore as restore_from
+    from eightbells.settings import load_settings
+
+    say(restore_from(load_settings(), file), as_json)
+    if not as_json:
+        print(
+            "trading is off: `eightbells reconcile` compares with the exchange, `eightbells resume` trades again"
+        )
+
+
+@control_room.command()
+def notify(
+    test: Annotated[bool, typer.Option("--test", help="Send one message to every address, and end.")] = False,
+) -> None:
+    """Tell the addresses of notifications.urls what somebody has to act on, until ended."""
+    from cli.notify.command import notify as tell
+    from cli.notify.command import try_out
+    from eightbells.settings import load_settings
+
+    settings = load_settings()
+    if test:
+        print(f"sent to {try_out(settings)}")
+    else:
+        tell(settings)
+
+
+@control_room.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Look at everything that trading rests on; exit code 1 where something fails."""
+    from cli.doctor.examination import examine, show
+    from cli.doctor.findings import Finding
+
+    async def examined() -> list[Finding]:
+        findings, console = [], Console(highlight=False)
+        async for finding in examine():
+            findings.append(finding)
+            if not as_json:
+                show(finding, console)
+        return findings
+
+    findings = asyncio.run(examined())
+    verdict = next((it for it in ("fail", "warn") if it in {finding.verdict for finding in findings}), "ok")
+    if as_json:
+        print(json.dumps({"verdict": verdict, "findings": [asdict(finding) for finding in findings]}))
+    if verdict == "fail":
+        raise typer.Exit(1)
+
+
+@control_room.command()
+def status(as_json: AsJson = False) -> None:
+    """Show how it is at a glance: mode, switch, cycles, stream, positions, equity, open problems."""
+    from cli.status import read_status
+    from cli.status_view import show
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+
+    settings = load_settings()
+    with open_database(settings) as engine, engine.connect() as connection:
+        found = read_status(settings, connection)
+    if as_json:
+        print(json.dumps(asdict(found), default=plain))
+    else:
+        show(found)
