@@ -97,7 +97,7 @@ class Installation:
 
     def part(self, words: str) -> psutil.Process:
         """The child whose command line holds these words."""
-        (found,) = [it for it in self.children() if words in " ".join(it.cmdline())]
+        (found,) = [it for it in self.children() if words in command_of(it)]
         return found
 
     def children(self) -> list[psutil.Process]:
@@ -111,7 +111,7 @@ class Installation:
         """Kill -9 of a part, and wait until another one runs in its stead."""
         victim = self.part(words)
         victim.kill()
-        wait_until(lambda: any(words in " ".join(it.cmdline()) for it in self.children() if it != victim), 30)
+        wait_until(lambda: any(words in command_of(it) for it in self.children() if it != victim), PATIENCE)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> float:
         """End it; returns how long that took."""
@@ -162,3 +162,11 @@ def lives(process: psutil.Process) -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def command_of(process: psutil.Process) -> str:
+    """Its command line; empty where it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""

