@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -379,8 +381,16 @@ def ask(api: str, path: str, body: dict[str, Any], method: str = "POST") -> Any:
         headers={"Content-Type": "application/json"},
         method=method,
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.loads(answer.read() or "null")
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.loads(answer.read() or "null")
+        except urllib.error.HTTPError as error:
+            if (
+                error.code != HTTPStatus.SERVICE_UNAVAILABLE
+            ):  # its database is busy: Prefect's own clients ask again
+                raise
+            time.sleep(0.5)
 
 
 def forget_deployments(api: str) -> None:
