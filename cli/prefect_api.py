@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import os
+import time
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from typing import Any
 
 from cli.sole_up import Note
@@ -14,10 +16,11 @@ from eightbells.errors import EightbellsError
 
 USUAL_PORT = 4200
 USUAL = f"http://127.0.0.1:{USUAL_PORT}/api"
+_AGAIN_SECONDS = 0.5
 
 
 def ask(path: str, body: dict[str, Any] | None = None, *, api: str = "", timeout: float = 10.0) -> Any:
-    """Ask the API: POST where there is a body, else GET.
+    """Ask the API: POST where there is a body, else GET. A server whose database is busy (503) is asked again.
 
     Args:
         api: its address; empty: that of PREFECT_API_URL.
@@ -30,15 +33,19 @@ def ask(path: str, body: dict[str, Any] | None = None, *, api: str = "", timeout
     if secret := os.environ.get("PREFECT_API_AUTH_STRING"):
         headers["Authorization"] = f"Basic {base64.b64encode(secret.encode()).decode()}"
     data = None if body is None else json.dumps(body).encode()
-    try:
-        with urllib.request.urlopen(
-            urllib.request.Request(f"{url}{path}", data=data, headers=headers), timeout=timeout
-        ) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        raise EightbellsError(f"the Prefect server at {url} answers {error.code} to {path}") from None
-    except (OSError, ValueError):
-        raise EightbellsError(f"no Prefect server answers at {url}") from None
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            with urllib.request.urlopen(
+                urllib.request.Request(f"{url}{path}", data=data, headers=headers), timeout=timeout
+            ) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                raise EightbellsError(f"the Prefect server at {url} answers {error.code} to {path}") from None
+            time.sleep(_AGAIN_SECONDS)
+        except (OSError, ValueError):
+            raise EightbellsError(f"no Prefect server answers at {url}") from None
 
 
 def deployments(api: str = "") -> dict[str, dict[str, Any]]:
