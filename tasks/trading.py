@@ -139,7 +139,9 @@ def _save_cycle(
             "INSERT INTO cycles (account, open_time, finished_at, equity, positions, summary, flow_run) VALUES "
             "(:account, :opened, :at, :equity, CAST(:positions AS jsonb), CAST(:summary AS jsonb), :run) "
             "ON CONFLICT (account, open_time) DO UPDATE SET finished_at = excluded.finished_at, "
-            "equity = excluded.equity, positions = excluded.positions, flow_run = excluded.flow_run"
+            "equity = excluded.equity, positions = excluded.positions, flow_run = excluded.flow_run, "
+            # what was found by the first run stays; what is wrong is what the newest says
+            "summary = cycles.summary || jsonb_build_object('problems', excluded.summary -> 'problems')"
         ),
         {
             "account": session.settings.account, "opened": grid.to_time(opened), "run": session.flow_run,

@@ -208,8 +208,13 @@ async def test_an_order_that_cannot_be_followed_is_a_problem_of_its_cycle(watch:
     watch.use(
         errors={"http-5xx": {"delay": 0, "attempts": 1}}, trading__order_type="limit", trading__limit_offset="-0.04"
     )  # fmt: skip
+    kept = "SELECT summary -> 'problems' FROM cycles"
     watch.simulator.fault("GET /api/v3/order", {"status": 502, "html": True}, times=99)
     report = await watch.cycle(symbols=["BTCUSDT"])
     assert watch.orders() == [("BTCUSDT", "BUY", "OPEN")]
     assert report.outcome == "problems"
     assert "order.get" in report.problems[0]
+    assert watch.one(kept) == report.problems
+    watch.simulator.ask("/simulator/faults", method="DELETE")
+    assert (await watch.cycle(symbols=["BTCUSDT"])).outcome == "complete"
+    assert watch.one(kept) == []
