@@ -40,7 +40,7 @@ CREATE TABLE validations (
     statistics jsonb NOT NULL DEFAULT '{}',
     CHECK (success = (failed = 0)),
     UNIQUE (batch_id, symbol),
-    UNIQUE (id, symbol, "interval", last_open_time, success)
+    UNIQUE (symbol, "interval", last_open_time, success, id)
 );
 
 CREATE TABLE candles (

@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from functools import partial
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from eightbells import metrics
 from eightbells.candles import grid
@@ -25,6 +26,8 @@ from tasks.candles import Ingested
 from tasks.orders import moment_of
 from tasks.recovering import recovering, telling
 from tasks.session import Session
+
+_ASKED_TOGETHER = 50  # symbols whose answers are one transaction
 
 
 @dataclass
@@ -64,13 +67,14 @@ def evaluate_strategies(
 def _ask(
     session: Session, symbols: tuple[str, ...], ingested: Ingested, moment: Moment
 ) -> Iterator[Decision | Refused]:
-    """The strategies' answers. Where another worker decides at the same moment, its decision is found and taken."""
-    for symbol in symbols:
+    """The strategies' answers. Where another worker decides at the same moment, its decisions are found and taken."""
+    for first in range(0, len(symbols), _ASKED_TOGETHER):
+        some = symbols[first : first + _ASKED_TOGETHER]
+        ask = partial(evaluate, session.engine, session.settings, ingested.verdicts, some, moment)
         try:
-            answers = list(evaluate(session.engine, session.settings, ingested.verdicts, (symbol,), moment))
-        except IntegrityError:  # of one symbol all or none are in the books: now they all are
-            answers = list(evaluate(session.engine, session.settings, ingested.verdicts, (symbol,), moment))
-        yield from answers
+            yield from ask()
+        except (IntegrityError, OperationalError):  # all of them are in the books by now, or none
+            yield from ask()
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,21 @@ def missing(connection: Connection, symbol: str, first_ms: int, last_ms: int) ->
     return np.setdiff1d(wanted, np.fromiter(map(grid.to_ms, known), dtype=np.int64), assume_unique=True)
 
 
+def absent(connection: Connection, symbols: Collection[str], last_ms: int) -> dict[str, Slots]:
+    """Of each symbol the slots up to `last_ms` (open times in ms, ascending) that are absent for good."""
+    rows = connection.execute(
+        text(
+            'SELECT symbol, open_time FROM candle_gaps WHERE symbol = ANY(:symbols) AND "interval" = :interval '
+            "AND open_time <= :last AND state = 'absent' ORDER BY symbol, open_time"
+        ),
+        {"symbols": list(symbols), "interval": grid.INTERVAL, "last": grid.to_time(last_ms)},
+    )
+    found: dict[str, list[int]] = {symbol: [] for symbol in symbols}
+    for symbol, opened in rows:
+        found[symbol].append(grid.to_ms(opened))
+    return {symbol: np.array(slots, dtype=np.int64) for symbol, slots in found.items()}
+
+
 def stored_span(connection: Connection, symbol: str, last_ms: int) -> tuple[int | None, int | None]:
     """Open times (ms) of the first stored candle and of the newest one up to `last_ms`."""
     first, newest = connection.execute(

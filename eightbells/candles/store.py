@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -92,17 +93,23 @@ def _copy(connection: Connection, frame: pd.DataFrame) -> None:
             copy.write(block)
 
 
-_READ = """
-SELECT open_time, open, high, low, close, volume, quote_volume, trades FROM {source}
-WHERE symbol = :symbol AND "interval" = :interval AND open_time <= :last
-ORDER BY open_time DESC LIMIT :count
+_SHOWN = ("open", "high", "low", "close", "volume", "quote_volume", "trades")
+_READ = f"""
+SELECT w.symbol, c.open_time, {", ".join(f"c.{name}" for name in _SHOWN)}
+FROM unnest(CAST(:symbols AS text[])) AS w (symbol)
+CROSS JOIN LATERAL (
+    SELECT * FROM {{source}} AS s
+    WHERE s.symbol = w.symbol AND s."interval" = :interval AND s.open_time <= :last
+    ORDER BY s.open_time DESC LIMIT :count
+) AS c
+ORDER BY w.symbol, c.open_time
 """
 
 
-def read_window(
-    connection: Connection, symbol: str, last_ms: int, count: int, as_of_batch: int | None = None
-) -> pd.DataFrame:
-    """The newest `count` candles of a symbol up to and with the one that opened at `last_ms`, oldest first.
+def read_windows(
+    connection: Connection, symbols: Collection[str], last_ms: int, count: int, as_of_batch: int | None = None
+) -> dict[str, pd.DataFrame]:
+    """Of each symbol the newest `count` candles up to and with the one that opened at `last_ms`, oldest first.
 
     Returns:
         Columns open, high, low, close, volume, quote_volume (Decimal) and trades (int); index open_time (UTC).
@@ -110,13 +117,25 @@ def read_window(
     """
     source = "candles" if as_of_batch is None else "candles_as_of_batch(:batch)"
     values = {
-        "symbol": symbol, "interval": grid.INTERVAL, "last": grid.to_time(last_ms), "count": count,
+        "symbols": list(symbols), "interval": grid.INTERVAL, "last": grid.to_time(last_ms), "count": count,
         **({} if as_of_batch is None else {"batch": as_of_batch}),
     }  # fmt: skip
-    rows = [tuple(row) for row in connection.execute(text(_READ.format(source=source)), values)]
-    names = ["open_time", *("open", "high", "low", "close", "volume", "quote_volume", "trades")]
-    frame = pd.DataFrame(rows[::-1], columns=names)
+    rows: dict[str, list[tuple[object, ...]]] = {symbol: [] for symbol in symbols}
+    for symbol, *row in connection.execute(text(_READ.format(source=source)), values):
+        rows[symbol].append(tuple(row))
+    return {symbol: _window(found) for symbol, found in rows.items()}
+
+
+def _window(rows: list[tuple[object, ...]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["open_time", *_SHOWN])
     return frame.set_index(pd.DatetimeIndex(frame.pop("open_time"), tz="UTC", name="open_time"))
+
+
+def read_window(
+    connection: Connection, symbol: str, last_ms: int, count: int, as_of_batch: int | None = None
+) -> pd.DataFrame:
+    """One symbol's window, as `read_windows` gives it."""
+    return read_windows(connection, [symbol], last_ms, count, as_of_batch)[symbol]
 
 
 def newest_batch(connection: Connection) -> int:

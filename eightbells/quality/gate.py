@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections import Counter
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Row, text
 
 from eightbells import metrics
 from eightbells.candles import gaps, grid, store
@@ -66,13 +67,14 @@ def admit(
         written = store.write(connection, frame[~bad], source, now_ms, flow_run)
         kept = _quarantine(connection, frame[bad], reasons, written.batch)
         new = bool(written.inserted or written.revised or kept)
-        record = functools.partial(_record, connection, frame, reasons, now_ms, written.batch, suite.NAME)
-        verdicts = record(reuse=not new)
-        _close_batch(connection, written, len(frame), kept)
-        if not new and all(verdict.validation for verdict in verdicts.values()):
+        verdicts = _verdicts(frame, reasons, now_ms)
+        known = {} if new else _known(connection, verdicts)
+        if known and all(verdict.validation for verdict in known.values()):
+            verdicts = known
             transaction.rollback()
-        elif not new:  # proven for the first time, though stored before
-            verdicts = record(reuse=False)
+        else:  # news, or proven for the first time, though stored before
+            verdicts = _keep(connection, verdicts, written.batch, suite.NAME)
+            _close_batch(connection, written, len(frame), kept)
     _count(written, kept, reasons)
     return Admission(written.batch, len(frame), written.inserted, written.revised, len(reasons), verdicts)
 
@@ -108,62 +110,73 @@ def _as_json(raw: object) -> str:
     return json.dumps(repr(raw)) if r"\u0000" in shown else shown
 
 
-def _record(
-    connection: Connection,
-    frame: pd.DataFrame,
-    reasons: dict[int, list[str]],
-    now_ms: int,
-    batch: int,
-    suite: str,
-    *,
-    reuse: bool,
-) -> dict[str, Verdict]:
-    """One verdict for each symbol; with `reuse` those that are in the table already, else new rows."""
-    verdicts = {}
-    for symbol, rows in frame.groupby("symbol", sort=False):
-        against = [reasons[index] for index in rows.index if index in reasons]
+def _verdicts(frame: pd.DataFrame, reasons: dict[int, list[str]], now_ms: int) -> dict[str, Verdict]:
+    """One verdict for each symbol, not yet kept."""
+    newest: dict[str, int] = {}
+    checked, failed, against = Counter[str](), Counter[str](), defaultdict[str, Counter[str]](Counter)
+    for index, symbol, opened in zip(frame.index, frame["symbol"], frame["open_time"], strict=True):
+        checked[symbol] += 1
         # a row that claims to come from the future says nothing of what has been delivered
-        opens = [opened for opened in rows["open_time"] if type(opened) is int and opened <= now_ms]
-        verdict = Verdict(
-            str(symbol), max(opens, default=0), len(rows), len(against),
-            dict(Counter(reason for row in against for reason in row)), 0,
-        )  # fmt: skip
-        number = _known(connection, verdict) if reuse else _insert(connection, verdict, batch, suite)
-        verdicts[verdict.symbol] = Verdict(**{**vars(verdict), "validation": number})
-    return verdicts
+        says = opened if type(opened) is int and opened <= now_ms else 0
+        newest[symbol] = max(newest.get(symbol, 0), says)
+        if index in reasons:
+            failed[symbol] += 1
+            against[symbol].update(reasons[index])
+    return {
+        symbol: Verdict(symbol, newest[symbol], times, failed[symbol], dict(against[symbol]), 0)
+        for symbol, times in checked.items()
+    }
 
 
-def _known(connection: Connection, verdict: Verdict) -> int:
-    found: int | None = connection.execute(
+def _known(connection: Connection, verdicts: dict[str, Verdict]) -> dict[str, Verdict]:
+    """The verdicts with the validations that are in the table already; 0 where there is none."""
+    rows = connection.execute(
         text(
-            'SELECT max(id) FROM validations WHERE symbol = :symbol AND "interval" = :interval '
-            "AND last_open_time = :opened AND success = :success"
+            "SELECT v.symbol, max(v.id) FROM validations AS v "
+            "INNER JOIN unnest("
+            "CAST(:symbols AS text[]), CAST(:opened AS timestamptz[]), CAST(:success AS boolean[])"
+            ") AS w (symbol, opened, success) "
+            "ON v.symbol = w.symbol AND v.last_open_time = w.opened AND v.success = w.success "
+            'WHERE v."interval" = :interval GROUP BY v.symbol'
         ),
-        _values(verdict),
-    ).scalar_one()
-    return found or 0
+        _columns(verdicts),
+    )
+    return _numbered(verdicts, rows)
 
 
-def _insert(connection: Connection, verdict: Verdict, batch: int, suite: str) -> int:
-    number: int = connection.execute(
+def _keep(connection: Connection, verdicts: dict[str, Verdict], batch: int, suite: str) -> dict[str, Verdict]:
+    """The verdicts with new validations of this batch."""
+    given = verdicts.values()
+    rows = connection.execute(
         text(
             'INSERT INTO validations (batch_id, suite, symbol, "interval", last_open_time, success, checked, failed, '
-            "statistics) VALUES (:batch, :suite, :symbol, :interval, :opened, :success, :checked, :failed, "
-            "CAST(:statistics AS jsonb)) RETURNING id"
+            "statistics) SELECT :batch, :suite, symbol, :interval, opened, success, checked, failed, statistics "
+            "FROM unnest(CAST(:symbols AS text[]), CAST(:opened AS timestamptz[]), CAST(:success AS boolean[]), "
+            "CAST(:checked AS integer[]), CAST(:failed AS integer[]), CAST(:statistics AS jsonb[])) "
+            "AS w (symbol, opened, success, checked, failed, statistics) RETURNING symbol, id"
         ),
         {
-            **_values(verdict), "batch": batch, "suite": suite, "checked": verdict.checked,
-            "failed": verdict.failed, "statistics": json.dumps(verdict.reasons),
+            **_columns(verdicts), "batch": batch, "suite": suite,
+            "checked": [verdict.checked for verdict in given], "failed": [verdict.failed for verdict in given],
+            "statistics": [json.dumps(verdict.reasons) for verdict in given],
         },
-    ).scalar_one()  # fmt: skip
-    return number
+    )  # fmt: skip
+    return _numbered(verdicts, rows)
 
 
-def _values(verdict: Verdict) -> dict[str, object]:
+def _columns(verdicts: dict[str, Verdict]) -> dict[str, object]:
     return {
-        "symbol": verdict.symbol, "interval": grid.INTERVAL,
-        "opened": grid.to_time(verdict.last_open), "success": verdict.success,
+        "interval": grid.INTERVAL, "symbols": list(verdicts),
+        "opened": [grid.to_time(verdict.last_open) for verdict in verdicts.values()],
+        "success": [verdict.success for verdict in verdicts.values()],
     }  # fmt: skip
+
+
+def _numbered(verdicts: dict[str, Verdict], rows: Iterable[Row[tuple[str, int]]]) -> dict[str, Verdict]:
+    numbers = {row.symbol: row[1] for row in rows}
+    return {
+        symbol: replace(verdict, validation=numbers.get(symbol, 0)) for symbol, verdict in verdicts.items()
+    }
 
 
 def _close_batch(connection: Connection, written: store.Written, checked: int, quarantined: int) -> None:
@@ -184,15 +197,14 @@ def _count(written: store.Written, kept: int, reasons: dict[int, list[str]]) -> 
         metrics.VALIDATION_FAILURES.labels(reason).inc(times)
 
 
-def objection(
-    connection: Connection, verdict: Verdict | None, symbol: str, open_ms: int, window: pd.DataFrame
-) -> str | None:
-    """Why nothing may be decided on this symbol's candle, or None where the window is proven.
+def objection(verdict: Verdict | None, open_ms: int, window: pd.DataFrame, absent: gaps.Slots) -> str | None:
+    """Why nothing may be decided on a symbol's candle, or None where the window is proven.
 
     Args:
         verdict: what the suite said of the batch that brought the candle, if there was one.
         open_ms: the candle to decide on.
-        window: the candles that the decision looks at, as `store.read_window` gives them.
+        window: the candles that the decision looks at, as `store.read_windows` gives them.
+        absent: slots that the symbol never had, as `gaps.absent` gives them.
     """
     if verdict is None or verdict.last_open < open_ms:
         return "the exchange did not deliver the candle"
@@ -202,7 +214,9 @@ def objection(
         )
     if window.empty or grid.to_ms(window.index[-1]) != open_ms:
         return "the candle is not stored"
-    missing = gaps.missing(connection, symbol, grid.to_ms(window.index[0]), open_ms)
+    opens = pd.DatetimeIndex(window.index).as_unit("ms").asi8
+    wanted = np.arange(opens[0], open_ms + 1, grid.STEP_MS, dtype=np.int64)
+    missing = np.setdiff1d(wanted, np.concatenate([opens, absent]))
     if missing.size:
         return f"{missing.size} candle(s) of the window are missing, the first {grid.label(int(missing[0]))}"
     return None

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import version
@@ -14,10 +14,10 @@ from importlib.metadata import version
 import pandas as pd
 from sqlalchemy import Connection, Engine, text
 
-from eightbells.candles import grid, store
+from eightbells.candles import gaps, grid, store
 from eightbells.quality.gate import Verdict, objection
 from eightbells.settings import PROJECT, Settings, StrategySettings
-from eightbells.strategies.contract import Strategy, Target, build
+from eightbells.strategies.contract import Opinion, Strategy, Target, build
 
 
 @dataclass(frozen=True)
@@ -56,98 +56,178 @@ class Moment:
 
 def evaluate(
     engine: Engine, settings: Settings, verdicts: dict[str, Verdict], symbols: tuple[str, ...], moment: Moment
-) -> Iterator[Decision | Refused]:
-    """Ask every strategy about each of its symbols, on the candles as stored.
+) -> list[Decision | Refused]:
+    """Ask every strategy about each of its symbols, on one snapshot of the candles as stored.
 
-    A symbol without proof is refused with its reason; one that was decided before keeps that decision.
+    A symbol without proof is refused with its reason; one that was decided before keeps that decision. Either all
+    answers are in the books afterwards, or none of the new ones.
+
+    Raises:
+        IntegrityError, OperationalError: another worker has decided at the same moment; ask again.
     """
     strategies = [(entry, build(entry)) for entry in settings.strategies]
-    for symbol in symbols:
-        asked = [(entry, strategy) for entry, strategy in strategies if symbol in (entry.symbols or symbols)]
-        if asked:
-            snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
-            with snapshot.begin() as connection:
-                yield from _evaluate_symbol(connection, symbol, asked, verdicts.get(symbol), moment)
+    asked = {
+        symbol: [(entry, strategy) for entry, strategy in strategies if symbol in (entry.symbols or symbols)]
+        for symbol in symbols
+    }
+    snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
+    with snapshot.begin() as connection:
+        return _evaluate(connection, {symbol: of for symbol, of in asked.items() if of}, verdicts, moment)
 
 
-def _evaluate_symbol(
-    connection: Connection, symbol: str, asked: list[tuple[StrategySettings, Strategy]],
-    verdict: Verdict | None, moment: Moment,
-) -> Iterator[Decision | Refused]:  # fmt: skip
-    longest = max(strategy.window for _, strategy in asked)
-    candles = store.read_window(connection, symbol, moment.open_ms, longest)
-    batch = store.newest_batch(connection)
-    for entry, strategy in asked:
-        if known := _known(connection, entry.name, strategy.version, symbol, moment):
-            yield known
-            continue
-        window = candles.iloc[-strategy.window :]
-        if reason := objection(connection, verdict, symbol, moment.open_ms, window):
-            yield Refused(symbol, entry.name, "quality", reason)
-        elif len(window) < strategy.window:
-            short = f"{strategy.window} candles are needed, {len(window)} are there"
-            yield Refused(symbol, entry.name, "evaluation", short)
-        else:
-            assert verdict is not None
-            yield _decide(connection, entry, strategy, symbol, window, batch, verdict, moment)
+def _evaluate(
+    connection: Connection, asked: dict[str, list[tuple[StrategySettings, Strategy]]],
+    verdicts: dict[str, Verdict], moment: Moment,
+) -> list[Decision | Refused]:  # fmt: skip
+    longest = max((strategy.window for of in asked.values() for _, strategy in of), default=0)
+    windows = store.read_windows(connection, asked, moment.open_ms, longest)
+    absent = gaps.absent(connection, asked, moment.open_ms)
+    batch, known = store.newest_batch(connection), _known(connection, asked, moment)
+    answers: list[Decision | Refused | Opined] = []
+    for symbol, of in asked.items():
+        view = View(windows[symbol], absent[symbol], verdicts.get(symbol))
+        answers += [
+            known.get((entry.name, strategy.version, symbol)) or _ask(view, symbol, entry, strategy, moment)
+            for entry, strategy in of
+        ]
+    signals = _keep(connection, [answer for answer in answers if isinstance(answer, Opined)], batch, moment)
+    return [
+        answer.decision(signals[answer.place], moment) if isinstance(answer, Opined) else answer
+        for answer in answers
+    ]
 
 
-def _decide(
-    connection: Connection, entry: StrategySettings, strategy: Strategy, symbol: str, window: pd.DataFrame,
-    batch: int, verdict: Verdict, moment: Moment,
-) -> Decision:  # fmt: skip
-    opinion = strategy.decide(window.astype(float))
-    price: Decimal = window["close"].iloc[-1]
-    parameters = json.dumps(entry.parameters, sort_keys=True, default=str)
-    evaluation = connection.execute(
-        text("""
-        INSERT INTO evaluations (
-            account, strategy, strategy_version, parameters, parameters_hash, code_version, symbol, "interval",
-            open_time, window_start, window_candles, as_of_batch, inputs_hash, validation_id, evaluated_at, flow_run
-        ) VALUES (
-            :account, :strategy, :version, CAST(:parameters AS jsonb), :parameters_hash, :code, :symbol, :interval,
-            :opened, :start, :count, :batch, :inputs, :validation, :now, :run
-        ) RETURNING id
-        """),
-        {
-            "account": moment.account, "strategy": entry.name, "version": strategy.version,
-            "parameters": parameters, "parameters_hash": _hash(parameters), "code": code_version(),
-            "symbol": symbol, "interval": grid.INTERVAL, "opened": grid.to_time(moment.open_ms),
-            "start": window.index[0].to_pydatetime(), "count": len(window), "batch": batch,
-            "inputs": inputs_hash(window), "validation": verdict.validation,
-            "now": grid.to_time(moment.now_ms), "run": moment.flow_run,
-        },
-    ).scalar_one()  # fmt: skip
-    signal: int = connection.execute(
-        text(
-            "INSERT INTO signals (evaluation_id, target, price, reason) "
-            "VALUES (:evaluation, :target, :price, :reason) RETURNING id"
-        ),
-        {"evaluation": evaluation, "target": opinion.target, "price": price, "reason": opinion.reason},
-    ).scalar_one()
-    return Decision(
-        signal, entry.name, strategy.version, symbol, moment.open_ms, opinion.target, price, opinion.reason
+@dataclass(frozen=True)
+class View:
+    """What may be looked at of one symbol: its candles, the slots it never had, and what the suite said."""
+
+    candles: pd.DataFrame
+    absent: gaps.Slots
+    verdict: Verdict | None
+
+    @functools.cached_property
+    def shown(self) -> pd.DataFrame:
+        """The candles as strategies get them."""
+        return self.candles.astype(float)
+
+
+@dataclass(frozen=True)
+class Opined:
+    """A strategy's answer that is not in the books yet, with all that it came from."""
+
+    entry: StrategySettings
+    version: str
+    symbol: str
+    window: pd.DataFrame
+    validation: int
+    opinion: Opinion
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.entry.name, self.symbol
+
+    @property
+    def price(self) -> Decimal:
+        close: Decimal = self.window["close"].iloc[-1]
+        return close
+
+    def decision(self, signal: int, moment: Moment) -> Decision:
+        return Decision(
+            signal, self.entry.name, self.version, self.symbol, moment.open_ms, self.opinion.target,
+            self.price, self.opinion.reason,
+        )  # fmt: skip
+
+    def row(self) -> dict[str, object]:
+        """What the books keep of it, as JSON takes it."""
+        parameters = json.dumps(self.entry.parameters, sort_keys=True, default=str)
+        return {
+            "strategy": self.entry.name, "version": self.version, "parameters": json.loads(parameters),
+            "parameters_hash": _hash(parameters), "symbol": self.symbol,
+            "start": self.window.index[0].isoformat(), "candles": len(self.window),
+            "inputs": inputs_hash(self.window), "validation": self.validation, "target": self.opinion.target,
+            "price": str(self.price), "reason": self.opinion.reason,
+        }  # fmt: skip
+
+
+def _ask(
+    view: View, symbol: str, entry: StrategySettings, strategy: Strategy, moment: Moment
+) -> Refused | Opined:
+    window = view.candles.iloc[-strategy.window :]
+    if reason := objection(view.verdict, moment.open_ms, window, view.absent):
+        return Refused(symbol, entry.name, "quality", reason)
+    if len(window) < strategy.window:
+        short = f"{strategy.window} candles are needed, {len(window)} are there"
+        return Refused(symbol, entry.name, "evaluation", short)
+    assert view.verdict is not None
+    opinion = strategy.decide(view.shown.iloc[-strategy.window :])
+    return Opined(entry, strategy.version, symbol, window, view.verdict.validation, opinion)
+
+
+_KEEP = """
+WITH asked AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS w (
+        strategy text, version text, parameters jsonb, parameters_hash text, symbol text, start timestamptz,
+        candles integer, inputs text, validation bigint, target text, price numeric, reason text
     )
+), evaluated AS (
+    INSERT INTO evaluations (
+        account, strategy, strategy_version, parameters, parameters_hash, code_version, symbol, "interval",
+        open_time, window_start, window_candles, as_of_batch, inputs_hash, validation_id, evaluated_at, flow_run
+    )
+    SELECT
+        :account, strategy, version, parameters, parameters_hash, :code, symbol, :interval, :opened, start, candles,
+        :batch, inputs, validation, :now, :run
+    FROM asked
+    RETURNING id, strategy, symbol
+), signalled AS (
+    INSERT INTO signals (evaluation_id, target, price, reason)
+    SELECT e.id, a.target, a.price, a.reason
+    FROM evaluated AS e INNER JOIN asked AS a ON e.strategy = a.strategy AND e.symbol = a.symbol
+    RETURNING id, evaluation_id
+)
+SELECT e.strategy, e.symbol, s.id FROM signalled AS s INNER JOIN evaluated AS e ON s.evaluation_id = e.id
+"""
+
+
+def _keep(
+    connection: Connection, answers: list[Opined], batch: int, moment: Moment
+) -> dict[tuple[str, str], int]:
+    """Keep evaluations and their signals; returns the signals' ids by strategy and symbol."""
+    if not answers:
+        return {}
+    rows = connection.execute(
+        text(_KEEP),
+        {
+            "rows": json.dumps([answer.row() for answer in answers]), "account": moment.account,
+            "code": code_version(), "interval": grid.INTERVAL, "opened": grid.to_time(moment.open_ms),
+            "batch": batch, "now": grid.to_time(moment.now_ms), "run": moment.flow_run,
+        },
+    )  # fmt: skip
+    return {(strategy, symbol): signal for strategy, symbol, signal in rows}
 
 
 def _known(
-    connection: Connection, strategy: str, version_: str, symbol: str, moment: Moment
-) -> Decision | None:
-    row = connection.execute(
+    connection: Connection, symbols: Collection[str], moment: Moment
+) -> dict[tuple[str, str, str], Decision]:
+    """What was decided on the candle before, by strategy, its version, and symbol."""
+    rows = connection.execute(
         text(
-            "SELECT s.id, s.target, s.price, s.reason FROM signals AS s "
-            "INNER JOIN evaluations AS e ON s.evaluation_id = e.id "
-            "WHERE e.account = :account AND e.strategy = :strategy AND e.strategy_version = :version "
-            'AND e.symbol = :symbol AND e."interval" = :interval AND e.open_time = :opened'
+            "SELECT s.id, e.strategy, e.strategy_version, e.symbol, s.target, s.price, s.reason FROM signals AS s "
+            "INNER JOIN evaluations AS e ON s.evaluation_id = e.id WHERE e.account = :account "
+            'AND e.symbol = ANY(:symbols) AND e."interval" = :interval AND e.open_time = :opened'
         ),
         {
-            "account": moment.account, "strategy": strategy, "version": version_, "symbol": symbol,
-            "interval": grid.INTERVAL, "opened": grid.to_time(moment.open_ms),
+            "account": moment.account, "symbols": list(symbols), "interval": grid.INTERVAL,
+            "opened": grid.to_time(moment.open_ms),
         },
-    ).one_or_none()  # fmt: skip
-    if row is None:
-        return None
-    return Decision(row.id, strategy, version_, symbol, moment.open_ms, row.target, row.price, row.reason)
+    )  # fmt: skip
+    return {
+        (row.strategy, row.strategy_version, row.symbol): Decision(
+            row.id, row.strategy, row.strategy_version, row.symbol, moment.open_ms, row.target, row.price,
+            row.reason,
+        )
+        for row in rows
+    }  # fmt: skip
 
 
 def inputs_hash(window: pd.DataFrame) -> str:

@@ -171,7 +171,8 @@ def objecting(engine: Engine, rows: list[Any], slot: int, window: int) -> str | 
     opened = FIRST + slot * STEP
     with engine.connect() as connection:
         candles = store.read_window(connection, "BTCUSDT", opened, window)
-        return objection(connection, verdict, "BTCUSDT", opened, candles)
+        absent = gaps.absent(connection, ["BTCUSDT"], opened)["BTCUSDT"]
+    return objection(verdict, opened, candles, absent)
 
 
 def test_a_proven_window_meets_no_objection(engine: Engine) -> None:
