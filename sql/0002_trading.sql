@@ -260,6 +260,14 @@ CREATE TABLE drifts (
 );
 CREATE UNIQUE INDEX drifts_open ON drifts (account, symbol, kind, detail) WHERE cleared_at IS NULL;
 
+-- When the exchange's orders of a symbol were last held against the books.
+CREATE TABLE order_looks (
+    account text NOT NULL,
+    symbol text NOT NULL,
+    looked_at timestamptz NOT NULL,      -- the exchange's clock before it was asked
+    PRIMARY KEY (account, symbol)
+);
+
 -- Orders at the exchange that are not ours: listed, never touched.
 CREATE TABLE foreign_orders (
     account text NOT NULL,

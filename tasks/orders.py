@@ -186,12 +186,17 @@ async def send_orders(session: Session, orders: list[int], lease: Lease) -> list
 
     One whose fate is unknown is not among them: it is asked for when the orders are settled.
     """
+    room = asyncio.Semaphore(
+        session.settings.exchange.concurrency
+    )  # the first shall not wait for the last task's start
+
+    async def send(row: Order) -> State:
+        async with room:
+            return await send_order(session, row.id, lease, f"{row.side} {row.symbol}")
+
     with session.engine.connect() as connection:
         rows = [outbox.load(connection, order) for order in orders]
-    outcomes = await asyncio.gather(
-        *(send_order(session, row.id, lease, f"{row.side} {row.symbol}") for row in rows),
-        return_exceptions=True,
-    )
+    outcomes = await asyncio.gather(*(send(row) for row in rows), return_exceptions=True)
     return [
         f"{row.side} {row.symbol}: {outcome}"
         for row, outcome in zip(rows, outcomes, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -219,7 +219,12 @@ def save(connection: Connection, entry: Mapping[str, Any], seen_at: datetime) ->
 
 def load(connection: Connection, symbol: str) -> SymbolRules | None:
     """The rules as last seen, or None where the symbol was never seen."""
-    entry = connection.execute(
-        text("SELECT rules FROM symbols WHERE symbol = :symbol"), {"symbol": symbol}
-    ).scalar_one_or_none()
-    return None if entry is None else SymbolRules.from_exchange_info(entry)
+    return load_all(connection, [symbol]).get(symbol)
+
+
+def load_all(connection: Connection, symbols: Collection[str]) -> dict[str, SymbolRules]:
+    """The rules as last seen of those symbols that were ever seen."""
+    entries = connection.execute(
+        text("SELECT rules FROM symbols WHERE symbol = ANY(:symbols)"), {"symbols": list(symbols)}
+    ).scalars()
+    return {entry["symbol"]: SymbolRules.from_exchange_info(entry) for entry in entries}

@@ -149,25 +149,30 @@ def average_cost(connection: Connection, account: str, strategy: str, symbol: st
 
 
 _RESERVED = """
-SELECT coalesce(sum((quantity - executed_quantity) * coalesce(o.price, s.price)), 0)
+SELECT o.strategy, sum((o.quantity - o.executed_quantity) * coalesce(o.price, s.price)) AS cost
 FROM orders AS o INNER JOIN signals AS s ON o.signal_id = s.id
-WHERE o.account = :account AND o.strategy = :strategy AND o.side = 'BUY'
+WHERE o.account = :account AND o.side = 'BUY'
 AND o.state IN ('PLANNED', 'SENDING', 'UNKNOWN', 'OPEN', 'PARTIALLY_FILLED')
+GROUP BY o.strategy
 """
 
 
-def means(
-    connection: Connection, account: str, strategy: str, symbol: str, capital: Decimal, shares: int
-) -> Means:
-    """What the strategy owns of the symbol, and what it may spend on it.
+def reservations(connection: Connection, account: str) -> dict[str, Decimal]:
+    """What the open buys of each strategy that has any may still cost, in the quote asset."""
+    rows = connection.execute(text(_RESERVED), {"account": account})
+    return {row.strategy: row.cost for row in rows}
+
+
+def means(held: list[Position], symbol: str, capital: Decimal, shares: int, reserved: Decimal) -> Means:
+    """What a strategy owns of the symbol, and what it may spend on it.
 
     It may spend an equal share of its capital, and never more than is left of the capital after all its trades
     and the orders that are still out.
+
+    Args:
+        held: the strategy's positions.
+        reserved: what its open buys may still cost.
     """
-    held = [position for position in positions(connection, account) if position.strategy == strategy]
-    reserved: Decimal = connection.execute(
-        text(_RESERVED), {"account": account, "strategy": strategy}
-    ).scalar_one()
     left = capital + sum((position.quote_flow for position in held), Decimal(0)) - reserved
     owned = sum((position.quantity for position in held if position.symbol == symbol), Decimal(0))
     return Means(owned, min(capital / shares, left))

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -163,6 +163,18 @@ def next_attempt(connection: Connection, signal: int, leg: str) -> int:
     return attempt
 
 
+def newest_attempts(connection: Connection, signals: Collection[int]) -> dict[int, tuple[int, State]]:
+    """Number and state of the newest entry or exit of each signal that has one."""
+    rows = connection.execute(
+        text(
+            "SELECT DISTINCT ON (signal_id) signal_id, attempt, state FROM orders "
+            "WHERE signal_id = ANY(:signals) AND leg IN ('entry', 'exit') ORDER BY signal_id, attempt DESC"
+        ),
+        {"signals": list(signals)},
+    )
+    return {signal: (attempt, State(state)) for signal, attempt, state in rows}
+
+
 def named(connection: Connection, account: str, names: list[str]) -> Order | None:
     """The order that carries one of the client order ids."""
     row = connection.execute(
@@ -201,16 +213,32 @@ def exchange_ids(connection: Connection, account: str) -> set[int]:
     return set(rows.scalars())
 
 
-def symbols_moved(connection: Connection, account: str, since: datetime) -> list[str]:
-    """Symbols of which an order has changed its state since a time, or waits to go out."""
+def symbols_moved(connection: Connection, account: str, since: datetime, margin: timedelta) -> list[str]:
+    """Symbols of which an order has changed its state since a time, or waits to go out.
+
+    What changed longer than `margin` before the exchange's orders of its symbol were last looked at was seen then.
+    """
     rows = connection.execute(
         text(
             "SELECT DISTINCT o.symbol FROM orders AS o INNER JOIN order_events AS e ON e.order_id = o.id "
-            "WHERE o.account = :account AND (e.at >= :since OR o.state = 'PLANNED') ORDER BY o.symbol"
+            "LEFT JOIN order_looks AS l ON l.account = o.account AND l.symbol = o.symbol WHERE o.account = :account "
+            "AND (e.at >= greatest(:since, l.looked_at - :margin) OR o.state = 'PLANNED') ORDER BY o.symbol"
         ),
-        {"account": account, "since": since},
+        {"account": account, "since": since, "margin": margin},
     )
     return list(rows.scalars())
+
+
+def note_look(connection: Connection, account: str, symbols: Collection[str], at: datetime) -> None:
+    """Keep when the exchange's orders of some symbols were looked at."""
+    connection.execute(
+        text(
+            "INSERT INTO order_looks (account, symbol, looked_at) "
+            "SELECT :account, symbol, CAST(:at AS timestamptz) FROM unnest(CAST(:symbols AS text[])) AS symbol "
+            "ON CONFLICT (account, symbol) DO UPDATE SET looked_at = excluded.looked_at"
+        ),
+        {"account": account, "symbols": sorted(symbols), "at": at},
+    )
 
 
 def unbooked(connection: Connection, account: str) -> list[Order]:
@@ -287,14 +315,19 @@ def switched_off(connection: Connection) -> str | None:
 
 def drift(connection: Connection, account: str, symbol: str) -> str | None:
     """In what the exchange and the books do not agree on a symbol, or None where they agree."""
-    detail: str | None = connection.execute(
+    return drifts(connection, account).get(symbol)
+
+
+def drifts(connection: Connection, account: str) -> dict[str, str]:
+    """By symbol, in what the exchange and the books do not agree; the oldest disagreement of each."""
+    rows = connection.execute(
         text(
-            "SELECT detail FROM drifts WHERE account = :account AND symbol = :symbol AND cleared_at IS NULL "
-            "ORDER BY id LIMIT 1"
+            "SELECT DISTINCT ON (symbol) symbol, detail FROM drifts WHERE account = :account AND cleared_at IS NULL "
+            "ORDER BY symbol, id"
         ),
-        {"account": account, "symbol": symbol},
-    ).scalar_one_or_none()
-    return None if detail is None else f"the exchange and the books do not agree: {detail}"
+        {"account": account},
+    )
+    return {symbol: f"the exchange and the books do not agree: {detail}" for symbol, detail in rows}
 
 
 def move(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -10,11 +10,12 @@ from sqlalchemy import Connection, Engine, text
 
 from eightbells.candles import grid
 from eightbells.exchange import rules
-from eightbells.exchange.rules import RuleBroken
+from eightbells.exchange.rules import RuleBroken, SymbolRules
 from eightbells.settings import Settings, StrategySettings
 from eightbells.strategies.evaluation import Decision, Moment, Refused
 from eightbells.trading import ledger, outbox, risk
 from eightbells.trading.lease import Lease
+from eightbells.trading.ledger import Position
 from eightbells.trading.outbox import Order
 from eightbells.trading.sizing import Sized, size
 from eightbells.trading.states import IN_FLIGHT, LIVE, State
@@ -29,6 +30,41 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Books:
+    """What the books say at the moment of planning, read at once: under the lease nobody else plans or sends.
+
+    Args:
+        attempts: number and state of the newest entry or exit of each signal.
+        out: the orders that are not final, by symbol.
+        reserved: what each strategy's open buys may still cost; grows with what is planned.
+        off: why trading is switched off, or None.
+        drifts: by symbol, in what it does not agree with the exchange.
+    """
+
+    attempts: Mapping[int, tuple[int, State]]
+    out: Mapping[str, list[Order]]
+    rules: Mapping[str, SymbolRules]
+    positions: list[Position]
+    reserved: dict[str, Decimal]
+    off: str | None
+    drifts: Mapping[str, str]
+
+    @classmethod
+    def read(cls, connection: Connection, account: str, decisions: Collection[Decision]) -> Books:
+        out: dict[str, list[Order]] = {}
+        for order in outbox.in_states(connection, account, LIVE):
+            out.setdefault(order.symbol, []).append(order)
+        # what a fill moves from the one to the other meanwhile is counted twice, never not at all
+        reserved = ledger.reservations(connection, account)
+        positions = ledger.positions(connection, account)
+        return cls(
+            outbox.newest_attempts(connection, [decision.signal for decision in decisions]), out,
+            rules.load_all(connection, {decision.symbol for decision in decisions}), positions, reserved,
+            outbox.switched_off(connection), outbox.drifts(connection, account),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Planner:
     """Plans one cycle's orders in one transaction, under the account's lease."""
 
@@ -37,6 +73,7 @@ class Planner:
     moment: Moment
     last_prices: Mapping[str, Decimal]
     exposure: risk.Exposure
+    books: Books
 
     def plan(self, strategy: StrategySettings, decision: Decision) -> Refused | None:
         """Commit the order that a decision calls for, if it calls for one and has none; or say why not."""
@@ -45,7 +82,7 @@ class Planner:
             return Refused(decision.symbol, strategy.name, stage, reason)
 
         attempt = self._next_attempt(decision)
-        out = self._orders_out(decision.symbol)
+        out = self.books.out.get(decision.symbol, [])
         wanted = "BUY" if decision.target == "long" else "SELL"
         going = any(
             order.strategy == strategy.name and order.side == wanted and order.leg != "stop" for order in out
@@ -65,36 +102,27 @@ class Planner:
         outbox.plan(
             self.connection, self.settings.account, decision.signal, identity, sized, now, run, attempt
         )
-        notional = sized.quantity * (sized.price or decision.price)
-        self.exposure.add(decision.symbol, notional if sized.side == "BUY" else Decimal(0))
+        notional = sized.quantity * (sized.price or decision.price) if sized.side == "BUY" else Decimal(0)
+        self.exposure.add(decision.symbol, notional)
+        self.books.reserved[strategy.name] = self._reserved(strategy) + notional
         return None
 
     def _next_attempt(self, decision: Decision) -> int | None:
         """1 for a decision without an order, the next number after one proven ABSENT, None where there is one."""
-        row = self.connection.execute(
-            text(
-                "SELECT attempt, state FROM orders WHERE signal_id = :signal AND leg IN ('entry', 'exit') "
-                "ORDER BY attempt DESC LIMIT 1"
-            ),
-            {"signal": decision.signal},
-        ).one_or_none()
-        if row is None:
-            return 1
-        return row.attempt + 1 if row.state == State.ABSENT else None
+        attempt, state = self.books.attempts.get(decision.signal, (0, State.ABSENT))
+        return attempt + 1 if state is State.ABSENT else None
 
-    def _orders_out(self, symbol: str) -> list[Order]:
-        live = outbox.in_states(self.connection, self.settings.account, LIVE)
-        return [order for order in live if order.symbol == symbol]
+    def _reserved(self, strategy: StrategySettings) -> Decimal:
+        return self.books.reserved.get(strategy.name, Decimal(0))
 
     def _size(self, strategy: StrategySettings, decision: Decision) -> Sized | None:
-        symbol_rules = rules.load(self.connection, decision.symbol)
+        symbol_rules = self.books.rules.get(decision.symbol)
         if symbol_rules is None or symbol_rules.status != "TRADING":
             raise RuleBroken(f"{decision.symbol} is {symbol_rules.status if symbol_rules else 'not known'}")
         # the share is the universe's, also where a run is for some of its symbols only
         shares = len(strategy.symbols) or len(self.settings.symbols) or 1
-        means = ledger.means(
-            self.connection, self.settings.account, strategy.name, decision.symbol, strategy.capital, shares,
-        )  # fmt: skip
+        held = [position for position in self.books.positions if position.strategy == strategy.name]
+        means = ledger.means(held, decision.symbol, strategy.capital, shares, self._reserved(strategy))
         market = self.settings.trading.order_type == "market"
         if market:  # it is paid at what the price is by now, and the capital must suffice
             last = self.last_prices.get(decision.symbol, decision.price)
@@ -105,11 +133,11 @@ class Planner:
         self, strategy: StrategySettings, decision: Decision, sized: Sized, out: list[Order]
     ) -> tuple[str, str] | None:
         """Stage and reason for which an order must not go out now."""
-        if reason := outbox.switched_off(self.connection):
-            return "switch", f"trading is switched off: {reason}"
+        if self.books.off is not None:
+            return "switch", f"trading is switched off: {self.books.off}"
         if late := outbox.lateness(decision.open_ms, self.moment.now_ms, self.settings):
             return "age", late
-        if drift := outbox.drift(self.connection, self.settings.account, decision.symbol):
+        if drift := self.books.drifts.get(decision.symbol):
             return "drift", drift
         for order in out:
             if order.state in IN_FLIGHT:
@@ -150,8 +178,10 @@ def plan_orders(
     with engine.begin() as connection:
         lease.require(connection)
         exposure = ledger.exposure(connection, settings, moment.open_ms)
-        planner = Planner(connection, settings, moment, last_prices, exposure)
-        for decision in decisions:
+        decided = list(decisions)
+        books = Books.read(connection, settings.account, decided)
+        planner = Planner(connection, settings, moment, last_prices, exposure, books)
+        for decision in decided:
             refused = planner.plan(strategies[decision.strategy], decision)
             if refused is not None:
                 plan.refused.append(refused)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +26,8 @@ OURS = "eb-"
 # How far back recent orders are asked for: an order is a candle old when its candle is over and it is cancelled, and
 # the exchange lets one question span a day.
 _LOOKS_BACK_MS = 24 * 3600 * 1000
+# An order that moved so shortly before it was looked at may not have been shown as it is.
+_SHOWN_WITHIN = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,19 @@ async def reconcile(
     To be called once the account's own open orders have been followed. A fill that came after its order was closed
     in the books is booked; what then still differs is a drift.
 
-    Recent orders are asked for where one of ours has changed since a candle ago, and for `symbols`, of which the books
-    may have lost theirs. Open orders and balances are compared for all, and what disagreed before until it agrees.
+    Recent orders are asked for where one of ours has changed since they were last looked at, or since a candle ago,
+    and for `symbols`, of which the books may have lost theirs. Open orders and balances are compared for all, and what
+    disagreed before until it agrees.
     """
     open_orders = await gateway.open_orders()
     now = gateway.clock.now_ms()
     with engine.connect() as connection:
-        moved = outbox.symbols_moved(connection, settings.account, grid.to_time(now - grid.STEP_MS))
+        since = grid.to_time(now - grid.STEP_MS)
+        asked = {*outbox.symbols_moved(connection, settings.account, since, _SHOWN_WITHIN), *symbols}
         disputed = _disputed(connection, settings.account)
     recent = [
         order
-        for symbol in sorted({*moved, *symbols})
+        for symbol in sorted(asked)
         for order in await _recent_orders(gateway, symbol, now - _LOOKS_BACK_MS)
     ]
     for symbol, number in disputed - {_place(order) for order in [*recent, *open_orders]}:
@@ -86,6 +91,7 @@ async def reconcile(
         foreign = [order for order in seen.values() if not order["clientOrderId"].startswith(OURS)]
         _keep_foreign(connection, settings.account, foreign, at)
         _keep_drifts(connection, settings.account, found, seen, at)
+        outbox.note_look(connection, settings.account, asked, grid.to_time(now))
     return Reconciliation(len(seen), len(foreign), found)
 
 

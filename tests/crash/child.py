@@ -109,7 +109,7 @@ def _leap_instead_of_waiting(simulator: str) -> Wait:
         leapt += int(seconds * 1000)
 
     clock._steady_ms = lambda: steady() + leapt
-    tasks.orders.asyncio = SimpleNamespace(sleep=leap, gather=asyncio.gather)  # type: ignore[assignment]
+    tasks.orders.asyncio = SimpleNamespace(**{**vars(asyncio), "sleep": leap})  # type: ignore[assignment]
     return leap
 
 

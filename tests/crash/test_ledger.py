@@ -135,7 +135,7 @@ class Books(RuleBasedStateMachine):
         assert self.quantity >= 0
         assert held.quantity == self.quantity
         assert held.realised - held.cost == self.flow
-        means = ledger.means(self.connection, "paper", order.strategy, order.symbol, Decimal(10), 1)
+        means = ledger.means(found, order.symbol, Decimal(10), 1, Decimal(0))
         assert means.owned == self.quantity
 
 

@@ -153,6 +153,22 @@ def test_what_a_killed_run_planned_is_not_sent_where_the_exchange_and_the_books_
     assert "do not agree" in reason
 
 
+def test_what_has_not_moved_since_it_was_looked_at_is_not_asked_about_again(trading: Trial) -> None:
+    def looks() -> int:
+        return trading.simulator.requests()["GET /api/v3/allOrders"]
+
+    clean(trading.run())
+    trading.simulator.advance(120_000)
+    before = looks()
+    clean(trading.run("reconcile"))
+    assert looks() == before + 1
+    trading.leap()
+    clean(trading.run())
+    assert looks() == before + 1, "the reconciliation has seen how the order ended"
+    clean(trading.run("reconcile"))
+    assert looks() == before + 2, "one that is asked to looks everywhere"
+
+
 def test_a_fill_of_which_the_cancel_did_not_tell_is_booked(world: World) -> None:
     """The order is older than a candle by then."""
     with world.trial(trading__limit_offset=RESTING) as trial:
