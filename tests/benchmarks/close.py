@@ -1,0 +1,170 @@
+"""From the last frame of a close to the first order at the exchange: 50 symbols, 2 strategies, trading on the close."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import statistics
+import time
+import urllib.request
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, ClassVar
+
+import pandas as pd
+from sqlalchemy import Engine, text
+
+import flows.stream
+from eightbells.candles import grid
+from eightbells.exchange.streams import ClosedCandle, StreamEvent
+from eightbells.strategies import contract
+from tasks.streaming import Stream
+from tests.benchmarks.surroundings import control, fresh_database, simulator
+
+SYMBOLS, CLOSES = 50, 6
+TARGET_SECONDS = 1.0
+START = 1_767_225_600_000
+_PATIENCE = 120.0
+_LEAD_MS = 3_000  # before a close: time for the stream to be at rest
+_RECONCILED_MS = 300_000  # after a close
+
+
+class InTurn:
+    """Long on one candle and flat on the next, so that every close brings an order for every symbol."""
+
+    version: ClassVar[str] = "1"
+    Parameters: ClassVar[type[contract.Parameters]] = contract.Parameters
+    window: ClassVar[int] = 100
+
+    def __init__(self, parameters: contract.Parameters) -> None: ...
+
+    def decide(self, candles: pd.DataFrame) -> contract.Opinion:
+        last: datetime = candles.index[-1]
+        even = grid.to_ms(last) // grid.STEP_MS % 2 == 0
+        return contract.Opinion("long" if even else "flat", f"close {candles['close'].mean():g} on average")
+
+
+def main() -> None:
+    os.environ.update(PREFECT_LOGGING_TO_API_ENABLED="false")
+    logging.disable(logging.ERROR)
+    from prefect.testing.utilities import prefect_test_harness
+
+    arguments = ("--generate", str(SYMBOLS), "--stream-interval", "0.2")
+    with prefect_test_harness(), simulator(*arguments) as address, fresh_database() as engine:
+        control(address, "clock", {"time": START + 3_500, "speed": 1})
+        _show(*asyncio.run(_closes(address, engine)))
+
+
+class _Timed(Stream):
+    """A stream that notes when the last closed candle came."""
+
+    running: ClassVar[_Timed]
+    last_frame: ClassVar[float] = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _Timed.running = self
+        for feed in self.feeds:
+            feed.put = self._arrive
+
+    def _arrive(self, event: StreamEvent) -> None:
+        if isinstance(event, ClosedCandle):
+            _Timed.last_frame = time.time()
+        self._events.put_nowait(event)
+
+    async def leap(self, address: str, now: int) -> None:
+        """Set the exchange's clock, and let the stream know."""
+        await asyncio.to_thread(control, address, "clock", {"time": now, "speed": 1})
+        await self.session.gateway.sync_clock()
+        self._catch_up.wanted.set()  # it had planned for another close
+
+
+async def _closes(address: str, engine: Engine) -> tuple[list[float], list[int], int]:
+    """Seconds to the first order and how many orders followed, close by close; and what the cycles after added."""
+    from flows.four_hour_cycle import four_hour_cycle
+    from flows.reconcile import reconcile
+
+    _configure(address)
+    flows.stream.Stream = _Timed  # type: ignore[misc]
+    flow = asyncio.create_task(flows.stream.stream(return_state=True))
+    waits, counts, added = [], [], 0
+    opened = START
+    await _until(_is_complete, engine, opened - grid.STEP_MS)
+    for _ in range(CLOSES):
+        already = len(_orders(address))
+        await _Timed.running.leap(address, grid.closes_at(opened) - _LEAD_MS)
+        await _until(_is_done, engine, opened)
+        sent = _orders(address)[already:]
+        waits.append(min(entry["real_ts"] for entry in sent) / 1000 - _Timed.last_frame)
+        counts.append(len(sent))
+        await four_hour_cycle(candle=grid.to_time(opened))
+        await _Timed.running.leap(address, grid.closes_at(opened) + _RECONCILED_MS)
+        await reconcile()  # as every ten minutes
+        added += len(_orders(address)) - already - len(sent)
+        opened += grid.STEP_MS
+    os.kill(os.getpid(), signal.SIGTERM)
+    await flow
+    return waits, counts, added
+
+
+def _configure(address: str) -> None:
+    with urllib.request.urlopen(f"{address}/api/v3/exchangeInfo", timeout=60) as answer:
+        names = [entry["symbol"] for entry in json.load(answer)["symbols"]][:SYMBOLS]
+    streams = address.replace("http", "ws", 1)
+    strategies = [
+        {"name": name, "kind": "tests.benchmarks.close:InTurn", "capital": "20000"} for name in ("one", "two")
+    ]
+    os.environ |= {
+        "EIGHTBELLS_SYMBOLS": json.dumps(names), "EIGHTBELLS_STRATEGIES": json.dumps(strategies),
+        "EIGHTBELLS_STREAM__TRADE_ON_CLOSE": "true", "EIGHTBELLS_TRADING__ORDER_TYPE": "market",
+        "EIGHTBELLS_EXCHANGE__STREAM_URL": f"{streams}/",
+        "EIGHTBELLS_EXCHANGE__WS_API_URL": f"{streams}/ws-api/v3",
+    }  # fmt: skip
+
+
+async def _until(happened: Callable[[Engine, int], bool], engine: Engine, opened: int) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not happened(engine, opened):
+        assert time.monotonic() < deadline, f"not within {_PATIENCE:g} s"
+        await asyncio.sleep(0.2)
+
+
+def _is_complete(engine: Engine, opened: int) -> bool:
+    with engine.connect() as connection:
+        found = connection.execute(
+            text("SELECT count(*) FROM candles WHERE open_time = :at"), {"at": grid.to_time(opened)}
+        )
+        return int(found.scalar_one()) == SYMBOLS
+
+
+def _is_done(engine: Engine, opened: int) -> bool:
+    with engine.connect() as connection:
+        found = connection.execute(
+            text("SELECT FROM cycles WHERE open_time = :at"), {"at": grid.to_time(opened)}
+        )
+        return bool(found.all())
+
+
+def _orders(address: str) -> list[dict[str, Any]]:
+    log: list[dict[str, Any]] = control(address, "truth?log=20000")["requests"]["log"]  # type: ignore[index]
+    return [entry for entry in log if (entry["method"], entry["path"]) == ("POST", "/api/v3/order")]
+
+
+def _show(waits: list[float], counts: list[int], added: int) -> None:
+    met = "met" if statistics.median(waits) <= TARGET_SECONDS and not added else "NOT met"
+    print(f"close: {SYMBOLS} symbols, 2 strategies, {CLOSES} closes; from the last frame to the first order")
+    print(
+        "  seconds   "
+        + "  ".join(f"{wait:.2f}" for wait in waits)
+        + f"   median {statistics.median(waits):.2f}"
+    )
+    print("  orders    " + "  ".join(f"{count:>4}" for count in counts))
+    print(f"  orders that the scheduled cycles added: {added}")
+    print(f"  target {TARGET_SECONDS:g} s, and none added: {met}")
+
+
+if __name__ == "__main__":
+    main()
