@@ -20,7 +20,7 @@ def main() -> None:
     from prefect.testing.utilities import prefect_test_harness
 
     print(f"cycle: one that loads the strategies' windows, then {CYCLES} on the next candles")
-    with prefect_test_harness():
+    with prefect_test_harness(server_startup_timeout=90):
         for size in SIZES:
             with simulator("--generate", str(size)) as address, fresh_database():
                 _measure(address, size)
