@@ -21,7 +21,13 @@ _READY_SECONDS = 90.0
 
 def prepare_environment(settings: Settings) -> None:
     """Settings of Prefect for this process and all it starts. To be called before Prefect is imported."""
-    wanted = {
+    for name, value in usual(settings).items():
+        os.environ.setdefault(name, value)
+
+
+def usual(settings: Settings) -> dict[str, str]:
+    """What Prefect's settings are here, where the environment does not say otherwise."""
+    return {
         "PREFECT_HOME": str(settings.directory / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -29,8 +35,6 @@ def prepare_environment(settings: Settings) -> None:
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_LOGGING_LEVEL": "INFO",
     }
-    for name, value in wanted.items():
-        os.environ.setdefault(name, value)
 
 
 def start(

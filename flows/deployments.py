@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
 
 from flows.declared import declared
+from flows.missed import keep_planning
 
 __all__ = ["declared", "flow_of", "register", "serve"]
 
@@ -38,7 +40,11 @@ async def serve() -> None:
     runner = Runner(name="eightbells", limit=SAME_TIME, pause_on_shutdown=False)
     for entry in declared():
         await runner.aadd_deployment(await _deployment(entry))
-    await runner.start()
+    planning = asyncio.create_task(keep_planning())
+    try:
+        await runner.start()
+    finally:
+        planning.cancel()
 
 
 async def _deployment(entry: dict[str, Any]) -> RunnerDeployment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
@@ -16,6 +16,7 @@ from tasks.orders import settle_orders
 from tasks.orders import trade as trade_on
 from tasks.reports import name_run, publish_cycle
 from tasks.session import open_session
+from tasks.superseding import superseded_by
 from tasks.trading import CycleReport, check_key, close_books, evaluate_strategies
 
 
@@ -39,15 +40,17 @@ async def four_hour_cycle(
     """Run the watch for the candle that has just closed, or for a past one.
 
     Running it again for the same candle places nothing new. On a candle older than `max_candle_age_minutes`
-    nothing is traded.
+    nothing is traded. Of scheduled runs that were held up the newest does the work, for the newest closed candle.
 
     Args:
         candle: Open time of the candle, for example 2021-03-01T04:00Z. Empty: the newest closed one.
         symbols: Symbols to run for. Empty: those of eightbells.toml.
         trade: Switch off to fetch, prove and evaluate without placing orders.
     """
-    if candle is None and (stale := _superseded()):
-        return stale
+    if candle is None and symbols is None and trade and (later := await superseded_by()):
+        return Completed(
+            name="SkippedStale", message=f"the run that is due at {later.expected_start_time} does its work"
+        )
     async with open_session() as session:
         if trade:
             await check_key(session)
@@ -64,15 +67,3 @@ async def four_hour_cycle(
         report = await close_books(session, opened, ingested, evaluated, problems, label)
         await publish_cycle(report, label)
         return report
-
-
-def _superseded() -> State[Any] | None:
-    """After an outage the runs that were missed start all at once: only the newest has work to do."""
-    now, due = datetime.now(UTC), _due()
-    if now - due < timedelta(minutes=1):
-        return None
-    if grid.floor(grid.to_ms(now)) <= grid.floor(grid.to_ms(due)):
-        return None
-    return Completed(
-        name="SkippedStale", message=f"due at {due:%Y-%m-%d %H:%M} UTC; the candle after it has closed since"
-    )

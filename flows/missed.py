@@ -1,0 +1,90 @@
+"""Due times that have no run, because server or worker were away when it was to be planned: the newest is made up for.
+
+Prefect plans three runs ahead, from the present on. After a longer outage nothing stands for the newest due time; and
+registering a deployment deletes what is planned, so that a due time a few seconds later is passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+
+# of Prefect's own, which its schedules are read with; it offers no way to ask for a due time that has passed
+from prefect._vendor.croniter import croniter
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterExpectedStartTime,
+)
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.states import Scheduled
+
+from flows.declared import declared
+
+_LOOK_EVERY_SECONDS = 60.0
+_SCHEDULER_PLANS_WITHIN = timedelta(seconds=20)  # of its own accord: five, after a deployment was registered
+
+
+async def keep_planning() -> None:
+    """Plan what was missed, at once and every minute, until cancelled; a server that is away is asked later."""
+    while True:
+        try:
+            for name in await plan_missed(datetime.now(UTC)):
+                logging.getLogger(__name__).warning(
+                    "%s: the run that is due was never planned; it is now", name
+                )
+        except Exception as error:  # nothing that the server answers may end the worker
+            logging.getLogger(__name__).warning("could not look for missed runs: %r", error)
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+
+
+async def plan_missed(now: datetime) -> list[str]:
+    """Plan a run for each deployment whose newest due time has none; returns the deployments' names.
+
+    A deployment that has never run has missed nothing, nor has one whose schedule is switched off.
+    """
+    planned = []
+    scheduled = [entry["name"] for entry in declared() if entry["schedules"]]
+    async with get_client() as client:
+        chosen = DeploymentFilter(name=DeploymentFilterName(any_=scheduled))
+        for deployment in await client.read_deployments(deployment_filter=chosen):
+            due = _newest_due(deployment, now - _SCHEDULER_PLANS_WITHIN)
+            if due is None or await _runs(client, deployment, due, now):
+                continue
+            if await _runs(client, deployment, None, due):
+                await client.create_flow_run_from_deployment(
+                    deployment.id,
+                    state=Scheduled(scheduled_time=due, message="It was due while nobody planned it"),
+                    idempotency_key=f"missed {deployment.id} {due.isoformat()}",
+                )
+                planned.append(deployment.name)
+    return planned
+
+
+def _newest_due(deployment: DeploymentResponse, before: datetime) -> datetime | None:
+    crons = [
+        entry.schedule
+        for entry in deployment.schedules
+        if entry.active and isinstance(entry.schedule, CronSchedule)
+    ]
+    if deployment.paused or not crons:
+        return None
+    # all of prefect.yaml are in UTC
+    return max(croniter(schedule.cron, before).get_prev(datetime) for schedule in crons)
+
+
+async def _runs(
+    client: PrefectClient, deployment: DeploymentResponse, since: datetime | None, until: datetime
+) -> list[FlowRun]:
+    """A run of the span, whatever became of it."""
+    chosen = FlowRunFilter(
+        deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]),
+        expected_start_time=FlowRunFilterExpectedStartTime(after_=since, before_=until),
+    )
+    return await client.read_flow_runs(flow_run_filter=chosen, limit=1)

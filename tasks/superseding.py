@@ -1,0 +1,52 @@
+"""Runs that come too late: after an outage those that were missed start all at once, and one has work to do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.context import FlowRunContext
+
+_IN_VAIN = [StateType.FAILED, StateType.CRASHED, StateType.CANCELLED, StateType.CANCELLING]
+
+
+async def superseded_by() -> FlowRun | None:
+    """The run that is due after this one already and does the same work; None where this one is the newest.
+
+    The schedule is held against itself, by the Prefect server's clock alone: neither the exchange's clock nor the
+    length of a candle has a say in which run is the newest. One that ended in vain supersedes nothing.
+    """
+    context = FlowRunContext.get()
+    own = context.flow_run if context else None
+    if own is None or own.deployment_id is None or own.expected_start_time is None:
+        return None
+    later = FlowRunFilter(
+        deployment_id=FlowRunFilterDeploymentId(any_=[own.deployment_id]),
+        expected_start_time=FlowRunFilterExpectedStartTime(
+            after_=own.expected_start_time,
+            before_=datetime.now(UTC),
+        ),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(not_any_=_IN_VAIN)),
+    )
+    async with get_client() as client:
+        found = await client.read_flow_runs(flow_run_filter=later)
+    due = own.expected_start_time
+    return next((run for run in found if _is_after(run, due) and not _is_chosen(run.parameters)), None)
+
+
+def _is_after(run: FlowRun, due: datetime) -> bool:
+    return run.expected_start_time is not None and run.expected_start_time > due
+
+
+def _is_chosen(parameters: dict[str, Any]) -> bool:
+    """Whether somebody has chosen what the run is to do: it does not do what the scheduled one would."""
+    return bool(parameters.get("candle") or parameters.get("symbols")) or not parameters.get("trade", True)
