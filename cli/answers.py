@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from eightbells.errors import EightbellsError
+
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
 
 
@@ -28,3 +30,15 @@ def plain(value: object) -> str:
     if isinstance(value, Decimal):
         return wire(value)
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def listed(symbols: str) -> list[str]:
+    """The symbols of a comma-separated option.
+
+    Raises:
+        EightbellsError: there is none.
+    """
+    found = [symbol.strip().upper() for symbol in symbols.split(",") if symbol.strip()]
+    if not found:
+        raise EightbellsError("--symbols is empty: give names such as BTCUSDT,ETHUSDT")
+    return found

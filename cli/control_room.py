@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
+import os
 from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from cli.answers import AsJson, plain, say
+from cli.answers import AsJson, listed, plain, say
 
 control_room = typer.Typer()
+
+
+class State(Enum):
+    """What can become of a gap."""
+
+    OPEN = "open"
+    REPAIRED = "repaired"
+    ABSENT = "absent"
 
 
 @control_room.command()
@@ -107,3 +118,55 @@ def status(as_json: AsJson = False) -> None:
         print(json.dumps(asdict(found), default=plain))
     else:
         show(found)
+
+
+@control_room.command()
+def gaps(
+    symbols: Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")] = None,
+    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the slots of the four-hour grid without a candle, and what became of them."""
+    from cli.gaps_view import show
+    from eightbells.candles.gaps import recorded
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+
+    wanted = None if symbols is None else listed(symbols)
+    with open_database(load_settings()) as engine, engine.connect() as connection:
+        found = recorded(connection, wanted, None if state is None else state.value)
+    if as_json:
+        print(json.dumps({"gaps": [asdict(gap) for gap in found]}, default=plain))
+    else:
+        show(found)
+
+
+@control_room.command("accept-drift")
+def accept_drift(
+    number: Annotated[int, typer.Argument(help="Of the drift, from `eightbells reconcile`.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let a disagreement about an order stand: its symbol is traded again, as far as nothing else differs."""
+    from eightbells.database.engine import open_database
+    from eightbells.exchange.gateway import open_gateway
+    from eightbells.settings import load_settings
+    from eightbells.trading.acceptance import Accepted
+    from eightbells.trading.acceptance import accept_drift as accept
+
+    settings = load_settings()
+
+    async def accepted() -> Accepted:
+        with open_database(settings) as engine:
+            async with open_gateway(settings, engine) as gateway:
+                return await accept(settings, engine, gateway, number, reason, _who())
+
+    say(asdict(asyncio.run(accepted())), as_json)
+
+
+def _who() -> str:
+    """The person at the terminal, as far as the machine knows."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except OSError:  # a container's user need not have a name
+        return f"user {os.getuid()}"

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cli.answers import AsJson, say
+from cli.answers import AsJson, listed, say
 from cli.control_room import control_room
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
@@ -61,7 +61,7 @@ def demo(
     """Run the whole watch on a simulated exchange: history, cycles, orders, and the Prefect UI to look at."""
     from cli.demo import Demo
 
-    Demo(once, as_json, data, _listed(symbols), cycles, port).run()
+    Demo(once, as_json, data, _symbols(symbols), cycles, port).run()
 
 
 @app.command()
@@ -72,7 +72,7 @@ def cycle(
     as_json: AsJson = False,
 ) -> None:
     """Run the watch once, for the newest closed candle or a past one."""
-    parameters: dict[str, Any] = {"candle": _moment(candle), "symbols": _listed(symbols), "trade": trade}
+    parameters: dict[str, Any] = {"candle": _moment(candle), "symbols": _symbols(symbols), "trade": trade}
     report = _run_flow("four-hour-cycle", parameters)
     facts = {
         "candle": report.candle, "outcome": report.outcome, "inserted": report.ingested.inserted,
@@ -95,7 +95,7 @@ def backfill(
     as_json: AsJson = False,
 ) -> None:
     """Load, prove and store history."""
-    parameters = {"symbols": _listed(symbols), "start": _day(start), "end": _day(end)}
+    parameters = {"symbols": _symbols(symbols), "start": _day(start), "end": _day(end)}
     ingested = _run_flow("backfill", parameters)
     facts = {name: value for name, value in asdict(ingested).items() if isinstance(value, int)}
     say({**facts, "symbols": len(ingested.verdicts)}, as_json)
@@ -212,14 +212,15 @@ def resume(reason: Annotated[str, typer.Option(help="Why, for the record.")] = "
 def reconcile(as_json: AsJson = False) -> None:
     """Hold the exchange against the books."""
     found = _run_flow("reconcile", {})
+    facts = {"orders": found.orders, "foreign": found.foreign, "accepted": found.accepted}
     say(
-        {
-            "orders": found.orders,
-            "foreign": found.foreign,
-            "drifts": [asdict(drift) for drift in found.drifts],
-        },
+        {**facts, "drifts": [asdict(drift) for drift in found.drifts] if as_json else len(found.drifts)},
         as_json,
     )
+    if found.drifts and not as_json:
+        for drift in found.drifts:
+            print(f"drift {drift.id}: {drift.symbol} is not traded: {drift.detail}")
+        print("`eightbells accept-drift NUMBER --reason ...` lets one stand")
     if found.drifts:
         raise typer.Exit(1)
 
@@ -274,13 +275,8 @@ def _run_flow(name: str, parameters: dict[str, Any]) -> Any:
             return asyncio.run(registered())
 
 
-def _listed(symbols: str | None) -> list[str] | None:
-    if symbols is None:
-        return None
-    found = [symbol.strip().upper() for symbol in symbols.split(",") if symbol.strip()]
-    if not found:
-        raise EightbellsError("--symbols is empty: give names such as BTCUSDT,ETHUSDT")
-    return found
+def _symbols(given: str | None) -> list[str] | None:
+    return None if given is None else listed(given)
 
 
 def _day(given: str | None) -> date | None:

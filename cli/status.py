@@ -115,11 +115,14 @@ def _of_orders(connection: Connection, account: str) -> Iterator[str]:
             "`eightbells reconcile` asks for it"
         )
     drifts = connection.execute(
-        text("SELECT symbol, detail FROM drifts WHERE account = :account AND cleared_at IS NULL ORDER BY id"),
+        text(
+            "SELECT id, symbol, detail FROM drifts WHERE account = :account AND cleared_at IS NULL ORDER BY id"
+        ),
         {"account": account},
     )
     yield from (
-        f"{row.symbol} is not traded, the books and the exchange differ: {row.detail}" for row in drifts
+        f"{row.symbol} is not traded, the books and the exchange differ (drift {row.id}): {row.detail}"
+        for row in drifts
     )
 
 

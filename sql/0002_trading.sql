@@ -256,9 +256,24 @@ CREATE TABLE drifts (
     exchange_order_id bigint,
     found_at timestamptz NOT NULL,
     cleared_at timestamptz,
-    CHECK ((kind = 'balance') = (exchange_order_id IS NULL))
+    CHECK ((kind = 'balance') = (exchange_order_id IS NULL)),
+    UNIQUE (id, exchange_order_id)
 );
 CREATE UNIQUE INDEX drifts_open ON drifts (account, symbol, kind, detail) WHERE cleared_at IS NULL;
+
+-- What a person has looked into and lets stand: the very same disagreement about the same order blocks no more. Coins
+-- that are missing belong to no order, and cannot be accepted: they would be sold, and are not there.
+CREATE TABLE drift_acceptances (
+    drift_id bigint PRIMARY KEY,
+    exchange_order_id bigint NOT NULL,
+    reason text NOT NULL CHECK (btrim(reason) <> ''),
+    accepted_by text NOT NULL CHECK (btrim(accepted_by) <> ''),
+    accepted_at timestamptz NOT NULL,    -- the exchange's clock
+    FOREIGN KEY (drift_id, exchange_order_id) REFERENCES drifts (id, exchange_order_id)
+);
+
+CREATE TRIGGER drift_acceptances_are_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON drift_acceptances
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- When the exchange's orders of a symbol were last held against the books.
 CREATE TABLE order_looks (

@@ -75,7 +75,10 @@ def _drifts(connection: Connection, account: str) -> Iterator[Notice]:
         {"account": account},
     )
     for row in rows:
-        body = f"{row.detail}. {row.symbol} is not traded until the exchange and the books agree."
+        body = (
+            f"{row.detail}. {row.symbol} is not traded until the exchange and the books agree, or drift {row.id} is "
+            'accepted: see "A drift" in docs/runbook.md.'
+        )
         yield Notice(f"drift {row.id}", f"Drift: {row.symbol}", body)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import timedelta
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -119,3 +120,66 @@ def open_slots(connection: Connection, symbol: str, first_ms: int, last_ms: int)
         },
     ).scalars()  # fmt: skip
     return np.fromiter(map(grid.to_ms, rows), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A slot that had no candle when it was asked for: how often it was, and since when it is settled."""
+
+    symbol: str
+    open_time: datetime
+    state: str
+    asked: int
+    found_at: datetime
+    settled_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Consecutive slots of a symbol that fared alike; `asked` from the least to the most, times to the latest."""
+
+    first: Gap
+    slots: int
+    asked: tuple[int, int]
+    found_at: datetime
+    settled_at: datetime | None
+
+
+def recorded(
+    connection: Connection, symbols: Collection[str] | None = None, state: str | None = None
+) -> list[Gap]:
+    """Every slot that was ever missing, by symbol and time; of some symbols, or in one state only."""
+    rows = connection.execute(
+        text(
+            "SELECT symbol, open_time, state, asked, found_at, settled_at FROM candle_gaps "
+            'WHERE "interval" = :interval AND (CAST(:symbols AS text []) IS NULL OR symbol = ANY(:symbols)) '
+            "AND (CAST(:state AS text) IS NULL OR state = :state) ORDER BY symbol, open_time"
+        ),
+        {
+            "interval": grid.INTERVAL,
+            "symbols": None if symbols is None else list(symbols),
+            "state": state,
+        },
+    )
+    return [Gap(*row) for row in rows]
+
+
+def stretches(found: Iterable[Gap]) -> list[Stretch]:
+    """Gaps in their order by symbol and time, consecutive ones in the same state folded into one."""
+    folded: list[Stretch] = []
+    for gap in found:
+        last = folded[-1] if folded else None
+        if last is not None and _goes_on(last, gap):
+            settled = gap.settled_at and last.settled_at and max(gap.settled_at, last.settled_at)
+            asked = min(last.asked[0], gap.asked), max(last.asked[1], gap.asked)
+            found_at = max(last.found_at, gap.found_at)
+            folded[-1] = Stretch(last.first, last.slots + 1, asked, found_at, settled)
+        else:
+            folded.append(Stretch(gap, 1, (gap.asked, gap.asked), gap.found_at, gap.settled_at))
+    return folded
+
+
+def _goes_on(stretch: Stretch, gap: Gap) -> bool:
+    first = stretch.first
+    follows = gap.open_time == first.open_time + stretch.slots * grid.STEP
+    return follows and (first.symbol, first.state) == (gap.symbol, gap.state)

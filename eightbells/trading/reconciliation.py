@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -38,15 +38,17 @@ class Drift:
     kind: str
     detail: str
     exchange_order_id: int | None = None
+    id: int | None = None  # its row, once it has one
 
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """What a reconciliation found."""
+    """What a reconciliation found. `accepted` are disagreements that a person lets stand."""
 
     orders: int
     foreign: int
     drifts: list[Drift] = field(default_factory=list)
+    accepted: int = 0
 
 
 async def reconcile(
@@ -90,9 +92,11 @@ async def reconcile(
         ]
         foreign = [order for order in seen.values() if not order["clientOrderId"].startswith(OURS)]
         _keep_foreign(connection, settings.account, foreign, at)
-        _keep_drifts(connection, settings.account, found, seen, at)
+        accepted = _accepted(connection, settings.account)
+        standing = [drift for drift in found if drift not in accepted]
+        kept = _keep_drifts(connection, settings.account, standing, seen, at)
         outbox.note_look(connection, settings.account, asked, grid.to_time(now))
-    return Reconciliation(len(seen), len(foreign), found)
+    return Reconciliation(len(seen), len(foreign), kept, len(found) - len(standing))
 
 
 def _place(order: Mapping[str, Any]) -> tuple[str, int]:
@@ -231,10 +235,25 @@ def _keep_foreign(connection: Connection, account: str, orders: Iterable[Mapping
         )  # fmt: skip
 
 
+def _accepted(connection: Connection, account: str) -> set[Drift]:
+    """What a person lets stand: these very disagreements, and no other ones about the same orders."""
+    rows = connection.execute(
+        text(
+            "SELECT d.symbol, d.kind, d.detail, d.exchange_order_id FROM drifts AS d "
+            "INNER JOIN drift_acceptances AS a ON a.drift_id = d.id WHERE d.account = :account"
+        ),
+        {"account": account},
+    )
+    return {Drift(*row) for row in rows}
+
+
 def _keep_drifts(
     connection: Connection, account: str, found: list[Drift], seen: Iterable[tuple[str, int]], at: int
-) -> None:
-    """Open what is new, clear what is gone; of orders only what was looked at, in `seen`, can be gone."""
+) -> list[Drift]:
+    """Open what is new, clear what is gone; of orders only what was looked at, in `seen`, can be gone.
+
+    Returns what was found, with the rows' ids.
+    """
     for drift in found:
         connection.execute(
             text(
@@ -255,3 +274,9 @@ def _keep_drifts(
             "seen": [f"{symbol}|{number}" for symbol, number in seen],
         },
     )  # fmt: skip
+    rows = connection.execute(
+        text("SELECT symbol, kind, detail, id FROM drifts WHERE account = :account AND cleared_at IS NULL"),
+        {"account": account},
+    )
+    ids = {(symbol, kind, detail): number for symbol, kind, detail, number in rows}
+    return [replace(drift, id=ids[drift.symbol, drift.kind, drift.detail]) for drift in found]

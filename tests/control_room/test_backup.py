@@ -22,7 +22,9 @@ from eightbells.candles import grid
 from eightbells.database import embedded
 from eightbells.database.engine import connect
 from eightbells.errors import EightbellsError
+from eightbells.exchange.gateway import open_gateway
 from eightbells.settings import Settings
+from eightbells.trading.acceptance import accept_drift
 from tests.conftest import Configure
 from tests.exchange import LAST, STEP, SYMBOLS, Simulator
 from tests.flows.conftest import strategy
@@ -120,6 +122,13 @@ async def test_orders_that_are_younger_than_the_backup_are_found_and_not_placed_
     assert market.orders() == placed
     found = await reconciled()
     assert {drift.symbol for drift in found.drifts} == set(SYMBOLS)
+    market.leap(LAST + 2 * STEP)  # until the candle is over its decision could be taken again
+    async with open_gateway(settings, engine) as gateway:
+        for drift in found.drifts:
+            assert drift.id is not None
+            await accept_drift(settings, engine, gateway, drift.id, "bought after the backup", "the owner")
+    found = await reconciled()
+    assert (found.drifts, found.accepted) == ([], len(SYMBOLS))
 
 
 def test_the_old_database_is_kept_beside_the_restored_one(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -127,6 +130,14 @@ class Trial:
         if ended.killed:
             self.execute("UPDATE leases SET expires_at = clock_timestamp()")
         return ended
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the program's commands on this account."""
+        return subprocess.run(
+            [sys.executable, "-m", "cli", *arguments],
+            cwd=surroundings.ROOT, env={**os.environ, **self._environment()}, capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
 
     def until_stopped(self, child: Child) -> None:
         """Wait until a child stands still at its point."""
