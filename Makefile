@@ -27,7 +27,7 @@ crash: $(VENV)/.develop
 	@exec $(BIN)/python -m tests.crash $(ARGS)
 
 soak: $(VENV)/.develop
-	@exec $(BIN)/python -m tests.stream.soak $(ARGS)
+	@exec $(BIN)/python -m tests.soak $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

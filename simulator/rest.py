@@ -137,9 +137,9 @@ class Rest:
             return
         payload, signature = signing.split_signature(*sent)
         if "timestamp" not in call.params.values:
-            signing.check_time(call.params, call.told_time)
+            signing.check_time(call.params, call.told_time, self.exchange.settings.clock_tolerance_ms)
         signing.check_signature(account, payload, signature)
-        signing.check_time(call.params, call.told_time)
+        signing.check_time(call.params, call.told_time, self.exchange.settings.clock_tolerance_ms)
 
     async def _misbehave(
         self, fault: Fault, call: Call, request: web.Request, answer: tuple[int, bytes] = (200, b"{}")

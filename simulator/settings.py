@@ -19,6 +19,9 @@ class Settings:
     limits: bool = True  # weights, order counts, bans
     ban_after: int = 10  # requests that may follow a 429 in its window before the address is banned
     ban_seconds: int = 120  # the first ban; each further one is five times as long, to 3 days
+    clock_tolerance_ms: int = (
+        0  # by which timestamps may miss their window: in compressed time a request's way is long
+    )
     stream_interval: float = 2.0  # real seconds between two updates of a stream
     ping_interval: float = 20.0  # real seconds between two pings
     connection_seconds: float = 86400.0  # a stream connection is ended after so many seconds of exchange time

@@ -42,8 +42,8 @@ def find_account(accounts: Accounts, key: str | None, ip: str, needs_trade: bool
     return account
 
 
-def check_time(params: Params, now: int) -> None:
-    """-1021 when the request's timestamp is ahead of the clock or older than its window."""
+def check_time(params: Params, now: int, tolerance: int = 0) -> None:
+    """-1021 when the request's timestamp is ahead of the clock or older than its window, by over `tolerance`."""
     if params.values.get("timestamp") is None:
         raise missing("timestamp")
     sent_at = int(params.need("timestamp", INTEGER))
@@ -55,9 +55,9 @@ def check_time(params: Params, now: int) -> None:
         raise Refusal(-1131, "recvWindow must be less than 60000")
     if sent_at > 10**14:  # given in microseconds
         sent_at //= 1000
-    if sent_at >= now + AHEAD:
+    if sent_at >= now + AHEAD + tolerance:
         raise Refusal(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")
-    if now - sent_at > width:
+    if now - sent_at > width + tolerance:
         raise Refusal(-1021, "Timestamp for this request is outside of the recvWindow.")
 
 

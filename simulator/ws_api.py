@@ -166,7 +166,7 @@ class ApiConnection(Connection):
         """The account of a request: by its signature, or else the session's."""
         now = self.exchange.clock.now()
         if "signature" not in params.values and "apiKey" not in params.values and self.account is not None:
-            signing.check_time(params, now)
+            signing.check_time(params, now, self.exchange.settings.clock_tolerance_ms)
             return self.account
         key = params.values.get("apiKey")
         account = signing.find_account(self.exchange.accounts, key, self.ip, needs_trade)
@@ -178,7 +178,7 @@ class ApiConnection(Connection):
             signing.check_signature(account, encoded, signature)
         except Refusal:
             signing.check_signature(account, plain, signature)
-        signing.check_time(params, now)
+        signing.check_time(params, now, self.exchange.settings.clock_tolerance_ms)
         return account
 
     # Sessions and subscriptions

@@ -57,17 +57,21 @@ def eightbells(*arguments: str, given: Mapping[str, str]) -> subprocess.Complete
 
 
 class Installation:
-    """`eightbells up`, from its start to its end."""
+    """`eightbells up`, from its start to its end.
 
-    def __init__(self, folder: Path, given: Mapping[str, str]) -> None:
-        self.folder, self.given = folder, dict(given)
+    Args:
+        project: where its code and prefect.yaml are.
+    """
+
+    def __init__(self, folder: Path, given: Mapping[str, str], project: Path = ROOT) -> None:
+        self.folder, self.given, self._project = folder, dict(given), project
         self._said = folder.with_name(f"{folder.name}-up.log")
 
     def start(self) -> Installation:
         with open(self._said, "ab") as said:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cli", "up", "--port", "0"],
-                cwd=ROOT, env=self.given, stdout=said, stderr=said, start_new_session=True,
+                cwd=self._project, env=self.given, stdout=said, stderr=said, start_new_session=True,
             )  # fmt: skip
         wait_until(lambda: self._is_ready() or self.process.poll() is not None, PATIENCE)
         assert self.process.poll() is None, self.said()
@@ -92,8 +96,12 @@ class Installation:
 
     @property
     def database(self) -> URL:
-        query = {"host": str(self.folder / "postgres")}
-        return URL.create("postgresql", "postgres", database="eightbells", query=query)
+        return self.url_of("eightbells")
+
+    def url_of(self, database: str) -> URL:
+        return URL.create(
+            "postgresql", "postgres", database=database, query={"host": str(self.folder / "postgres")}
+        )
 
     def part(self, words: str) -> psutil.Process:
         """The child whose command line holds these words."""

@@ -68,6 +68,14 @@ def test_a_timestamp_must_lie_within_its_window(
     assert told(simulator.signed("GET", ACCOUNT, **params))[1] == code
 
 
+@pytest.mark.parametrize(("early", "code"), [(65_000, 0), (65_001, -1021), (-60_999, 0), (-61_000, -1021)])
+def test_in_compressed_time_a_timestamp_may_miss_its_window(
+    simulator: Simulator, early: int, code: int
+) -> None:
+    simulator.control("settings", clock_tolerance_ms=60_000)
+    assert told(simulator.signed("GET", ACCOUNT, timestamp=simulator.now() - early))[1] == code
+
+
 def test_a_window_has_a_greatest_width(simulator: Simulator) -> None:
     assert told(simulator.signed("GET", ACCOUNT, recvWindow=60_001)) == (400, -1131)
 

@@ -1,4 +1,4 @@
-"""Thirty compressed days of the stream: `python -m tests.stream.soak --symbols 1000 --days 30`.
+"""Compressed weeks of the stream, as `make soak` runs them for thirty days.
 
 An exchange that runs thousands of times as fast closes a candle of every symbol each few seconds, while faults
 befall it at random. At the end every candle of every symbol must be stored, equal to the exchange's.
@@ -6,12 +6,9 @@ befall it at random. At the end every candle of every symbol must be stored, equ
 
 from __future__ import annotations
 
-import argparse
 import random
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,21 +102,3 @@ def show(result: Result, seed: int) -> None:
         ("took", f"{result.seconds:.0f} s"), ("verdict", "passed" if result.passed else "FAILED"),
     ]  # fmt: skip
     print("\n".join(f"  {name:<20} {value}" for name, value in rows), flush=True)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="soak", description="Compressed weeks of the stream.")
-    parser.add_argument("--symbols", type=int, default=1000)
-    parser.add_argument("--days", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=None, help="of the faults; default: another each time")
-    parser.add_argument("--close-seconds", type=float, default=4.0, help="real seconds a candle lasts")
-    given = parser.parse_args(arguments)
-    seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
-    print(f"soak: {given.symbols} symbols, {given.days} days, seed {seed}", flush=True)
-    result = soak(given.symbols, given.days, seed, given.close_seconds)
-    show(result, seed)
-    return 0 if result.passed else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
