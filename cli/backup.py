@@ -19,8 +19,10 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from cli.sole_up import running_up
+from eightbells import metrics
 from eightbells.database import embedded
 from eightbells.database.engine import connect
 from eightbells.database.migrations import current, migrate
@@ -133,12 +135,24 @@ def back_up(settings: Settings, file: Path, *, overwrite: bool = False) -> dict[
             reached = current(engine)
             engine.dispose()
             tools.run("pg_dump", "--format=custom", "--no-owner", "--no-acl", f"--file={part}")
-        with open(part, "rb") as written:
-            os.fsync(written.fileno())
-        part.replace(file)
+            with open(part, "rb") as written:
+                os.fsync(written.fileno())
+            part.replace(file)
+            _note_backup(tools.url)
     finally:
         part.unlink(missing_ok=True)
     return {"file": str(file), "bytes": file.stat().st_size, "migration": reached}
+
+
+def _note_backup(url: URL) -> None:
+    """Let Prometheus know. The backup is written, whatever becomes of this."""
+    with suppress(EightbellsError, SQLAlchemyError):
+        engine = connect(url)
+        try:
+            metrics.LAST_BACKUP.set_to_current_time()
+            metrics.flush(engine)
+        finally:
+            engine.dispose()
 
 
 def restore(settings: Settings, file: Path) -> dict[str, object]:

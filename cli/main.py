@@ -170,7 +170,7 @@ def metrics() -> None:
     settings = load_settings()
     with open_database(settings) as engine:
         try:
-            port = serve_metrics(engine, settings.metrics.host, settings.metrics.port)
+            port = serve_metrics(engine, settings)
         except OSError as error:
             raise EightbellsError(
                 f"port {settings.metrics.port} of /metrics is taken: {error.strerror}"

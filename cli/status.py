@@ -68,14 +68,16 @@ def read_status(settings: Settings, connection: Connection) -> Status:
     """Gather it. What cannot be known because a part is away is a problem of its own and no error."""
     up = running_up(settings.directory)
     prefect, next_cycle = _next_cycle(up)
-    metrics = _gauges(connection)
-    now = datetime.now(UTC) + timedelta(seconds=metrics.get("eightbells_clock_offset_seconds", 0))
+    readings = _readings(connection)
+    here = datetime.now(UTC)
+    now = here + timedelta(seconds=readings.get("eightbells_clock_offset_seconds", 0))
+    heard = readings.get("eightbells_stream_last_frame_timestamp_seconds")
     last = _last_cycle(connection, settings.account)
     trading, reason, since = read_switch(connection)
     stream = _has_stream(connection, settings.account)
     found = Status(
         settings.mode, now, trading, reason, since, up, prefect, stream,
-        metrics.get("eightbells_stream_silence_seconds") if stream else None, last, next_cycle,
+        max(0.0, here.timestamp() - heard) if stream and heard else None, last, next_cycle,
         settings.quote_asset, last.equity if last else None, _positions(connection, settings.account),
     )  # fmt: skip
     found.problems.extend(_problems(connection, settings, found))
@@ -188,7 +190,7 @@ def _has_stream(connection: Connection, account: str) -> bool:
     )
 
 
-def _gauges(connection: Connection) -> dict[str, float]:
+def _readings(connection: Connection) -> dict[str, float]:
     rows = connection.execute(text("SELECT name, total FROM metric_totals WHERE labels = '{}'"))
     return dict(rows.all())  # type: ignore[arg-type]
 

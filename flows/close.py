@@ -12,6 +12,7 @@ from tasks.candles import Ingested
 from tasks.orders import settle_orders, trade
 from tasks.reports import publish_cycle
 from tasks.session import Session
+from tasks.stages import stage
 from tasks.streaming import OnClose
 from tasks.trading import check_key, close_books, evaluate_strategies
 
@@ -27,15 +28,18 @@ def trade_on_close(session: Session) -> OnClose:
         async def trade_the_close(candle: str) -> None:
             """Evaluate and trade the candle that has just come; the scheduled cycle finds it done."""
             await check_key(session)
-            # in a thread: the frames of the next close are read meanwhile
-            evaluated = await asyncio.to_thread(
-                evaluate_strategies, session, symbols, opened, ingested, candle
-            )
-            problems = await settle_orders(session, before=opened)
-            problems += await trade(session, evaluated.decisions, opened)
-            await publish_cycle(
-                await close_books(session, opened, ingested, evaluated, problems, candle), candle
-            )
+            with stage("evaluate"):  # in a thread: the frames of the next close are read meanwhile
+                evaluated = await asyncio.to_thread(
+                    evaluate_strategies, session, symbols, opened, ingested, candle
+                )
+            with stage("settle"):
+                problems = await settle_orders(session, before=opened)
+            with stage("trade"):
+                problems += await trade(session, evaluated.decisions, opened)
+            with stage("books"):
+                report = await close_books(session, opened, ingested, evaluated, problems, candle)
+            with stage("report"):
+                await publish_cycle(report, candle)
 
         await trade_the_close(grid.label(opened), return_state=True)
 

@@ -16,6 +16,7 @@ from tasks.orders import settle_orders
 from tasks.orders import trade as trade_on
 from tasks.reports import name_run, publish_cycle
 from tasks.session import open_session
+from tasks.stages import stage
 from tasks.superseding import superseded_by
 from tasks.trading import CycleReport, check_key, close_books, evaluate_strategies
 
@@ -57,13 +58,20 @@ async def four_hour_cycle(
         opened = await await_close(session, candle)
         label = grid.label(opened)
         await name_run(f"candle {label}")
-        universe = await refresh_rules(session, symbols or session.settings.symbols, chosen=bool(symbols))
-        ingested = await fetch_newest(session, universe.symbols, opened, label)
+        with stage("rules"):
+            universe = await refresh_rules(session, symbols or session.settings.symbols, chosen=bool(symbols))
+        with stage("fetch"):
+            ingested = await fetch_newest(session, universe.symbols, opened, label)
         ingested.failed |= universe.refused
-        problems = await settle_orders(session, before=opened if trade else None)
-        evaluated = evaluate_strategies(session, universe.symbols, opened, ingested, label)
+        with stage("settle"):
+            problems = await settle_orders(session, before=opened if trade else None)
+        with stage("evaluate"):
+            evaluated = evaluate_strategies(session, universe.symbols, opened, ingested, label)
         if trade:
-            problems += await trade_on(session, evaluated.decisions, opened)
-        report = await close_books(session, opened, ingested, evaluated, problems, label)
-        await publish_cycle(report, label)
+            with stage("trade"):
+                problems += await trade_on(session, evaluated.decisions, opened)
+        with stage("books"):
+            report = await close_books(session, opened, ingested, evaluated, problems, label)
+        with stage("report"):
+            await publish_cycle(report, label)
         return report

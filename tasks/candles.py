@@ -22,6 +22,7 @@ from eightbells.quality.gate import Admission, Verdict, admit
 from eightbells.strategies.contract import build
 from tasks.recovering import attempts_left, recovering, telling
 from tasks.session import Progress, Session
+from tasks.stages import inner_stage
 
 EARLY_MS = 60_000  # a run may start this long before the boundary it is for: clocks differ
 
@@ -219,7 +220,10 @@ async def _fetch(
 
 
 async def _admit(session: Session, frames: list[pd.DataFrame]) -> Admission:
-    return await asyncio.to_thread(admit, session.engine, frames, "rest", session.now_ms, session.flow_run)
+    with inner_stage("validate"):
+        return await asyncio.to_thread(
+            admit, session.engine, frames, "rest", session.now_ms, session.flow_run
+        )
 
 
 async def _record_asked(session: Session, symbol: str, pages: Iterable[Page]) -> int:

@@ -220,7 +220,8 @@ class Stream:
             metrics.STREAM_MESSAGES.inc(messages - counted)
             counted = messages
             heard = max((feed.heard_at for feed in self.feeds), default=0.0)
-            metrics.STREAM_SILENCE.set(time.monotonic() - heard if heard else 0)
+            if heard:
+                metrics.STREAM_LAST_FRAME.set(time.time() - (time.monotonic() - heard))
             metrics.STREAM_FALLBACK.set(self._connected < len(self.feeds))
             try:
                 await asyncio.to_thread(metrics.flush, self.session.engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -204,10 +205,13 @@ class Gateway:
         if weight:  # an order has its permit already
             await self.budgets.take(budget, weight)
         metrics.REQUESTS.labels(endpoint).inc()
+        sent = time.monotonic()
         try:
             return await ask()
         except Exception as error:
             failed = self._error(endpoint, error)
+        finally:
+            metrics.REQUEST_DURATION.labels(endpoint).observe(time.monotonic() - sent)
         metrics.FAILURES.labels(failed.failure.code).inc()
         if failed.failure.status in (418, 429):
             await self.budgets.close_until(failed.failure.remedy.delay, str(failed))

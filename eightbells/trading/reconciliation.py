@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
+from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.exchange.gateway import Gateway
 from eightbells.exchange.recovery import ExchangeError
@@ -96,6 +97,7 @@ async def reconcile(
         standing = [drift for drift in found if drift not in accepted]
         kept = _keep_drifts(connection, settings.account, standing, seen, at)
         outbox.note_look(connection, settings.account, asked, grid.to_time(now))
+    metrics.LAST_RECONCILIATION.set_to_current_time()
     return Reconciliation(len(seen), len(foreign), kept, len(found) - len(standing))
 
 

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
-from eightbells import metrics
+from tests.conftest import Configure
+from tests.metrics import families
 
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
 
 
 @pytest.fixture
-def exported(engine: Engine) -> set[str]:
+def exported(engine: Engine, configure: Configure) -> set[str]:
     """The names of all series that the exporter gives of an installation in use."""
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO cycles VALUES ('paper', now(), now(), 1, '{}', NULL)"
-            )  # what it tells needs a cycle
-        )
-    port = metrics.serve(engine, "127.0.0.1", 0)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        families = list(text_string_to_metric_families(answer.read().decode()))
-    return {family.name + suffix for family in families for suffix in _SUFFIXES.get(family.type, ("",))}
+    return {
+        family.name + suffix
+        for family in families(engine, configure).values()
+        for suffix in _SUFFIXES.get(family.type, ("",))
+    }
 
 
 @pytest.fixture(scope="session")

@@ -8,17 +8,18 @@ import yaml
 from typer.main import get_command
 
 from cli.main import app
-from eightbells import metrics
 from eightbells.settings import PROJECT
+from tests.metrics import DOCUMENTED, documented_metrics, families
 
 
-def test_every_metric_is_documented_and_every_documented_metric_exists():
-    page = (PROJECT / "docs/metrics.md").read_text()
-    documented = set(re.findall(r"^\| `([a-z_]+)` \|", page, re.M))
-    suffix = {"counter": "_total", "histogram": "", "gauge": ""}
-    counted = {metric.name + suffix[metric.type] for metric in metrics.COUNTED.collect()}
-    facts = {name for name, _ in metrics._FACT_NAMES.values()}
-    assert documented == counted | facts
+def test_every_metric_is_documented_and_every_documented_metric_is_served(engine, configure):
+    documented = documented_metrics()
+    assert len(documented) == len(DOCUMENTED), "one is there twice"
+    served = families(engine, configure)
+    assert set(documented) == set(served)
+    for name, family in served.items():
+        histogram = {"le"} if family.type == "histogram" else set()
+        assert all(set(it.labels) - histogram == documented[name] for it in family.samples), name
 
 
 def test_every_command_the_readme_shows_exists():

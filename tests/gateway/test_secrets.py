@@ -7,7 +7,6 @@ import re
 import sqlite3
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -15,12 +14,12 @@ from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_DATABASE_CONNECTION
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL
 
-from eightbells import metrics
 from tests import exchange
 from tests.conftest import Configure
 from tests.exchange import SYMBOLS, Simulator
 from tests.gateway.answers import quick_errors
 from tests.klines import wait_until
+from tests.metrics import page
 from tests.surroundings import ROOT
 
 KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
@@ -64,12 +63,6 @@ def everything_we_keep(engine: Engine) -> str:
         )
 
 
-def everything_prometheus_reads(engine: Engine) -> str:
-    port = metrics.serve(engine, "127.0.0.1", 0)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        return str(answer.read().decode())
-
-
 def run_into_failures(url: str) -> str:
     """What the run says, with every log as talkative as it can be."""
     given = {
@@ -100,7 +93,7 @@ def test_after_runs_full_of_failures_no_secret_is_anywhere(
     wait_until(lambda: "prefect.flow-run.Failed" in everything_prefect_keeps())
     places = {
         "output": said, "Prefect": everything_prefect_keeps(), "tables": everything_we_keep(engine),
-        "metrics": everything_prometheus_reads(engine),
+        "metrics": page(engine, configure),
     }  # fmt: skip
     for place, words in EXPECTED.items():
         assert [it for it in words if it not in places[place]] == [], f"{place} was not looked at in vain"

@@ -1,0 +1,136 @@
+"""What the tables know, asked of them when Prometheus asks: each fact is one statement, and the tables own it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from sqlalchemy import Connection, text
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A metric and the statement that gives its samples: a row each, the labels' values before the figure.
+
+    `account` in its labels stands for the account in use and is no column. Where the figure is NULL there is nothing
+    to tell yet, and no sample.
+    """
+
+    name: str
+    what: str
+    statement: str
+    labels: tuple[str, ...] = ()
+    kind: Literal["gauge", "counter"] = "gauge"
+
+    def read(self, connection: Connection, values: dict[str, Any]) -> Metric:
+        family = (CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily)(
+            self.name, self.what, labels=self.labels
+        )
+        account = [values["account"]] if "account" in self.labels else []
+        for *labels, figure in connection.execute(text(self.statement), values):
+            if figure is not None:
+                family.add_metric([*account, *labels], float(figure))
+        return family
+
+
+def read_facts(connection: Connection, account: str, symbols: list[str]) -> Iterator[Metric]:
+    """All of them, for the account and the symbols in use."""
+    for fact in FACTS:
+        yield fact.read(connection, {"account": account, "symbols": symbols})
+
+
+# The newest candle of each symbol in use; a symbol that has none is left out.
+_NEWEST = """
+FROM unnest(CAST(:symbols AS text [])) AS used (symbol)
+CROSS JOIN LATERAL (
+    SELECT open_time, batch_id FROM candles WHERE symbol = used.symbol AND "interval" = '4h'
+    ORDER BY open_time DESC LIMIT 1
+) AS newest
+"""
+
+FACTS = (
+    # every candle was inserted by one batch: to count millions of rows at each scrape would take seconds
+    Fact("eightbells_candles", "Candles in the store.", "SELECT coalesce(sum(inserted), 0) FROM batches"),
+    Fact("eightbells_quarantine_depth", "Rows in quarantine.", "SELECT count(*) FROM quarantined_candles"),
+    Fact(
+        "eightbells_candle_gaps_open", "Slots without a candle that are not settled.",
+        "SELECT count(*) FROM candle_gaps WHERE state = 'open'",
+    ),
+    Fact(
+        "eightbells_candle_lag_seconds", "From the newest candle's close to its storing, of the slowest symbol.",
+        "SELECT extract(EPOCH FROM max(known_at - open_time - interval '4 hours') FILTER (WHERE open_time = latest)) "
+        f"FROM (SELECT newest.*, max(open_time) OVER () AS latest {_NEWEST}) AS n "
+        "INNER JOIN batches AS b ON n.batch_id = b.id",
+    ),
+    Fact(
+        "eightbells_candle_overdue_seconds", "Since the close of a candle that is not stored, of the latest symbol.",
+        "SELECT greatest(0, extract(EPOCH FROM clock_timestamp() - min(open_time) - interval '8 hours') + coalesce(("
+        "SELECT total FROM metric_totals WHERE name = 'eightbells_clock_offset_seconds'), 0)) "
+        f"{_NEWEST} HAVING count(*) > 0",
+    ),
+    Fact(
+        "eightbells_signals", "Signals, by what the strategy wants to hold.",
+        "SELECT target, count(s.id) FROM unnest(ARRAY['long', 'flat']) AS known (target) LEFT JOIN ("
+        "SELECT s.id, s.target FROM signals AS s INNER JOIN evaluations AS e ON s.evaluation_id = e.id "
+        "WHERE e.account = :account) AS s USING (target) GROUP BY target",
+        ("account", "target"), "counter",
+    ),
+    Fact(
+        "eightbells_orders", "Orders in the books, by state.",
+        "SELECT state, count(o.id) FROM (SELECT from_state AS state FROM order_transitions UNION SELECT to_state "
+        "FROM order_transitions) AS known LEFT JOIN (SELECT id, state FROM orders WHERE account = :account) AS o "
+        "USING (state) GROUP BY state",
+        ("account", "state"),
+    ),
+    Fact(
+        "eightbells_orders_unknown", "Orders whose fate is not known.",
+        "SELECT count(*) FROM orders WHERE account = :account AND state IN ('SENDING', 'UNKNOWN')",
+        ("account",),
+    ),
+    Fact(
+        "eightbells_oldest_unknown_order_age_seconds", "Since the oldest order whose fate is not known was sent.",
+        "SELECT coalesce(extract(EPOCH FROM clock_timestamp() - min(e.recorded_at)), 0) FROM orders AS o "
+        "INNER JOIN order_events AS e ON e.order_id = o.id AND e.to_state = 'SENDING' "
+        "WHERE o.account = :account AND o.state IN ('SENDING', 'UNKNOWN')",
+        ("account",),
+    ),
+    Fact(
+        "eightbells_drifts_open", "Disagreements of books and exchange that last.",
+        "SELECT count(*) FROM drifts WHERE account = :account AND cleared_at IS NULL",
+        ("account",),
+    ),
+    Fact(
+        "eightbells_trading_enabled", "1 while trading is switched on.",
+        "SELECT is_on::integer FROM switches WHERE name = 'trading'",
+    ),
+    Fact(
+        "eightbells_last_cycle_candle_seconds", "Open time of the candle the last cycle served.",
+        "SELECT extract(EPOCH FROM max(open_time)) FROM cycles WHERE account = :account",
+        ("account",),
+    ),
+    Fact(
+        "eightbells_last_cycle_end_timestamp_seconds", "When the last cycle ended.",
+        "SELECT extract(EPOCH FROM max(finished_at)) FROM cycles WHERE account = :account",
+        ("account",),
+    ),
+    Fact(
+        "eightbells_equity", "Equity after the last cycle, in the quote asset.",
+        "SELECT equity FROM cycles WHERE account = :account ORDER BY open_time DESC LIMIT 1",
+        ("account",),
+    ),
+    Fact(
+        "eightbells_drawdown_ratio", "What equity has lost since its peak, as a share of the peak.",
+        "SELECT greatest(0, 1 - equity / nullif(max(equity) OVER (), 0)) FROM cycles WHERE account = :account "
+        "ORDER BY open_time DESC LIMIT 1",
+        ("account",),
+    ),
+    Fact(
+        "eightbells_positions_value", "What the strategies hold, at the newest close, in the quote asset.",
+        "SELECT coalesce(sum(p.quantity * c.close), 0) FROM positions AS p CROSS JOIN LATERAL ("
+        "SELECT close FROM candles WHERE symbol = p.symbol AND \"interval\" = '4h' ORDER BY open_time DESC LIMIT 1"
+        ") AS c WHERE p.account = :account AND p.quantity > 0",
+        ("account",),
+    ),
+)  # fmt: skip
