@@ -9,6 +9,7 @@ import os
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
+from threading import Event
 from typing import Annotated
 
 import typer
@@ -68,6 +69,9 @@ def restore(
 @control_room.command()
 def notify(
     test: Annotated[bool, typer.Option("--test", help="Send one message to every address, and end.")] = False,
+    if_any: Annotated[
+        bool, typer.Option("--if-any", help="Without an address wait, for a service that is always started.")
+    ] = False,
 ) -> None:
     """Tell the addresses of notifications.urls what somebody has to act on, until ended."""
     from cli.notify.command import notify as tell
@@ -77,6 +81,9 @@ def notify(
     settings = load_settings()
     if test:
         print(f"sent to {try_out(settings)}")
+    elif if_any and not settings.notifications.urls:
+        print("notifications.urls is empty: nobody is told", flush=True)
+        Event().wait()
     else:
         tell(settings)
 

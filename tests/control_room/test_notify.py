@@ -255,6 +255,21 @@ def test_the_command_tells_and_tries_out(
     assert "Traceback" not in said
 
 
+def test_a_service_without_an_address_waits_and_a_command_complains(
+    settings: Settings, configure: Configure
+) -> None:
+    configure(notifications__urls=[])
+    said, _ = eightbells("notify").communicate(timeout=60)
+    assert said == "eightbells: notifications.urls is empty: there is nobody to tell\n"
+    process = eightbells("notify", "--if-any")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "notifications.urls is empty: nobody is told\n"
+    assert process.poll() is None
+    process.terminate()
+    said, _ = process.communicate(timeout=30)
+    assert said == ""
+
+
 def test_a_refused_live_start_is_told(
     settings: Settings, configure: Configure, webhook: Webhook, market: Simulator, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -18,8 +18,12 @@ from simulator.options import read_options
 from tests.deployment import composed
 from tests.surroundings import ROOT
 
-SECRETS = ("BINANCE_API_KEY", "BINANCE_API_SECRET", "POSTGRES_PASSWORD", "GRAFANA_PASSWORD")
-WITH_SECRETS = {**composed.PAPER, "BINANCE_API_KEY": "a-real-key", "BINANCE_API_SECRET": "a-real-secret"}
+ADDRESSES = "EIGHTBELLS_NOTIFICATIONS__URLS"
+SECRETS = ("BINANCE_API_KEY", "BINANCE_API_SECRET", "POSTGRES_PASSWORD", "GRAFANA_PASSWORD", ADDRESSES)
+WITH_SECRETS = {
+    **composed.PAPER, "BINANCE_API_KEY": "a-real-key", "BINANCE_API_SECRET": "a-real-secret",
+    ADDRESSES: "[\"json://a-real-address\"]",
+}  # fmt: skip
 SERVICES = composed.services(composed.PAPER)
 OURS = composed.ours(composed.PAPER)
 ONCE = {"migrate"}
@@ -147,6 +151,7 @@ def test_secrets_are_handed_over_in_the_environment_and_only_where_they_are_need
             got[name] |= {service} if carriers else set()
     assert got["BINANCE_API_KEY"] == got["BINANCE_API_SECRET"] == {"worker", "stream"}
     assert got["GRAFANA_PASSWORD"] == {"postgres", "grafana"}
+    assert got[ADDRESSES] == {"notify"}
     assert "grafana" not in got["POSTGRES_PASSWORD"]
 
 
@@ -183,6 +188,27 @@ def test_live_asks_binance_and_needs_the_profile_gone(monkeypatch: pytest.Monkey
     assert settings.stream_url.startswith("wss://stream.binance.com")
     assert settings.credentials().key == "a-real-key"
     assert settings.credentials().secret.get_secret_value() == "a-real-secret"
+
+
+@pytest.mark.parametrize("mode", ["paper", "live"])
+def test_what_looks_at_an_account_looks_at_the_one_that_is_traded(
+    monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    given = {**WITH_SECRETS, "EIGHTBELLS_MODE": mode, "COMPOSE_PROFILES": ""}
+    for service in ("worker", "stream", "metrics", "notify"):
+        assert settings_of(monkeypatch, service, given).account == mode, service
+
+
+def test_who_is_told_is_a_list_that_may_be_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings_of(monkeypatch, "notify", {**composed.PAPER, ADDRESSES: ""}).notifications.urls == []
+    [address] = settings_of(monkeypatch, "notify", WITH_SECRETS).notifications.urls
+    assert address.get_secret_value() == "json://a-real-address"
+
+
+def test_the_metrics_look_at_the_disk_and_not_at_a_folder_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/var/lib/eightbells")  # as the image says
+    directory = str(settings_of(monkeypatch, "metrics", composed.PAPER).directory)
+    assert not any(directory.startswith(place.split(":")[0]) for place in SERVICES["metrics"]["tmpfs"])
 
 
 def test_a_private_key_is_mounted_where_the_program_looks_for_it() -> None:

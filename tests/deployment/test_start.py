@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ import yaml
 
 from cli.processes import free_port
 from eightbells.database import embedded
+from tests.control_room.webhook import SECRET, Webhook
 from tests.deployment import composed
 from tests.exchange import Simulator
+from tests.klines import wait_until
 from tests.surroundings import ROOT
 
 PATIENCE = 60.0
@@ -34,8 +36,10 @@ PATIENCE = 60.0
 class Composed:
     """The services, put on this machine, and those of them that have been started."""
 
-    def __init__(self, postgres: embedded.EmbeddedServer, folder: Path, upstream: str) -> None:
-        self.postgres, self.folder = postgres, folder
+    def __init__(
+        self, postgres: embedded.EmbeddedServer, folder: Path, upstream: str, webhook: Webhook
+    ) -> None:
+        self.postgres, self.folder, self.webhook = postgres, folder, webhook
         ports = {port: str(free_port()) for port in ("4200", "8080", "8765", "9464")}
         self._elsewhere = (
             (r"https://data-api\.binance\.vision", upstream),
@@ -45,7 +49,9 @@ class Composed:
             (rf"(?<![\d.])({'|'.join(ports)})(?!\d)", lambda found: ports[found[1]]),
             (r"/var/lib/\w+|/tmp(?=/ui)", str(folder)),
         )
-        self._services: dict[str, dict[str, Any]] = self._placed(composed.services(composed.PAPER))
+        self._services: dict[str, dict[str, Any]] = self._placed(
+            composed.services({**composed.PAPER, "EIGHTBELLS_NOTIFICATIONS__URLS": f'["{webhook.url}"]'})
+        )
         self.api = f"http://127.0.0.1:{ports['4200']}/api"
         self._started: list[subprocess.Popen[bytes]] = []
 
@@ -115,8 +121,8 @@ class Composed:
 @pytest.fixture(scope="module")
 def stack(folder: Path, made_up_market: Simulator) -> Iterator[Composed]:
     made_up_market.begin()
-    with embedded.server(folder / "composed") as postgres:
-        stack = Composed(postgres, folder / "composed", made_up_market.url)
+    with embedded.server(folder / "composed") as postgres, closing(Webhook()) as webhook:
+        stack = Composed(postgres, folder / "composed", made_up_market.url, webhook)
         # as the image runs it; in its container the superuser comes in by the socket, too
         psql = [postgres.programs / "psql", "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-q"]
         subprocess.run(
@@ -131,14 +137,14 @@ def stack(folder: Path, made_up_market: Simulator) -> Iterator[Composed]:
             for name in ("metrics", "backup"):
                 stack.start(name)
             stack.wait_healthy("prefect-server")
-            for name in ("worker", "stream"):
+            for name in ("worker", "stream", "notify"):
                 stack.start(name)
             yield stack
         finally:
             stack.end()
 
 
-@pytest.mark.parametrize("service", ["simulator", "metrics", "backup", "worker", "stream"])
+@pytest.mark.parametrize("service", ["simulator", "metrics", "backup", "worker", "stream", "notify"])
 def test_services_become_healthy_by_their_own_checks(stack: Composed, service: str) -> None:
     stack.wait_healthy(service)
 
@@ -171,6 +177,17 @@ def test_a_dump_holds_the_whole_database(stack: Composed) -> None:
     assert all(f"TABLE DATA public {table} " in listed for table in tables)
 
 
+def test_a_backup_tells_prometheus_of_itself(stack: Composed) -> None:
+    told = "SELECT total FROM metric_totals WHERE name = 'eightbells_last_backup_timestamp_seconds'"
+    wait_until(lambda: stack.sql(told), PATIENCE)
+    assert time.time() - float(stack.sql(told)) < 600
+
+
+def test_a_halt_is_told_at_the_address_that_is_set(stack: Composed) -> None:
+    stack.sql("UPDATE switches SET is_on = false, reason = 'looking into it'")
+    wait_until(lambda: "Trading is off" in stack.webhook.titles, PATIENCE)
+
+
 def test_grafana_reads_every_table_and_writes_none(stack: Composed) -> None:
     assert stack.sql("SELECT count(*) FROM orders", role="grafana") == "0"
     assert "read-only" in stack.sql("DELETE FROM switches", role="grafana")
@@ -191,5 +208,5 @@ def test_no_secret_is_in_a_log(stack: Composed) -> None:
     logs = [*stack.folder.glob("*.log"), stack.postgres.data / "log"]
     assert len(logs) > 5
     for log in logs:
-        for name in ("POSTGRES_PASSWORD", "GRAFANA_PASSWORD"):
-            assert composed.PAPER[name] not in log.read_text()
+        for secret in (composed.PAPER["POSTGRES_PASSWORD"], composed.PAPER["GRAFANA_PASSWORD"], SECRET):
+            assert secret not in log.read_text()
