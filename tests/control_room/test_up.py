@@ -24,6 +24,7 @@ from cli.processes import Processes, free_port
 from cli.sole_up import running_up
 from eightbells.database.engine import connect
 from eightbells.errors import EightbellsError
+from eightbells.metrics.counted import STAGES
 from eightbells.trading.switch import set_switch
 from flows.declared import declared
 from tests.conftest import Configure
@@ -36,9 +37,11 @@ from tests.control_room.installation import (
     environment,
     lives,
 )
+from tests.control_room.prometheus import Prometheus, scraping
 from tests.control_room.webhook import SECRET, Webhook
-from tests.exchange import LAST, Simulator
+from tests.exchange import LAST, STEP, Simulator
 from tests.klines import one, wait_until
+from tests.metrics import documented_metrics
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +86,33 @@ def test_a_halt_is_told_at_the_webhook(up: Installation, webhook: Webhook) -> No
     engine.dispose()
     logs = [*(up.folder / "logs").glob("*.log"), up.folder / "told.json"]
     assert [log.name for log in logs if SECRET in log.read_text()] == []
+
+
+def test_prometheus_finds_every_metric_that_is_documented(
+    up: Installation, market: Simulator, tmp_path: Path
+) -> None:
+    with scraping(up.note.metrics, tmp_path) as prometheus:
+        wait_until(lambda: up.runs("stream") == ["Running"], PATIENCE)
+        market.control("clock", time=market.now // STEP * STEP + STEP - 2000, speed=1)  # a close comes
+        wait_until(
+            lambda: prometheus.value("sum(eightbells_stream_candles_total) or vector(0)") >= 2, PATIENCE
+        )
+        run = up.run("four-hour-cycle")
+        assert eightbells("backup", str(tmp_path / "a.dump"), given=up.given).returncode == 0
+        wait_until(lambda: up.state_of(run) == "Completed", PATIENCE)
+        wait_until(lambda: set(documented_metrics()) <= _metrics(prometheus), 15)
+        for name, every in prometheus.series().items():
+            if metric := _metric_of(name):
+                assert {frozenset(labels) - {"le"} for labels in every} == {frozenset(metric)}, name
+        stages = prometheus.ask("query", query="eightbells_cycle_stage_duration_seconds_count")["result"]
+        assert {it["metric"]["stage"] for it in stages if float(it["value"][1]) > 0} == set(STAGES)
+        assert prometheus.value('binance_api_request_duration_seconds_count{endpoint="klines"}') > 0
+        assert prometheus.value("eightbells_equity") > 0
+        assert 0 < prometheus.value("eightbells_disk_free_ratio") < 1
+        for name in ("stream_last_frame", "last_backup", "last_reconciliation"):
+            assert 0 <= prometheus.value(f"time() - eightbells_{name}_timestamp_seconds") < PATIENCE, name
+        assert prometheus.value("eightbells_candle_overdue_seconds") == 0
+        wait_until(lambda: all(rule["health"] == "ok" for rule in prometheus.rules()), 15)
 
 
 def test_a_second_up_says_that_one_is_running_and_where(up: Installation) -> None:
@@ -198,6 +228,17 @@ def test_paper_modes_exchange_has_the_markets_prices_and_keeps_its_account(
             assert float(balances["USDT"]["free"]) == 123
     elsewhere = configure(exchange__rest_url=market.url)
     assert paper_exchange(elsewhere) is None
+
+
+def _metrics(prometheus: Prometheus) -> set[str]:
+    """The metrics that there are series of; a histogram by its own name."""
+    return {name.removesuffix("_bucket") for name in prometheus.series()}
+
+
+def _metric_of(series: str) -> set[str] | None:
+    """The documented labels of the metric that a series belongs to; None where it is none of ours."""
+    names = [series, *(series.removesuffix(it) for it in ("_bucket", "_count", "_sum"))]
+    return next((documented_metrics()[name] for name in names if name in documented_metrics()), None)
 
 
 def _count(up: Installation, table: str) -> int:
