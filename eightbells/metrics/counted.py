@@ -87,6 +87,9 @@ STAGE_DURATION = _histogram(
     "eightbells_cycle_stage_duration_seconds", "How long a stage of a cycle took, with its retries.",
     (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300), "stage", STAGES,
 )  # fmt: skip
+SIGNALS = _counter(
+    "eightbells_signals", "Signals, by what the strategy wants to hold.", "target", ("long", "flat")
+)
 ORDERS_SENT = _counter("eightbells_orders_sent", "Orders handed to the exchange.", "side", ("BUY", "SELL"))
 LAST_RECONCILIATION = Reading(
     "eightbells_last_reconciliation_timestamp_seconds",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from sqlalchemy import Connection, text
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A metric and the statement that gives its samples: a row each, the labels' values before the figure.
+    """A gauge and the statement that gives its samples: a row each, the labels' values before the figure.
 
     `account` in its labels stands for the account in use and is no column. Where the figure is NULL there is nothing
     to tell yet, and no sample.
@@ -22,12 +22,9 @@ class Fact:
     what: str
     statement: str
     labels: tuple[str, ...] = ()
-    kind: Literal["gauge", "counter"] = "gauge"
 
     def read(self, connection: Connection, values: dict[str, Any]) -> Metric:
-        family = (CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily)(
-            self.name, self.what, labels=self.labels
-        )
+        family = GaugeMetricFamily(self.name, self.what, labels=self.labels)
         account = [values["account"]] if "account" in self.labels else []
         for *labels, figure in connection.execute(text(self.statement), values):
             if figure is not None:
@@ -69,13 +66,6 @@ FACTS = (
         "SELECT greatest(0, extract(EPOCH FROM clock_timestamp() - min(open_time) - interval '8 hours') + coalesce(("
         "SELECT total FROM metric_totals WHERE name = 'eightbells_clock_offset_seconds'), 0)) "
         f"{_NEWEST} HAVING count(*) > 0",
-    ),
-    Fact(
-        "eightbells_signals", "Signals, by what the strategy wants to hold.",
-        "SELECT target, count(s.id) FROM unnest(ARRAY['long', 'flat']) AS known (target) LEFT JOIN ("
-        "SELECT s.id, s.target FROM signals AS s INNER JOIN evaluations AS e ON s.evaluation_id = e.id "
-        "WHERE e.account = :account) AS s USING (target) GROUP BY target",
-        ("account", "target"), "counter",
     ),
     Fact(
         "eightbells_orders", "Orders in the books, by state.",

@@ -14,6 +14,7 @@ from importlib.metadata import version
 import pandas as pd
 from sqlalchemy import Connection, Engine, text
 
+from eightbells import metrics
 from eightbells.candles import gaps, grid, store
 from eightbells.quality.gate import Verdict, objection
 from eightbells.settings import PROJECT, Settings, StrategySettings
@@ -72,13 +73,19 @@ def evaluate(
     }
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
     with snapshot.begin() as connection:
-        return _evaluate(connection, {symbol: of for symbol, of in asked.items() if of}, verdicts, moment)
+        answers, new = _evaluate(
+            connection, {symbol: of for symbol, of in asked.items() if of}, verdicts, moment
+        )
+    for opined in new:  # only now are they in the books
+        metrics.SIGNALS.labels(opined.opinion.target).inc()
+    return answers
 
 
 def _evaluate(
     connection: Connection, asked: dict[str, list[tuple[StrategySettings, Strategy]]],
     verdicts: dict[str, Verdict], moment: Moment,
-) -> list[Decision | Refused]:  # fmt: skip
+) -> tuple[list[Decision | Refused], list[Opined]]:  # fmt: skip
+    """All answers, and those among them that are new."""
     longest = max((strategy.window for of in asked.values() for _, strategy in of), default=0)
     windows = store.read_windows(connection, asked, moment.open_ms, longest)
     absent = gaps.absent(connection, asked, moment.open_ms)
@@ -90,11 +97,12 @@ def _evaluate(
             known.get((entry.name, strategy.version, symbol)) or _ask(view, symbol, entry, strategy, moment)
             for entry, strategy in of
         ]
-    signals = _keep(connection, [answer for answer in answers if isinstance(answer, Opined)], batch, moment)
+    new = [answer for answer in answers if isinstance(answer, Opined)]
+    signals = _keep(connection, new, batch, moment)
     return [
         answer.decision(signals[answer.place], moment) if isinstance(answer, Opined) else answer
         for answer in answers
-    ]
+    ], new
 
 
 @dataclass(frozen=True)
