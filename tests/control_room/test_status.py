@@ -140,6 +140,21 @@ def test_a_stream_is_known_by_its_lock(read: Read, engine: Engine) -> None:
         assert not read().stream
 
 
+def test_a_stream_is_silent_since_its_last_frame_and_not_since_it_told_of_it(
+    read: Read, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO metric_totals SELECT 'eightbells_stream_last_frame_timestamp_seconds', '{}', "
+                "extract(EPOCH FROM clock_timestamp()) - 100"
+            )
+        )
+    with SoleStream(engine, "paper"):
+        assert read().stream_silence_seconds == pytest.approx(100, abs=20)
+    assert read().stream_silence_seconds is None
+
+
 def test_the_table_keeps_to_80_columns_and_json_is_whole(
     read: Read, configure: Configure, database: URL, engine: Engine
 ) -> None:
