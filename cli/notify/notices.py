@@ -77,7 +77,7 @@ def _drifts(connection: Connection, account: str) -> Iterator[Notice]:
     for row in rows:
         body = (
             f"{row.detail}. {row.symbol} is not traded until the exchange and the books agree, or drift {row.id} is "
-            'accepted: see "A drift" in docs/runbook.md.'
+            'accepted: see "ReconcileDrift" in docs/runbook.md.'
         )
         yield Notice(f"drift {row.id}", f"Drift: {row.symbol}", body)
 

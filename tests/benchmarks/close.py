@@ -53,7 +53,11 @@ def main() -> None:
     from prefect.testing.utilities import prefect_test_harness
 
     arguments = ("--generate", str(SYMBOLS), "--stream-interval", "0.2")
-    with prefect_test_harness(server_startup_timeout=90), simulator(*arguments) as address, fresh_database() as engine:
+    with (
+        prefect_test_harness(server_startup_timeout=90),
+        simulator(*arguments) as address,
+        fresh_database() as engine,
+    ):
         control(address, "clock", {"time": START + 3_500, "speed": 1})
         _show(*asyncio.run(_closes(address, engine)))
 
