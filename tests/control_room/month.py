@@ -7,6 +7,7 @@ lives on is weighed.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from contextlib import ExitStack
@@ -285,9 +286,12 @@ def show(result: Month, seconds: float) -> None:
 def main(days: int, scale: Scale) -> int:
     """Run and show it; 0 where all is well."""
     surroundings.forget_the_developer()
-    surroundings.make_folder()  # of one certificate instead of all
-    begun = time.monotonic()
-    print(head(days, scale), flush=True)
-    result = month(days, scale)
-    show(result, time.monotonic() - begun)
+    kept = surroundings.make_folder()  # one certificate instead of all
+    try:
+        begun = time.monotonic()
+        print(head(days, scale), flush=True)
+        result = month(days, scale)
+        show(result, time.monotonic() - begun)
+    finally:
+        shutil.rmtree(kept, ignore_errors=True)
     return 1 if result.faults() else 0
