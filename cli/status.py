@@ -133,7 +133,7 @@ def _of_data(connection: Connection) -> Iterator[str]:
         text("SELECT count(*), count(DISTINCT symbol) FROM candle_gaps WHERE state = 'open'")
     ).one()
     if gaps[0]:
-        yield f"{gaps[0]} candles of {gaps[1]} symbols are missing and not settled yet"
+        yield f"{gaps[0]} candles of {gaps[1]} symbols are missing and not settled yet: `eightbells gaps`"
     # rows that the exchange has mended since are history
     quarantined = connection.execute(
         text(

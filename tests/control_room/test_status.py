@@ -124,7 +124,9 @@ def test_drift_gaps_quarantine_and_a_ban(read: Read, engine: Engine) -> None:
             text("INSERT INTO budgets VALUES ('weight', now() + interval '1 minute', 'IP banned')")
         )
     problems = "\n".join(without_prefect(read()))
-    assert "ETHUSDT is not traded, the books and the exchange differ: 1 ETH here, 2 there" in problems
+    assert (
+        "ETHUSDT is not traded, the books and the exchange differ (drift 1): 1 ETH here, 2 there" in problems
+    )
     assert "1 candles of 1 symbols are missing" in problems
     assert "1 rows in quarantine have no sound candle in their place: BTCUSDT" in problems
     assert "IP banned" in problems
