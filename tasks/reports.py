@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from decimal import Decimal
 from uuid import UUID
 
 from prefect import task
@@ -12,6 +14,8 @@ from prefect.runtime import flow_run
 
 from eightbells.candles import grid
 from eightbells.exchange.rules import wire
+from eightbells.trading.equity_picture import draw
+from eightbells.trading.ledger import Standing
 from eightbells.trading.reconciliation import Reconciliation
 from tasks.candles import Ingested
 from tasks.session import Session
@@ -29,7 +33,7 @@ async def name_run(name: str) -> None:
 async def publish_cycle(report: CycleReport, label: str) -> None:
     """Publish what was ingested, what validation said, the signals and the orders of one cycle."""
     await acreate_markdown_artifact(
-        cycle_markdown(report), key="cycle-report", description=f"Candle {label} UTC"
+        cycle_markdown(report), key="cycle-report", description=f"Candle {label} UTC: {_in_short(report)}"
     )
 
 
@@ -67,8 +71,16 @@ async def publish_reconciliation(found: Reconciliation, problems: list[str]) -> 
     )
 
 
+def _in_short(report: CycleReport) -> str:
+    held = {standing.symbol for standing in report.positions if standing.quantity > standing.dust}
+    return (
+        f"equity {report.equity:,.2f} {report.asset}, symbols held: {len(held)}, orders: {len(report.orders)}, "
+        f"not traded: {len(report.refused)}"
+    )
+
+
 def cycle_markdown(report: CycleReport) -> str:
-    """The cycle's report, one section a stage."""
+    """The cycle's report: what it led to, and then what that rests on."""
     ingested = report.ingested
     verdicts = [
         (
@@ -89,25 +101,73 @@ def cycle_markdown(report: CycleReport) -> str:
         )
         for order in report.orders
     ]  # fmt: skip
+    refused = [
+        (symbol, strategy or "all", stage, reason) for symbol, strategy, stage, reason in report.refused
+    ]
     sections = [
         f"# Candle {report.candle} UTC: {report.outcome}",
-        f"Equity **{report.equity:,.2f}**",
         *(f"- {problem}" for problem in [*report.problems, *ingested.failed.values()]),
-        "## Ingested",
-        f"{ingested.checked} candles checked, {ingested.inserted} stored, {ingested.revised} restated by the "
-        f"exchange, {ingested.quarantined} quarantined, {ingested.absent} recorded as absent.",
-        "## Validation",
-        _table(("symbol", "checked", "failed", "verdict", "reasons"), verdicts),
-        "## Signals",
-        _table(("symbol", "strategy", "target", "close", "reason"), signals),
+        "## Equity",
+        _equity(report),
+        _picture(draw(report.history, report.asset)),
         "## Orders",
         _table(
             ("symbol", "strategy", "side", "type", "quantity", "price", "state", "executed", "id"), orders
         ),
         "## Not traded",
-        _table(("symbol", "strategy", "stage", "reason"), report.refused),
+        _table(("symbol", "strategy", "stage", "reason"), refused),
+        "## Positions",
+        f"In {report.asset}, at the candle's close. Dust is too little for the exchange to take.",
+        _positions(report.positions),
+        "## Signals",
+        _table(("symbol", "strategy", "target", "close", "reason"), signals),
+        "## Validation",
+        f"{ingested.checked} candles checked, {ingested.inserted} stored, {ingested.revised} restated by the "
+        f"exchange, {ingested.quarantined} quarantined, {ingested.absent} recorded as absent.",
+        _table(("symbol", "checked", "failed", "verdict", "reasons"), verdicts),
     ]
     return "\n\n".join(sections)
+
+
+def _equity(report: CycleReport) -> str:
+    highest = max(amount for _, amount in report.history if amount is not None)
+    lost = (
+        f"{1 - report.equity / highest:.2%} below its highest"
+        if 0 < report.equity < highest
+        else "its highest"
+    )
+    return f"**{report.equity:,.2f} {report.asset}**, {lost} of the last {len(report.history)} cycles."
+
+
+def _picture(svg: str) -> str:
+    """An image in the markdown itself: Prefect strips raw svg, and shows it as a data URI."""
+    return f"![Equity over the last cycles](data:image/svg+xml;base64,{b64encode(svg.encode()).decode()})"
+
+
+def _positions(positions: list[Standing]) -> str:
+    """What is held, with its profit; of what is sold, what it has brought."""
+    head = ("symbol", "strategy", "quantity", "dust", "average cost", "unrealised", "realised")
+    rows: list[tuple[object, ...]] = [
+        (
+            it.symbol, it.strategy, wire(it.quantity), wire(it.dust),
+            "" if it.average_cost is None else _price(it.average_cost), _profit(it.unrealised), _profit(it.realised),
+        )
+        for it in sorted(positions, key=lambda it: (it.quantity <= 0, it.symbol, it.strategy))
+    ]  # fmt: skip
+    if rows:
+        unrealised = sum((it.unrealised for it in positions), Decimal(0))
+        realised = sum((it.realised for it in positions), Decimal(0))
+        rows.append(("all", "", "", "", "", _profit(unrealised), _profit(realised)))
+    return _table(head, rows)
+
+
+def _profit(amount: Decimal) -> str:
+    return f"{amount:+,.2f}"
+
+
+def _price(amount: Decimal) -> str:
+    """At least cents, at most eight places, and of what is cheap the first six digits."""
+    return f"{amount:,.{min(8, max(2, 5 - amount.adjusted()))}f}"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
@@ -28,6 +29,7 @@ from tasks.recovering import recovering, telling
 from tasks.session import Session
 
 _ASKED_TOGETHER = 50  # symbols whose answers are one transaction
+_HISTORY = 180  # cycles that the equity's picture goes back: thirty days
 
 
 @dataclass
@@ -90,6 +92,9 @@ class CycleReport:
     refused: list[tuple[str, str, str, str]]
     equity: Decimal
     problems: list[str]
+    asset: str
+    positions: list[Standing]
+    history: list[tuple[datetime, Decimal | None]]  # equity of the newest cycles, this one the last
 
 
 @telling
@@ -109,11 +114,13 @@ async def close_books(
         refused = _refusals(connection, account, opened)
         fills = ledger.fills_booked_by(connection, account, session.flow_run)
         outcome = "problems" if problems or ingested.failed else "complete"
-        report = CycleReport(
-            grid.label(opened), outcome, ingested, evaluated, orders, fills, refused, equity, problems
-        )
         standings = ledger.standings(connection, session.settings, opened)
-        _save_cycle(session, connection, opened, report, standings)
+        before = ledger.equity_history(connection, account, grid.to_time(opened) - grid.STEP, _HISTORY - 1)
+        report = CycleReport(
+            grid.label(opened), outcome, ingested, evaluated, orders, fills, refused, equity, problems,
+            session.settings.quote_asset, standings, [*before, (grid.to_time(opened), equity)],
+        )  # fmt: skip
+        _save_cycle(session, connection, opened, report)
     metrics.CYCLES.labels(report.outcome).inc()
     return report
 
@@ -129,9 +136,7 @@ def _refusals(connection: Connection, account: str, opened: int) -> list[tuple[s
     return [tuple(row) for row in rows]
 
 
-def _save_cycle(
-    session: Session, connection: Connection, opened: int, report: CycleReport, standings: list[Standing]
-) -> None:
+def _save_cycle(session: Session, connection: Connection, opened: int, report: CycleReport) -> None:
     summary = {
         "inserted": report.ingested.inserted, "revised": report.ingested.revised,
         "quarantined": report.ingested.quarantined, "decisions": len(report.evaluated.decisions),
@@ -150,6 +155,6 @@ def _save_cycle(
         {
             "account": session.settings.account, "opened": grid.to_time(opened), "run": session.flow_run,
             "at": grid.to_time(session.now_ms), "equity": report.equity, "summary": json.dumps(summary),
-            "positions": json.dumps([asdict(standing) for standing in standings], default=wire),
+            "positions": json.dumps([asdict(standing) for standing in report.positions], default=wire),
         },
     )  # fmt: skip

@@ -232,6 +232,11 @@ class Standing:
     realised: Decimal
     unrealised: Decimal
 
+    @property
+    def average_cost(self) -> Decimal | None:
+        """Cost of one unit held; None where nothing is held."""
+        return self.cost / self.quantity if self.quantity > 0 else None
+
 
 def standings(connection: Connection, settings: Settings, open_ms: int) -> list[Standing]:
     """What every strategy holds, what it has realised, and what the rest would bring at the candle's close."""
@@ -262,6 +267,20 @@ def equity(connection: Connection, settings: Settings, open_ms: int) -> Decimal:
         _at(settings, open_ms),
     ).scalar_one()
     return capital + gained
+
+
+def equity_history(
+    connection: Connection, account: str, opened: datetime, most: int
+) -> list[tuple[datetime, Decimal | None]]:
+    """The equity at the newest cycles up to a candle, the oldest first; None where a cycle could not tell it."""
+    rows = connection.execute(
+        text(
+            "SELECT open_time, equity FROM cycles WHERE account = :account AND open_time <= :opened "
+            "ORDER BY open_time DESC LIMIT :most"
+        ),
+        {"account": account, "opened": opened, "most": most},
+    )
+    return [(row.open_time, row.equity) for row in rows.all()[::-1]]
 
 
 def _at(settings: Settings, open_ms: int) -> dict[str, Any]:

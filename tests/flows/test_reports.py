@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
+from decimal import Decimal
 from typing import Any
 
 from prefect.client.orchestration import get_client
@@ -9,8 +12,9 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, Fl
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 
 from eightbells.candles import grid
+from eightbells.exchange.rules import wire
 from tests.exchange import LAST, STEP
-from tests.flows.conftest import Watch
+from tests.flows.conftest import Watch, strategy
 
 LABEL = grid.label(LAST)
 
@@ -39,7 +43,7 @@ async def test_a_cycle_reports_candles_validation_signals_and_orders(watch: Watc
     await watch.cycle()
     report = await newest_report("cycle-report")
     assert report.startswith(f"# Candle {LABEL} UTC: complete")
-    for section in ("## Ingested", "## Validation", "## Signals", "## Orders", "## Not traded"):
+    for section in ("## Equity", "## Orders", "## Not traded", "## Positions", "## Signals", "## Validation"):
         assert section in report
     orders = dict(watch.rows("SELECT symbol, client_order_id FROM orders"))
     assert len(orders) == 4
@@ -48,6 +52,56 @@ async def test_a_cycle_reports_candles_validation_signals_and_orders(watch: Watc
         assert client_order_id in report
     assert "| ETHUSDT | 5 | 1 | failed | trades negative (1) |" in report
     assert "| ETHUSDT | always | quality | validation failed: trades negative (1) |" in report
+
+
+async def test_a_report_shows_what_is_held_what_it_cost_and_what_it_brought(watch: Watch) -> None:
+    watch.use(
+        symbols=["BTCUSDT", "ETHUSDT"], strategies=[strategy(), strategy("wants_nothing", target="flat")]
+    )
+    await watch.cycle()
+    quantity, cost, close = watch.rows(
+        "SELECT f.quantity - f.commission, f.quote_quantity, c.close FROM fills AS f "
+        "INNER JOIN candles AS c ON f.symbol = c.symbol WHERE f.symbol = 'BTCUSDT' ORDER BY c.open_time DESC LIMIT 1"
+    )[0]
+    row = next(
+        line
+        for line in (await newest_report("cycle-report")).splitlines()
+        if line.startswith("| BTCUSDT | always | 0.")
+    )
+    shown = [cell.strip() for cell in row.split("|")[3:-1]]
+    assert shown[0] == wire(quantity)
+    assert Decimal(shown[2].replace(",", "")) == (cost / quantity).quantize(Decimal("0.01"))
+    assert shown[3:] == [f"{quantity * close - cost:+,.2f}", "+0.00"]
+    watch.next_candle()
+    watch.use(symbols=["BTCUSDT", "ETHUSDT"], strategies=[strategy(target="flat")])
+    await watch.cycle(LAST + STEP)
+    watch.next_candle()
+    await watch.cycle(LAST + 2 * STEP)
+    held = [
+        it
+        for it in watch.one("SELECT positions FROM cycles ORDER BY open_time DESC LIMIT 1")
+        if it["symbol"] == "BTCUSDT"
+    ]
+    realised = Decimal(held[0]["realised"])
+    assert realised != 0
+    row = next(
+        line
+        for line in (await newest_report("cycle-report")).splitlines()
+        if line.startswith("| BTCUSDT | always | 0")
+    )
+    assert row.endswith(f"| {realised:+,.2f} |")
+
+
+async def test_a_report_has_the_picture_of_the_equity_of_the_cycles_so_far(watch: Watch) -> None:
+    for opened in (LAST - 2 * STEP, LAST - STEP, LAST):
+        await watch.cycle(opened, trade=False)
+    with_picture = re.search(r"data:image/svg\+xml;base64,([^)]+)\)", await newest_report("cycle-report"))
+    assert with_picture
+    svg = b64decode(with_picture[1]).decode()
+    assert grid.label(LAST - 2 * STEP) in svg
+    assert grid.label(LAST) in svg
+    (line,) = re.findall(r'<polyline points="([^"]+)"', svg)
+    assert len(line.split()) == 3
 
 
 async def test_a_cycles_run_bears_the_name_of_its_candle(watch: Watch) -> None:

@@ -1,0 +1,115 @@
+"""The picture of the equity: a line over the cycles, what it lost since its highest shaded, as SVG.
+
+The colours are read on white and on black: the picture has no background and cannot know its page's theme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from html import escape
+from itertools import accumulate
+
+Point = tuple[datetime, Decimal]
+
+WIDTH, HEIGHT = 880, 260
+_TOP, _RIGHT, _BOTTOM = 14, 16, 34
+_DIGIT = 7.6  # pixels of a digit in the labels' type
+_TEXT, _GRID, _LINE, _LOSS = "#808a9a", "#808a9a40", "#2f80ed", "#e5484d"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a time and an amount lie in the picture; what never changes lies in the middle."""
+
+    begin: datetime
+    end: datetime
+    lowest: Decimal
+    highest: Decimal
+    left: float
+
+    def x(self, at: datetime) -> float:
+        span = (self.end - self.begin).total_seconds()
+        share = (at - self.begin).total_seconds() / span if span else 0.5
+        return self.left + share * (WIDTH - _RIGHT - self.left)
+
+    def y(self, amount: Decimal) -> float:
+        span = self.highest - self.lowest
+        share = float((amount - self.lowest) / span) if span else 0.5
+        return HEIGHT - _BOTTOM - share * (HEIGHT - _BOTTOM - _TOP)
+
+
+def draw(history: Sequence[tuple[datetime, Decimal | None]], asset: str) -> str:
+    """An SVG of the equity over time.
+
+    Args:
+        history: times in rising order, each with the equity in `asset`; None where it is not known, which the line
+            passes over.
+    """
+    known = [(at, amount) for at, amount in history if amount is not None]
+    if not known:
+        return _svg(
+            "No equity is known yet", [_label(WIDTH / 2, HEIGHT / 2, "no equity is known yet", "middle")]
+        )
+    amounts = [amount for _, amount in known]
+    left = _DIGIT * max(len(_money(amount)) for amount in amounts) + 14
+    frame = Frame(known[0][0], known[-1][0], min(amounts), max(amounts), left)
+    title = f"Equity from {_day(frame.begin)} to {_day(frame.end)} UTC: {_money(amounts[-1])} {asset}"
+    return _svg(title, [*_amounts(frame, asset), *_days(frame), *_curve(frame, known)])
+
+
+def _curve(frame: Frame, known: list[Point]) -> list[str]:
+    line = [f"{frame.x(at):.1f},{frame.y(amount):.1f}" for at, amount in known]
+    peaks = accumulate((amount for _, amount in known), max)
+    above = [f"{frame.x(at):.1f},{frame.y(peak):.1f}" for (at, _), peak in zip(known, peaks, strict=True)]
+    return [
+        f'<polygon points="{" ".join(above + line[::-1])}" fill="{_LOSS}" fill-opacity="0.22"/>',
+        f'<polyline points="{" ".join(line)}" fill="none" stroke="{_LINE}" stroke-width="2" '
+        'stroke-linejoin="round"/>',
+        '<circle cx="{}" cy="{}" r="3.5" fill="{}"/>'.format(*line[-1].split(","), _LINE),
+    ]
+
+
+def _amounts(frame: Frame, asset: str) -> list[str]:
+    """The highest, the middle and the lowest amount, each with its line across; of a flat line the one there is."""
+    middle = (frame.lowest + frame.highest) / 2
+    labels = {_money(amount): amount for amount in (middle, frame.lowest, frame.highest)}
+    drawn = []
+    for words, amount in labels.items():
+        y = frame.y(amount)
+        drawn.append(f'<path d="M{frame.left:.1f} {y:.1f}H{WIDTH - _RIGHT}" stroke="{_GRID}"/>')
+        drawn.append(_label(frame.left - 8, y + 4, words, "end"))
+    return [*drawn, _label(frame.left - 8, HEIGHT - 12, asset, "end")]
+
+
+def _days(frame: Frame) -> list[str]:
+    """The first and the last time, and the one between."""
+    if frame.begin == frame.end:
+        return [_label(frame.x(frame.begin), HEIGHT - 12, _day(frame.begin), "middle")]
+    middle = frame.begin + (frame.end - frame.begin) / 2
+    return [
+        _label(frame.x(at), HEIGHT - 12, _day(at), anchor)
+        for at, anchor in ((frame.begin, "start"), (middle, "middle"), (frame.end, "end"))
+    ]
+
+
+def _label(x: float, y: float, words: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _svg(title: str, drawn: list[str]) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
+        f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" font-family="sans-serif" font-size="13" fill="{_TEXT}">'
+        f"<title>{escape(title)}</title>{''.join(drawn)}</svg>"
+    )
+
+
+def _money(amount: Decimal) -> str:
+    return f"{amount:,.2f}"
+
+
+def _day(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M}"
