@@ -31,9 +31,9 @@ async def backfill(
     exchange does not have are asked for twice and then recorded as absent.
 
     Args:
-        symbols: Symbols to load. Empty: those of eightbells.toml.
-        start: First day. Empty: the beginning of history.
-        end: Last day. Empty: up to the newest closed candle.
+        symbols: Symbols to load, such as BTCUSDT. None: those of eightbells.toml.
+        start: First day, UTC. None: the beginning of history.
+        end: Last day, UTC. None: up to the newest closed candle.
     """
     async with open_session() as session:
         first, last = _span(session, start, end)

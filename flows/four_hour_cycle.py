@@ -44,8 +44,8 @@ async def four_hour_cycle(
     nothing is traded. Of scheduled runs that were held up the newest does the work, for the newest closed candle.
 
     Args:
-        candle: Open time of the candle, for example 2021-03-01T04:00Z. Empty: the newest closed one.
-        symbols: Symbols to run for. Empty: those of eightbells.toml.
+        candle: Open time of the candle, 00:00, 04:00 ... 20:00 UTC. None: the newest closed one.
+        symbols: Symbols to run for, such as BTCUSDT. None: those of eightbells.toml.
         trade: Switch off to fetch, prove and evaluate without placing orders.
     """
     if candle is None and symbols is None and trade and (later := await superseded_by()):

@@ -17,7 +17,7 @@ async def housekeeping(keep_days: float | None = None) -> Pruned:
     Candles, decisions, orders and books are kept for ever, whatever is forgotten here.
 
     Args:
-        keep_days: How many days of runs to keep. Empty: prefect.keep_days of eightbells.toml.
+        keep_days: How many days of runs to keep. None: prefect.keep_days of eightbells.toml.
     """
     days = load_settings().prefect.keep_days if keep_days is None else keep_days
     return await prune_runs(datetime.now(UTC) - timedelta(days=days))

@@ -20,6 +20,7 @@ from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.exchange.universe import Universe, first_candle, refresh_universe
 from eightbells.quality.gate import Admission, Verdict, admit
 from eightbells.strategies.contract import build
+from tasks.progress import shown_progress
 from tasks.recovering import attempts_left, recovering, telling
 from tasks.session import Progress, Session
 from tasks.stages import inner_stage
@@ -118,11 +119,16 @@ async def plan_history(session: Session, symbols: tuple[str, ...], start_ms: int
 @telling
 @task(task_run_name="load {slots} candles", cache_policy=NO_CACHE)
 @recovering
-async def load_history(
-    session: Session, pages: list[Page], slots: int, progress: Progress | None = None
-) -> Ingested:
+async def load_history(session: Session, pages: list[Page], slots: int) -> Ingested:
     """Fetch, prove and store the pages in batches, each committed: a crash loses nothing that was stored."""
-    ingested = await _ingest(session, pages, progress=session.progress)
+    async with shown_progress("backfill-progress", f"{slots:,} candles to load") as show:
+
+        def progress(done: int, total: int) -> None:
+            show(done, total)
+            if session.progress:
+                session.progress(done, total)
+
+        ingested = await _ingest(session, pages, progress=progress)
     for symbol in dict.fromkeys(page.symbol for page in pages):
         ingested.absent += await _record_asked(session, symbol, pages)
     return ingested

@@ -120,6 +120,11 @@ async def test_a_backfill_reports_what_it_brought(watch: Watch) -> None:
     assert run.state.is_completed()
 
 
+async def test_a_backfill_shows_how_far_it_is(watch: Watch) -> None:
+    await watch.backfill(["BTCUSDT"], LAST)
+    assert float(await newest_report("backfill-progress")) == 100
+
+
 async def test_a_run_that_fails_says_so_in_one_sentence(watch: Watch) -> None:
     try:
         await watch.backfill(["NOSUCHUSDT"], LAST)

@@ -1,0 +1,43 @@
+"""How far a long step is, as a progress artifact in the UI: moved now and then, never in the way of the work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
+
+from tasks.session import Progress
+
+_EVERY_SECONDS = 2.0
+
+
+@asynccontextmanager
+async def shown_progress(key: str, description: str) -> AsyncIterator[Progress]:
+    """An artifact of this key at 0 percent; yields what moves it."""
+    percent = 0.0
+
+    def move(done: int, total: int) -> None:
+        nonlocal percent
+        percent = round(100 * done / total, 1) if total else 100.0
+
+    artifact = await acreate_progress_artifact(percent, key=key, description=description)
+
+    async def show() -> None:
+        with suppress(Exception):  # of whatever kind: it is only a picture
+            await aupdate_progress_artifact(artifact, percent)
+
+    async def keep_showing() -> None:
+        while True:
+            await asyncio.sleep(_EVERY_SECONDS)
+            await show()
+
+    showing = asyncio.create_task(keep_showing())
+    try:
+        yield move
+    finally:
+        showing.cancel()
+        with suppress(asyncio.CancelledError):
+            await showing
+        await show()
