@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test check bench crash soak clean
+.PHONY: demo test check bench crash soak pictures clean
 
 demo: $(VENV)/.runtime
 	@exec $(BIN)/eightbells demo $(ARGS)
@@ -28,6 +28,10 @@ crash: $(VENV)/.develop
 
 soak: $(VENV)/.develop
 	@exec $(BIN)/python -m tests.soak $(ARGS)
+
+# The pictures of the documents, taken anew in a browser.
+pictures: $(VENV)/.develop
+	@PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest tests/browser $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

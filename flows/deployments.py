@@ -18,6 +18,7 @@ from flows.missed import keep_planning
 __all__ = ["declared", "flow_of", "register", "serve"]
 
 SAME_TIME = 4  # flow runs at once; each takes about 100 MB
+LOOK_EVERY_SECONDS = 3.0  # for runs started by hand: a halt from the UI does not wait for Prefect's usual ten
 
 
 def flow_of(entry: dict[str, Any]) -> Flow[..., Any]:
@@ -37,7 +38,9 @@ async def register() -> list[RunnerDeployment]:
 
 async def serve() -> None:
     """Register the deployments and run what is scheduled or started by hand, until cancelled."""
-    runner = Runner(name="eightbells", limit=SAME_TIME, pause_on_shutdown=False)
+    runner = Runner(
+        name="eightbells", limit=SAME_TIME, query_seconds=LOOK_EVERY_SECONDS, pause_on_shutdown=False
+    )  # fmt: skip
     for entry in declared():
         await runner.aadd_deployment(await _deployment(entry))
     planning = asyncio.create_task(keep_planning())

@@ -20,7 +20,7 @@ async def shown_progress(key: str, description: str) -> AsyncIterator[Progress]:
 
     def move(done: int, total: int) -> None:
         nonlocal percent
-        percent = round(100 * done / total, 1) if total else 100.0
+        percent = round(100 * done / total, 1)
 
     artifact = await acreate_progress_artifact(percent, key=key, description=description)
 
@@ -36,6 +36,7 @@ async def shown_progress(key: str, description: str) -> AsyncIterator[Progress]:
     showing = asyncio.create_task(keep_showing())
     try:
         yield move
+        move(1, 1)
     finally:
         showing.cancel()
         with suppress(asyncio.CancelledError):

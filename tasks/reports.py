@@ -49,9 +49,9 @@ async def publish_backfill(
         ("newly recorded as absent", ingested.absent),
     ]  # fmt: skip
     await acreate_markdown_artifact(
-        "# Backfill\n\n" + _table(("", ""), rows),
+        "# Backfill\n\n" + _table(("what", "came of it"), rows),
         key="backfill-report",
-        description=f"{len(symbols)} symbols",
+        description=f"{ingested.inserted:,} candles of {len(symbols)} symbols stored",
     )
 
 
@@ -136,7 +136,10 @@ def _equity(report: CycleReport) -> str:
         if 0 < report.equity < highest
         else "its highest"
     )
-    return f"**{report.equity:,.2f} {report.asset}**, {lost} of the last {len(report.history)} cycles."
+    return (
+        f"**{report.equity:,.2f} {report.asset}**, {lost} of the last {len(report.history)} cycles. "
+        "Shaded: how far below its highest so far."
+    )
 
 
 def _picture(svg: str) -> str:
