@@ -131,15 +131,9 @@ def cycle_markdown(report: CycleReport) -> str:
 
 def _equity(report: CycleReport) -> str:
     highest = max(amount for _, amount in report.history if amount is not None)
-    lost = (
-        f"{1 - report.equity / highest:.2%} below its highest"
-        if 0 < report.equity < highest
-        else "its highest"
-    )
-    return (
-        f"**{report.equity:,.2f} {report.asset}**, {lost} of the last {len(report.history)} cycles. "
-        "Shaded: how far below its highest so far."
-    )
+    lost = f"{1 - report.equity / highest:.2%} below " if 0 < report.equity < highest else ""
+    words = f"{lost}its highest of the last {len(report.history)} cycles; what lies below is shaded."
+    return f"**{report.equity:,.2f} {report.asset}**, {words}"
 
 
 def _picture(svg: str) -> str:

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 ENDED = re.compile("^(Completed|Failed|Crashed|Cancelled)$")
 WIDTH, HEIGHT = 1280, 1200  # high: what is not in sight is not even in the page
-PATIENCE_MS = 90_000  # a run started in the UI begins within ten seconds where nothing else is done
+PATIENCE_MS = 90_000  # a run started in the UI begins within seconds where nothing else is done
 
 
 class Person:
@@ -28,12 +28,18 @@ class Person:
         if heading:
             self.page.get_by_role("heading", name=heading, exact=True).evaluate("it => it.scrollIntoView()")
         self.page.mouse.move(0, 0)
+        self.keep(f"{name}.png", self._at_rest())
+        self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+
+    def _at_rest(self) -> bytes:
+        """What the window shows when nothing in it has changed for a while, or some seconds are over."""
         before, seen = b"", self.page.screenshot(animations="disabled")
-        while seen != before:  # what is still being loaded or drawn changes it
+        for _ in range(10):
+            if seen == before:
+                break
             self.page.wait_for_timeout(700)
             before, seen = seen, self.page.screenshot(animations="disabled")
-        self.keep(f"{name}.png", seen)
-        self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+        return seen
 
     def keep(self, name: str, content: bytes | str) -> None:
         (self._pictures / name).write_bytes(content.encode() if isinstance(content, str) else content)

@@ -36,6 +36,14 @@ def test_every_make_target_the_readme_shows_exists():
     assert shown <= set(re.findall(r"^([a-z]+):", makefile, re.M))
 
 
+def test_every_picture_the_readme_shows_exists_and_says_what_it_shows():
+    pictures = re.findall(r"!\[([^]]*)\]\(([^)]+)\)", (PROJECT / "README.md").read_text())
+    assert pictures
+    for words, file in pictures:
+        assert len(words.split()) > 5, file
+        assert (PROJECT / file).is_file()
+
+
 def test_every_deployment_says_what_it_does_and_names_a_flow_that_exists():
     from flows.deployments import declared, flow_of
 
