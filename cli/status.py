@@ -16,6 +16,7 @@ from eightbells.candles import grid
 from eightbells.errors import EightbellsError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings
+from eightbells.trading.ledger import holding
 from eightbells.trading.switch import read_switch
 
 _LATE_AFTER = grid.STEP + timedelta(minutes=15)  # as the alert NoCycle
@@ -25,12 +26,17 @@ _CYCLE = "four-hour-cycle"
 
 @dataclass(frozen=True)
 class Held:
-    """A position and its value at the newest close that is stored."""
+    """A position, its cost, and its value at the newest close that is stored."""
 
     strategy: str
     symbol: str
     quantity: Decimal
     value: Decimal | None
+    cost: Decimal
+
+    @property
+    def profit(self) -> Decimal | None:
+        return None if self.value is None else self.value - self.cost
 
 
 @dataclass(frozen=True)
@@ -174,7 +180,7 @@ def _positions(connection: Connection, account: str) -> list[Held]:
         ),
         {"account": account},
     )
-    return [Held(*row) for row in rows]
+    return [Held(*row, holding(connection, account, row.strategy, row.symbol).cost) for row in rows.all()]
 
 
 def _has_stream(connection: Connection, account: str) -> bool:
@@ -246,7 +252,7 @@ def in_words(found: Status) -> list[tuple[str, str]]:
     if found.equity is not None:
         rows += [("equity", f"{found.equity:,.2f} {found.quote_asset}")]
     for held in found.positions:
-        worth = f", {held.value:,.2f} {found.quote_asset}" if held.value is not None else ""
+        worth = "" if held.value is None else f": {held.value:,.2f} {found.quote_asset} ({held.profit:+,.2f})"
         rows += [(f"  {held.symbol}", f"{wire(held.quantity)} of {held.strategy}{worth}")]
     return rows
 

@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL
 
-from cli.status import Status, read_status
+from cli.status import Status, in_words, read_status
 from eightbells.candles import gaps, grid
 from eightbells.trading.states import State
 from eightbells.trading.switch import set_switch
@@ -184,7 +185,9 @@ def test_the_table_keeps_to_80_columns_and_json_is_whole(
     assert len(found["problems"]) == len(read().problems)
 
 
-def test_positions_are_valued_at_the_newest_close(read: Read, engine: Engine) -> None:
+def test_positions_are_shown_with_their_value_and_profit_at_the_newest_close(
+    read: Read, engine: Engine
+) -> None:
     signal = proven_signal(engine)
     with engine.begin() as connection:
         order = bring(connection, plan_order(connection, signal), State.SENDING, State.FILLED)
@@ -193,9 +196,7 @@ def test_positions_are_valued_at_the_newest_close(read: Read, engine: Engine) ->
             {"order": order.id},
         )  # fmt: skip
     (held,) = read().positions
-    close = kline(0)[4]
-    assert (held.symbol, f"{held.quantity}", f"{held.value}") == (
-        "BTCUSDT",
-        "0.5",
-        f"{held.quantity * type(held.quantity)(close)}",
-    )
+    value = Decimal("0.5") * Decimal(kline(0)[4])
+    assert (held.symbol, held.quantity, held.value) == ("BTCUSDT", Decimal("0.5"), value)
+    assert held.profit == value - 50
+    assert ("  BTCUSDT", f"0.5 of trend: {value:,.2f} USDT ({value - 50:+,.2f})") in in_words(read())
