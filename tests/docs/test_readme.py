@@ -1,0 +1,166 @@
+"""Every command that the README shows: run as it stands there, by a shell, against an installation of its own.
+
+The tests share that installation and stand in the order of the README; what needs it ended comes last.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from eightbells.database.engine import connect
+from eightbells.settings import PROJECT
+from tests import exchange
+from tests.control_room.installation import PATIENCE, Installation, environment
+from tests.control_room.webhook import Webhook
+from tests.exchange import Simulator
+from tests.klines import rows_of, wait_until
+
+# What takes long or is not for a test to run, and the file and its words that do run it.
+ELSEWHERE = {
+    "make demo": ("tests/cli/test_commands.py", '"demo", "--once", "--json"'),
+    'make demo ARGS="--cycles 30 --symbols BTCUSDT,ETHUSDT"': ("tests/cli/test_commands.py", '"--cycles"'),
+    'make demo ARGS="--data DIR"': ("tests/cli/test_commands.py", '"--data"'),
+    'make demo ARGS="--once --json"': ("tests/cli/test_commands.py", '"demo", "--once", "--json"'),
+    "make test": (".ci/run", "make test"),
+    "make check": (".ci/run", "make check"),
+    "make bench": ("Makefile", "-m tests.benchmarks"),  # by hand: its figures are a machine's
+    "make crash": ("tests/crash/test_crashes.py", "try_out("),
+    ". .venv/bin/activate": ("Makefile", "-m venv"),  # here the path holds what it would bring
+    "eightbells restore /backups/monday.dump": ("tests/docs/test_readme.py", "def test_the_restore"),
+}
+ENDLESS = {"eightbells serve", "eightbells metrics"}  # until Ctrl-C
+LAST_WORDS = {"eightbells halt": "trading is off", "eightbells resume": "trading is on"}
+
+
+def blocks() -> list[list[str]]:
+    """The lines of each shell block, without comments."""
+    found = re.findall(r"^```sh\n(.*?)^```", (PROJECT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    lines = [[re.sub(r"\s+#.*", "", line).strip() for line in block.splitlines()] for block in found]
+    return [[line for line in block if line] for block in lines]
+
+
+SHOWN = [line for block in blocks() for line in block]
+COMMANDS = [line for line in SHOWN if line.startswith("eightbells ") and line not in ELSEWHERE]
+
+
+@pytest.fixture(scope="module")
+def webhook() -> Iterator[Webhook]:
+    hook = Webhook()
+    yield hook
+    hook.close()
+
+
+@pytest.fixture(scope="module")
+def market() -> Iterator[Simulator]:
+    with exchange.running("--generate", "5") as simulator:
+        simulator.begin()
+        yield simulator
+
+
+@pytest.fixture(scope="module")
+def up(folder: Path, market: Simulator) -> Iterator[Installation]:
+    """`eightbells up`, with a strategy that trades at once."""
+    place = folder / "up-readme"
+    always = {"name": "always", "kind": "tests.always:Always", "capital": "10000"}
+    given = environment(
+        place, market, strategies=[always], trading__order_type="market", budgets__account="exchange"
+    )
+    installation = Installation(place, given).start()
+    yield installation
+    if installation.process.poll() is None:
+        installation.end()
+
+
+@pytest.fixture(scope="module")
+def shell(up: Installation, tmp_path_factory: pytest.TempPathFactory, webhook: Webhook) -> Shell:
+    return Shell(up, tmp_path_factory.mktemp("backups"), webhook)
+
+
+class Shell:
+    """A shell in the project's folder, as the README leaves it: `eightbells` on its path."""
+
+    def __init__(self, up: Installation, backups: Path, webhook: Webhook) -> None:
+        binaries = Path(sys.executable).parent
+        assert (binaries / "eightbells").exists()
+        path = f"{binaries}:{up.given['PATH']}"
+        self._given = up.given | {
+            "PATH": path, "PREFECT_API_URL": up.note.prefect_api, "PYTHONPATH": str(PROJECT),  # a strategy of tests/
+        }  # fmt: skip
+        self._up, self._backups, self._webhook = up, backups, webhook
+
+    def start(self, line: str) -> subprocess.Popen[str]:
+        """Start a line after what its block has exported."""
+        (block,) = [block for block in blocks() if line in block]
+        exports = [it for it in block if it.startswith("export ")]
+        return subprocess.Popen(
+            ["sh", "-ec", "\n".join([*map(self._real, exports), f"exec {self._real(line)}"])],
+            cwd=PROJECT, env=self._given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    def run(self, line: str) -> str:
+        """Run a line to its end, which must be a good one; returns what it said."""
+        process = self.start(line)
+        said, _ = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, said
+        assert "Traceback" not in said, said
+        return said
+
+    def _real(self, line: str) -> str:
+        """The line with our own for what stands in the README for a reader's own."""
+        return (
+            line.replace("/backups/", f"{self._backups}/")
+            .replace("json://host/path", self._webhook.url)
+            .replace("ORDER", self._order() if "ORDER" in line else "")
+        )
+
+    def _order(self) -> str:
+        engine = connect(self._up.database)
+        orders = rows_of(engine, "SELECT client_order_id FROM orders ORDER BY id")
+        engine.dispose()
+        return str(orders[0][0])
+
+
+def test_every_command_is_run_here_or_elsewhere() -> None:
+    others = {line for line in SHOWN if line not in COMMANDS and not line.startswith("export ")}
+    assert others == set(ELSEWHERE)
+    for line, (file, words) in ELSEWHERE.items():
+        assert words in (PROJECT / file).read_text(), line
+        target = re.match(r"make (\w+)", line)
+        assert not target or re.search(rf"^{target[1]}:", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_does_what_the_readme_says(
+    line: str, shell: Shell, up: Installation, webhook: Webhook
+) -> None:
+    if line == "eightbells up":
+        assert up.process.poll() is None
+    elif line in ENDLESS:
+        _runs_on_and_ends(shell.start(line))
+    else:
+        said = shell.run(line)
+        assert LAST_WORDS.get(line, "") in said
+    if "notify --test" in line:
+        assert len(webhook.got) == 1
+
+
+def test_the_restore_brings_the_backup_back_once_all_has_ended(shell: Shell, up: Installation) -> None:
+    up.end()
+    assert "trading is off" in shell.run("eightbells restore /backups/monday.dump")
+
+
+def _runs_on_and_ends(process: subprocess.Popen[str]) -> None:
+    """It serves or asks somebody, and ends in order on Ctrl-C."""
+    wait_until(lambda: process.poll() is not None or psutil.Process(process.pid).net_connections(), PATIENCE)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode in (0, 130), said
+    assert "Traceback" not in said, said
