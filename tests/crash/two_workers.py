@@ -24,7 +24,9 @@ WINDOW = (
 _SETTINGS = {
     "strategies": [strategy(stop_loss=STOP)], "trading__limit_offset": CROSSING, "trading__lease_seconds": 1,
 }  # fmt: skip
-_UNDISTURBED_SECONDS = 20  # the lease of the run that nobody contends: a busy machine may stall it for a second
+_UNDISTURBED_SECONDS = (
+    20  # the lease of the run that nobody contends: a busy machine may stall it for a second
+)
 _ENDED = ("Z", "gone")
 _STILL = ("T", *_ENDED)
 
