@@ -30,6 +30,7 @@ from eightbells.quality.gate import Verdict, admit
 from tasks.catching_up import DATABASE_AWAY, CatchUp
 from tasks.session import Session
 
+_BURST = 5  # times `gather_seconds`: who is first in a burst waits no longer
 _AGAIN_SECONDS = 0.5  # until Postgres is asked again
 _TO_WRITE_SECONDS = 6.0  # at the end, for what has come and is not stored; the supervisor waits for ten
 
@@ -53,7 +54,8 @@ class Stream:
     Args:
         on_close: called with a candle's open time and the verdicts on it, once its symbols are in.
         others: what else is to go on beside it, until it ends.
-        gather_seconds: frames of one close come in a burst: judged together they cost one run of the suite.
+        gather_seconds: frames of one close come in a burst: judged together they cost one run of the suite. A burst is
+            over when none has come for so long.
         most_at_once: candles judged together.
     """
 
@@ -63,7 +65,7 @@ class Stream:
     on_close: OnClose | None = None
     others: tuple[Part, ...] = ()
     pace: Pace | None = None
-    gather_seconds: float = 0.05
+    gather_seconds: float = 0.02
     most_at_once: int = 1000
     streams_a_connection: int = STREAMS_A_CONNECTION
     feeds: list[Feed] = field(default_factory=list)
@@ -126,9 +128,7 @@ class Stream:
                 self._stored_all.set()
             batch = [await self._events.get()]
             self._stored_all.clear()
-            await asyncio.sleep(self.gather_seconds)
-            while not self._events.empty() and len(batch) < self.most_at_once:
-                batch.append(self._events.get_nowait())
+            await self._gather(batch)
             more = None not in batch
             metrics.STREAM_QUEUE.set(self._events.qsize())
             for event in batch:
@@ -136,6 +136,16 @@ class Stream:
             candles = [event for event in batch if isinstance(event, ClosedCandle) and self._is_news(event)]
             if candles:
                 await self._take(candles)
+
+    async def _gather(self, batch: list[StreamEvent | None]) -> None:
+        """Add what comes until nothing has come for a moment, or for as long as a burst may go on."""
+        until = time.monotonic() + _BURST * self.gather_seconds
+        more = True
+        while more:
+            await asyncio.sleep(self.gather_seconds)
+            more = not self._events.empty() and time.monotonic() < until
+            while not self._events.empty() and len(batch) < self.most_at_once:
+                batch.append(self._events.get_nowait())
 
     def _note(self, event: StreamEvent | None) -> None:
         if isinstance(event, Lost):

@@ -54,7 +54,10 @@ def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
     definition, suite = _suite()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library's own, about pandas
-        result = definition.get_batch({"dataframe": batch}).validate(suite, result_format="COMPLETE")
+        given = definition.get_batch({"dataframe": batch})
+        if given.validate(suite, result_format="BOOLEAN_ONLY").success:
+            return {}  # to ask which rows failed takes as long again
+        result = given.validate(suite, result_format="COMPLETE")
     reasons: dict[int, list[str]] = {}
     for outcome in result.results:
         if outcome.exception_info.get("raised_exception"):

@@ -27,7 +27,7 @@ TARGET_RATE, TARGET_P99, TARGET_BURST = 20_000, 0.5, 2.0
 NAMES = [f"S{number:04d}USDT" for number in range(SYMBOLS)]
 START = 1_767_225_600_000
 # how long frames are gathered (s), and how many are judged together
-TRIED = ((0.05, 1000), (0.02, 1000), (0.02, 250))
+TRIED = ((0.02, 1000), (0.05, 1000), (0.02, 250))
 
 
 def main() -> None:
