@@ -186,9 +186,8 @@ async def send_orders(session: Session, orders: list[int], lease: Lease) -> list
 
     One whose fate is unknown is not among them: it is asked for when the orders are settled.
     """
-    room = asyncio.Semaphore(
-        session.settings.exchange.concurrency
-    )  # the first shall not wait for the last task's start
+    # the first shall not wait until the last one's task has started
+    room = asyncio.Semaphore(session.settings.exchange.concurrency)
 
     async def send(row: Order) -> State:
         async with room:

@@ -118,6 +118,17 @@ class View:
         """The candles as strategies get them."""
         return self.candles.astype(float)
 
+    @functools.cached_property
+    def hashes(self) -> dict[int, str]:
+        """Those that were made, by the length of the window: strategies often look equally far back."""
+        return {}
+
+    def hash(self, window: pd.DataFrame) -> str:
+        """The hash of one of its windows."""
+        if len(window) not in self.hashes:
+            self.hashes[len(window)] = inputs_hash(window)
+        return self.hashes[len(window)]
+
 
 @dataclass(frozen=True)
 class Opined:
@@ -127,6 +138,7 @@ class Opined:
     version: str
     symbol: str
     window: pd.DataFrame
+    inputs: str
     validation: int
     opinion: Opinion
 
@@ -152,7 +164,7 @@ class Opined:
             "strategy": self.entry.name, "version": self.version, "parameters": json.loads(parameters),
             "parameters_hash": _hash(parameters), "symbol": self.symbol,
             "start": self.window.index[0].isoformat(), "candles": len(self.window),
-            "inputs": inputs_hash(self.window), "validation": self.validation, "target": self.opinion.target,
+            "inputs": self.inputs, "validation": self.validation, "target": self.opinion.target,
             "price": str(self.price), "reason": self.opinion.reason,
         }  # fmt: skip
 
@@ -168,7 +180,8 @@ def _ask(
         return Refused(symbol, entry.name, "evaluation", short)
     assert view.verdict is not None
     opinion = strategy.decide(view.shown.iloc[-strategy.window :])
-    return Opined(entry, strategy.version, symbol, window, view.verdict.validation, opinion)
+    inputs = view.hash(window)
+    return Opined(entry, strategy.version, symbol, window, inputs, view.verdict.validation, opinion)
 
 
 _KEEP = """
