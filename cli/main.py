@@ -34,6 +34,7 @@ def run() -> None:
     """Entry point: no traceback for what the user has to act on, an orderly end on Ctrl-C and SIGTERM."""
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has switched SIGINT off
         signal.signal(number, signal.default_int_handler)
+    sys.path.insert(0, os.getcwd())  # where a strategy of the user's own is looked for, as by `python -m`
     try:
         app()
     except EightbellsError as error:

@@ -94,7 +94,7 @@ class Shell:
         assert (binaries / "eightbells").exists()
         path = f"{binaries}:{up.given['PATH']}"
         self._given = up.given | {
-            "PATH": path, "PREFECT_API_URL": up.note.prefect_api, "PYTHONPATH": str(PROJECT),  # a strategy of tests/
+            "PATH": path, "PREFECT_API_URL": up.note.prefect_api,
         }  # fmt: skip
         self._up, self._backups, self._webhook = up, backups, webhook
 
