@@ -194,7 +194,7 @@ async def send_orders(session: Session, orders: list[int], lease: Lease) -> list
             return await send_order(session, row.id, lease, f"{row.side} {row.symbol}")
 
     with session.engine.connect() as connection:
-        rows = [outbox.load(connection, order) for order in orders]
+        rows = outbox.load_all(connection, orders)
     outcomes = await asyncio.gather(*(send(row) for row in rows), return_exceptions=True)
     return [
         f"{row.side} {row.symbol}: {outcome}"

@@ -154,6 +154,14 @@ def load(connection: Connection, order: int, *, lock: bool = False) -> Order:
     return _order(row._mapping)
 
 
+def load_all(connection: Connection, orders: Collection[int]) -> list[Order]:
+    """Some orders, oldest first."""
+    rows = connection.execute(
+        text(f"SELECT {_COLUMNS} FROM orders WHERE id = ANY(:ids) ORDER BY id"), {"ids": list(orders)}
+    )
+    return [_order(row._mapping) for row in rows]
+
+
 def next_attempt(connection: Connection, signal: int, leg: str) -> int:
     """The number of the next attempt at a leg that follows what is held, however often that changes."""
     attempt: int = connection.execute(
