@@ -25,10 +25,6 @@ surroundings.forget_the_developer()
 FOLDER = surroundings.make_folder()
 TEMPLATE = "template_eightbells"
 SLOWEST = (
-    "tests/control_room/test_outage",
-    "tests/browser/",
-    "tests/docs/test_readme",
-    "tests/control_room/",
     "tests/stream/",
     "tests/cli/",
     "tests/crash/",
