@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from prefect.client.schemas import State
 from prefect.states import Cancelled, Completed
 
 from flows.close import trade_on_close
+from flows.reconcile import reconcile
 from tasks.candles import refresh_rules
 from tasks.following import follow_orders
 from tasks.orders import settle_orders
@@ -34,10 +36,10 @@ async def stream() -> State[Any]:
                 universe = await refresh_rules(session, session.settings.symbols)
                 async with stream_report() as report:
                     follow = partial(follow_orders, session, partial(settle_orders, session), report.warn)
+                    trades = session.settings.stream.trade_on_close
                     streaming = Stream(
-                        session, universe.symbols, report,
-                        trade_on_close(session) if session.settings.stream.trade_on_close else None,
-                        others=(sole.keep, follow, report.until_cancelled),
+                        session, universe.symbols, report, trade_on_close(session) if trades else None,
+                        others=(sole.keep, follow, report.until_cancelled, *([_compare_books] * trades)),
                     )  # fmt: skip
                     with on_signals(streaming.end):
                         await streaming.run()
@@ -46,3 +48,9 @@ async def stream() -> State[Any]:
         except AnotherStream as error:
             return Completed(name="AlreadyRunning", message=str(error))
     return Completed(name="Ended", message="told to end; everything that came is written")
+
+
+async def _compare_books() -> None:
+    """Hold the exchange against the books once, at the start: the first close need not wait for it."""
+    await reconcile(return_state=True)
+    await asyncio.Event().wait()

@@ -97,6 +97,7 @@ async def _closes(address: str, engine: Engine) -> tuple[list[float], list[int],
     waits, counts, added = [], [], 0
     opened = START
     await _until(_is_complete, engine, opened - grid.STEP_MS)
+    await _until(_is_reconciled, engine, opened)  # which goes on for ten seconds after the start
     for _ in range(CLOSES):
         already = len(_orders(address))
         await _Timed.running.leap(address, grid.closes_at(opened) - _LEAD_MS)
@@ -142,6 +143,11 @@ def _is_complete(engine: Engine, opened: int) -> bool:
             text("SELECT count(*) FROM candles WHERE open_time = :at"), {"at": grid.to_time(opened)}
         )
         return int(found.scalar_one()) == SYMBOLS
+
+
+def _is_reconciled(engine: Engine, opened: int) -> bool:
+    with engine.connect() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM order_looks")).scalar_one()) == SYMBOLS
 
 
 def _is_done(engine: Engine, opened: int) -> bool:
