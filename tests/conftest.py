@@ -140,6 +140,13 @@ def simulator(made_up_market: Simulator) -> Simulator:
     return made_up_market
 
 
+@pytest.fixture(scope="session")
+def market() -> Iterator[Simulator]:
+    """An exchange for those who keep an installation of their own at it: its clock and its orders are theirs."""
+    with exchange.running("--generate", "5") as simulator:
+        yield simulator
+
+
 @pytest.fixture
 def configure(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Configure:
     """Sets the environment of this process and its children, as a user would; returns the settings it makes.

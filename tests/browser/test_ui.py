@@ -23,9 +23,8 @@ from sqlalchemy import Engine
 from eightbells.candles import grid
 from eightbells.database.engine import connect
 from flows.declared import declared
-from tests import exchange
 from tests.browser.person import HEIGHT, WIDTH, Person
-from tests.control_room.installation import PATIENCE, Installation, eightbells, environment
+from tests.control_room.installation import PATIENCE, Installation, eightbells, standing
 from tests.exchange import STEP, Simulator
 from tests.klines import one, rows_of
 from tests.surroundings import ROOT
@@ -43,20 +42,11 @@ WHY = "looking into a strange candle"
 
 
 @pytest.fixture(scope="module")
-def market() -> Iterator[Simulator]:
-    with exchange.running("--generate", "5") as simulator:
-        simulator.begin()
-        yield simulator
-
-
-@pytest.fixture(scope="module")
 def up(folder: Path, market: Simulator) -> Iterator[Installation]:
-    place = folder / "up-browsed"
-    given = environment(place, market, symbols=[*SYMBOLS, LAST_SYMBOL], strategies=STRATEGIES)
-    installation = Installation(place, given).start()
-    yield installation
-    if installation.process.poll() is None:
-        installation.end()
+    market.begin()
+    settings = {"symbols": [*SYMBOLS, LAST_SYMBOL], "strategies": STRATEGIES}
+    with standing(folder / "up-browsed", market, **settings) as installation:
+        yield installation
 
 
 @pytest.fixture(scope="module")

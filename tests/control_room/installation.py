@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,15 @@ def environment(folder: Path, at: Simulator, **given: Any) -> dict[str, str]:
     }
     certificate = {"PREFECT_API_SSL_CERT_FILE": os.environ["PREFECT_API_SSL_CERT_FILE"]}
     return clean | certificate | named
+
+
+@contextmanager
+def standing(place: Path, market: Simulator, **given: Any) -> Iterator[Installation]:
+    """`eightbells up` for the length of a block, with settings by the names of their variables."""
+    installation = Installation(place, environment(place, market, **given)).start()
+    yield installation
+    if installation.process.poll() is None:
+        installation.end()
 
 
 def eightbells(*arguments: str, given: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

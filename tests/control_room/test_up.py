@@ -36,6 +36,7 @@ from tests.control_room.installation import (
     eightbells,
     environment,
     lives,
+    standing,
 )
 from tests.control_room.prometheus import Prometheus, scraping
 from tests.control_room.webhook import SECRET, Webhook
@@ -54,12 +55,8 @@ def webhook() -> Iterator[Webhook]:
 @pytest.fixture(scope="module")
 def up(folder: Path, market: Simulator, webhook: Webhook) -> Iterator[Installation]:
     market.begin()
-    place = folder / "up"
-    given = environment(place, market, notifications__urls=[webhook.url])
-    installation = Installation(place, given).start()
-    yield installation
-    if installation.process.poll() is None:
-        installation.end()
+    with standing(folder / "up", market, notifications__urls=[webhook.url]) as installation:
+        yield installation
 
 
 def test_database_prefect_deployments_stream_and_metrics_are_up(up: Installation) -> None:

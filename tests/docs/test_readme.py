@@ -17,8 +17,7 @@ import pytest
 
 from eightbells.database.engine import connect
 from eightbells.settings import PROJECT
-from tests import exchange
-from tests.control_room.installation import PATIENCE, Installation, environment
+from tests.control_room.installation import PATIENCE, Installation, standing
 from tests.control_room.webhook import Webhook
 from tests.exchange import Simulator
 from tests.klines import rows_of, wait_until
@@ -61,24 +60,14 @@ def webhook() -> Iterator[Webhook]:
 
 
 @pytest.fixture(scope="module")
-def market() -> Iterator[Simulator]:
-    with exchange.running("--generate", "5") as simulator:
-        simulator.begin()
-        yield simulator
-
-
-@pytest.fixture(scope="module")
 def up(folder: Path, market: Simulator) -> Iterator[Installation]:
     """`eightbells up`, with a strategy that trades at once."""
+    market.begin()
     place = folder / "up-readme"
     always = {"name": "always", "kind": "tests.always:Always", "capital": "10000"}
-    given = environment(
-        place, market, strategies=[always], trading__order_type="market", budgets__account="exchange"
-    )
-    installation = Installation(place, given).start()
-    yield installation
-    if installation.process.poll() is None:
-        installation.end()
+    given = {"strategies": [always], "trading__order_type": "market", "budgets__account": "exchange"}
+    with standing(place, market, **given) as installation:
+        yield installation
 
 
 @pytest.fixture(scope="module")
