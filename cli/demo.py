@@ -59,7 +59,7 @@ class Demo:
         with ExitStack() as stack:
             processes = stack.enter_context(Processes(settings.directory / "logs"))
             self._prepare_database(stack, settings)
-            server = prefect_server.start(processes, settings, port, self._postgres, PREFECT_DATABASE)
+            server = prefect_server.start(processes, port, self._postgres, PREFECT_DATABASE)
             exchange = self._start_exchange(processes, settings)
             self._view.opening(exchange.source, f"http://127.0.0.1:{port}")
             warm_up()

@@ -38,17 +38,14 @@ def usual(settings: Settings) -> dict[str, str]:
 
 
 def start(
-    processes: Processes, settings: Settings, port: int, database: embedded.EmbeddedServer | None,
-    name: str = "prefect",
-) -> Child:  # fmt: skip
+    processes: Processes, port: int, database: embedded.EmbeddedServer | None, name: str = "prefect"
+) -> Child:
     """Start the server; `wait_ready` waits for it. Args as those of `part`."""
-    server = part(settings, port, database, name)
+    server = part(port, database, name)
     return processes.start(server.name, server.command, server.environment)
 
 
-def part(
-    settings: Settings, port: int, database: embedded.EmbeddedServer | None, name: str = "prefect"
-) -> Part:
+def part(port: int, database: embedded.EmbeddedServer | None, name: str = "prefect") -> Part:
     """The server as a program to run, and from now on the one that this process and its children ask.
 
     Args:
@@ -120,7 +117,7 @@ def running(settings: Settings, meanwhile: Callable[[], None]) -> Iterator[None]
             yield
             return
     with embedded.server(settings.directory) as database, Processes(settings.directory / "logs") as processes:
-        server = start(processes, settings, free_port(), database)
+        server = start(processes, free_port(), database)
         meanwhile()
         wait_ready(server)
         yield

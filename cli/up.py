@@ -109,7 +109,7 @@ class Up:
         if (exchange := paper_exchange(settings)) is not None:
             self._start_paper(exchange)
         if port is not None:
-            prefect_server.wait_ready(start(prefect_server.part(settings, port, self._postgres)))
+            prefect_server.wait_ready(start(prefect_server.part(port, self._postgres)))
         self._note.prefect_api = os.environ["PREFECT_API_URL"]
         metrics = self._metrics
         self._note.metrics = (

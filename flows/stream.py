@@ -19,7 +19,7 @@ from tasks.session import open_session
 from tasks.sole_stream import AnotherStream, SoleStream
 from tasks.stopping import on_signals
 from tasks.stream_report import stream_report
-from tasks.streaming import Stream
+from tasks.streaming import Stream, settle
 
 
 @flow(name="stream", flow_run_name="stream")
@@ -53,4 +53,5 @@ async def stream() -> State[Any]:
 async def _compare_books() -> None:
     """Hold the exchange against the books once, at the start: the first close need not wait for it."""
     await reconcile(return_state=True)
+    settle()  # what that flow brought with it stays too
     await asyncio.Event().wait()

@@ -22,7 +22,7 @@ from eightbells.candles import grid
 from eightbells.exchange.streams import ClosedCandle, StreamEvent
 from eightbells.strategies import contract
 from tasks.streaming import Stream
-from tests.benchmarks.surroundings import control, fresh_database, simulator
+from tests.benchmarks.surroundings import control, fresh_database, recorder, simulator
 
 SYMBOLS, CLOSES = 50, 6
 TARGET_SECONDS = 1.0
@@ -48,13 +48,10 @@ class InTurn:
 
 
 def main() -> None:
-    os.environ.update(PREFECT_LOGGING_TO_API_ENABLED="false")
     logging.disable(logging.ERROR)
-    from prefect.testing.utilities import prefect_test_harness
-
     arguments = ("--generate", str(SYMBOLS), "--stream-interval", "0.2")
     with (
-        prefect_test_harness(server_startup_timeout=90),
+        recorder(),
         simulator(*arguments) as address,
         fresh_database() as engine,
     ):
@@ -164,7 +161,7 @@ def _orders(address: str) -> list[dict[str, Any]]:
 
 
 def _show(waits: list[float], counts: list[int], added: int) -> None:
-    met = "met" if statistics.median(waits) <= TARGET_SECONDS and not added else "NOT met"
+    met = "met" if max(waits) <= TARGET_SECONDS and not added else "NOT met"
     print(f"close: {SYMBOLS} symbols, 2 strategies, {CLOSES} closes; from the last frame to the first order")
     print(
         "  seconds   "
@@ -173,7 +170,7 @@ def _show(waits: list[float], counts: list[int], added: int) -> None:
     )
     print("  orders    " + "  ".join(f"{count:>4}" for count in counts))
     print(f"  orders that the scheduled cycles added: {added}")
-    print(f"  target {TARGET_SECONDS:g} s, and none added: {met}")
+    print(f"  target {TARGET_SECONDS:g} s for each, and none added: {met}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import os
 import time
 
 from eightbells.candles import grid
-from tests.benchmarks.surroundings import control, fresh_database, simulator
+from tests.benchmarks.surroundings import control, fresh_database, recorder, simulator
 
 SIZES = (5, 50, 400)
 CYCLES = 3
@@ -16,11 +16,9 @@ AFTER_CLOSE_MS = 3_500
 
 
 def main() -> None:
-    os.environ.update(PREFECT_LOGGING_TO_API_ENABLED="false", PREFECT_LOGGING_LEVEL="CRITICAL")
-    from prefect.testing.utilities import prefect_test_harness
-
+    os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
     print(f"cycle: one that loads the strategies' windows, then {CYCLES} on the next candles")
-    with prefect_test_harness(server_startup_timeout=90):
+    with recorder():
         for size in SIZES:
             with simulator("--generate", str(size)) as address, fresh_database():
                 _measure(address, size)

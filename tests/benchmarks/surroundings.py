@@ -14,9 +14,32 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from cli import prefect_server
+from cli.processes import Processes, free_port
 from eightbells.database import embedded
 from eightbells.database.engine import connect
 from eightbells.database.migrations import migrate
+from eightbells.settings import load_settings
+
+
+@contextmanager
+def recorder() -> Iterator[None]:
+    """A Prefect server as `eightbells up` has it, on Postgres; this process's flows are recorded by it."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+
+    with tempfile.TemporaryDirectory(prefix="eightbells-bench-") as folder:
+        os.chmod(folder, 0o755)
+        os.environ["EIGHTBELLS_DATABASE__DIRECTORY"] = folder
+        prefect_server.prepare_environment(load_settings())
+        with embedded.server(Path(folder)) as database, Processes(Path(folder) / "logs") as processes:
+            server = prefect_server.start(processes, free_port(), database)
+            prefect_server.wait_ready(server)
+            wanted = {
+                PREFECT_API_URL: os.environ["PREFECT_API_URL"],
+                PREFECT_LOGGING_TO_API_ENABLED: False,
+            }
+            with temporary_settings(wanted):
+                yield
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class ServerAndWorker:
         self.api, self._folder = f"http://127.0.0.1:{port}/api", folder
         with pytest.MonkeyPatch.context() as kept:
             kept.setenv("PREFECT_API_URL", self.api)
-            server = prefect_server.part(settings, port, postgres, database)
+            server = prefect_server.part(port, postgres, database)
         usual = prefect_server.usual(settings)
         self.given = {**usual, **given, **PACE, "PREFECT_API_URL": self.api}
         self._commands = {
