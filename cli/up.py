@@ -22,7 +22,7 @@ from cli.processes import Processes, free_port, is_free, python
 from cli.sole_up import Note, sole_up
 from cli.supervisor import Part, Supervisor
 from eightbells.database import embedded
-from eightbells.database.engine import connect
+from eightbells.database.engine import connect, require_mode
 from eightbells.database.migrations import migrate
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings, load_settings
@@ -84,6 +84,7 @@ class Up:
         engine = connect(url)
         try:
             migrate(engine)
+            require_mode(engine, settings.mode)
         finally:
             engine.dispose()
         return postgres

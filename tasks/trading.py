@@ -18,7 +18,7 @@ from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.exchange.permissions import require_trading_key
 from eightbells.exchange.rules import wire
-from eightbells.strategies.evaluation import Decision, Moment, Refused, evaluate
+from eightbells.strategies.evaluation import Decision, Failed, Moment, Refused, evaluate
 from eightbells.trading import ledger, outbox
 from eightbells.trading.ledger import Standing
 from eightbells.trading.outbox import Order
@@ -38,6 +38,18 @@ class Evaluated:
 
     decisions: list[Decision] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[str]:
+        """One line for each strategy that failed."""
+        failed: dict[str, list[Refused]] = {}
+        for refused in self.refused:
+            if isinstance(refused, Failed):
+                failed.setdefault(refused.strategy, []).append(refused)
+        return [
+            f"{name} on {of[0].symbol}{f' and {len(of) - 1} more' * (len(of) > 1)}: {of[0].reason}"
+            for name, of in failed.items()
+        ]
 
 
 @telling
@@ -105,6 +117,7 @@ async def close_books(
 ) -> CycleReport:
     """Fetch the balances, value what is held at the candle's close, and keep the cycle's row."""
     account = session.settings.account
+    problems = [*evaluated.problems, *problems]
     state = await session.gateway.account()
     at = grid.to_time(session.now_ms)
     with session.engine.begin() as connection:

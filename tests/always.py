@@ -1,4 +1,4 @@
-"""A strategy of a user's own, as `package.module:Class`: it wants what its parameters say, whatever the candles."""
+"""Strategies of a user's own, as `package.module:Class`: it wants what its parameters say, whatever the candles."""
 
 from __future__ import annotations
 
@@ -30,3 +30,19 @@ class Always:
     def decide(self, candles: pd.DataFrame) -> contract.Opinion:
         assert len(candles) == self._window
         return contract.Opinion(self._target, f"decreed at close {candles['close'].iloc[-1]:g}")
+
+
+class Mistaken(Always):
+    """One whose author did not think of everything."""
+
+    def decide(self, candles: pd.DataFrame) -> contract.Opinion:
+        if candles["close"].iloc[-1] > candles["close"].max() / 2:
+            raise ZeroDivisionError("no volume")
+        return super().decide(candles)
+
+
+class Vague(Always):
+    """One that answers with a word."""
+
+    def decide(self, candles: pd.DataFrame) -> contract.Opinion:
+        return "buy"  # type: ignore[return-value]

@@ -14,7 +14,7 @@ from cli import prefect_api
 from cli.doctor.findings import Finding, fail, ok, warn
 from cli.sole_up import running_up
 from eightbells.database import migrations
-from eightbells.database.engine import connect, database_url
+from eightbells.database.engine import connect, database_url, require_mode
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 from flows.declared import declared
@@ -34,6 +34,7 @@ def look_at_postgres(settings: Settings) -> Iterator[Finding]:
                 yield ok("Postgres", f"{_version(engine)}, {'embedded' if embedded else 'of DATABASE_URL'}")
                 yield (migrated := _migrations(engine, embedded))
                 if migrated.verdict == "ok":
+                    yield _mode(engine, settings)
                     yield from _ban(engine)
             finally:
                 engine.dispose()
@@ -60,6 +61,15 @@ def _migrations(engine: Engine, embedded: bool) -> Finding:
     known = found is None or found < newest
     remedy = "`eightbells migrate`" if known else "update this program: the database is of a newer version"
     return fail("migrations", f"at {found or 'none'}, this version needs {newest}", remedy)
+
+
+def _mode(engine: Engine, settings: Settings) -> Finding:
+    try:
+        require_mode(engine, settings.mode, claim=False)
+    except EightbellsError as error:
+        what, _, remedy = str(error).partition(": ")
+        return fail("database", what, remedy)
+    return ok("database", f"of mode {settings.mode}")
 
 
 def _ban(engine: Engine) -> Iterator[Finding]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from eightbells.database import embedded
 from eightbells.errors import EightbellsError
-from eightbells.settings import Settings
+from eightbells.settings import Mode, Settings
 
 OLDEST_POSTGRES = 150000
 
@@ -47,7 +47,7 @@ def open_database(settings: Settings) -> Iterator[Engine]:
     """The engine of this installation; an embedded server runs at least as long as the context lasts.
 
     Raises:
-        EightbellsError: the database is not there, or lacks the migrations.
+        EightbellsError: the database is not there, lacks the migrations, or belongs to another mode.
     """
     from eightbells.database.migrations import require_current
 
@@ -55,6 +55,7 @@ def open_database(settings: Settings) -> Iterator[Engine]:
         engine = connect(url)
         try:
             require_current(engine)
+            require_mode(engine, settings.mode)
             yield engine
         finally:
             engine.dispose()
@@ -69,6 +70,29 @@ def database_url(settings: Settings) -> Iterator[URL]:
     with embedded.server(settings.directory) as server:
         server.ensure_database(settings.database.name)
         yield server.url(settings.database.name)
+
+
+def require_mode(engine: Engine, mode: Mode, *, claim: bool = True) -> None:
+    """Let a database belong to the mode that used it first: its candles prove nothing to another exchange.
+
+    Args:
+        claim: whether one that nobody has used belongs to this mode from now on.
+
+    Raises:
+        EightbellsError: it belongs to another one.
+    """
+    with engine.begin() as connection:
+        kept = connection.execute(text("SELECT mode FROM mode")).scalar_one_or_none()
+        if kept is None and claim:
+            connection.execute(
+                text("INSERT INTO mode (mode) VALUES (:mode) ON CONFLICT DO NOTHING"), {"mode": mode}
+            )
+            kept = connection.execute(text("SELECT mode FROM mode")).scalar_one()
+    if kept not in (mode, None):
+        raise EightbellsError(
+            f"the database holds the candles and books of mode '{kept}', not of '{mode}': give this mode one of its "
+            f"own, EIGHTBELLS_DATABASE__NAME=eightbells_{mode} (or another DATABASE_URL)"
+        )
 
 
 def _read(url: str | URL) -> URL:

@@ -6,10 +6,14 @@ import functools
 import hashlib
 import json
 import subprocess
+import sys
+import traceback
 from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import version
+from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 from sqlalchemy import Connection, Engine, text
@@ -46,6 +50,11 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Failed(Refused):
+    """There is no decision because the strategy itself failed."""
+
+
+@dataclass(frozen=True)
 class Moment:
     """What an evaluation is made for: the candle, and when and by which run it is asked."""
 
@@ -60,8 +69,8 @@ def evaluate(
 ) -> list[Decision | Refused]:
     """Ask every strategy about each of its symbols, on one snapshot of the candles as stored.
 
-    A symbol without proof is refused with its reason; one that was decided before keeps that decision. Either all
-    answers are in the books afterwards, or none of the new ones.
+    A symbol without proof is refused with its reason, and so is one on which a strategy fails; one that was decided
+    before keeps that decision. Either all answers are in the books afterwards, or none of the new ones.
 
     Raises:
         IntegrityError, OperationalError: another worker has decided at the same moment; ask again.
@@ -179,9 +188,22 @@ def _ask(
         short = f"{strategy.window} candles are needed, {len(window)} are there"
         return Refused(symbol, entry.name, "evaluation", short)
     assert view.verdict is not None
-    opinion = strategy.decide(view.shown.iloc[-strategy.window :])
+    try:
+        opinion = strategy.decide(view.shown.iloc[-strategy.window :])
+        if not isinstance(opinion, Opinion) or opinion.target not in get_args(Target):
+            raise TypeError(f"{opinion!r} is no Opinion of {' or '.join(get_args(Target))}")
+    except Exception as error:  # it may be anyone's code, and keeps no other from trading
+        return Failed(symbol, entry.name, "evaluation", _failure(strategy, error))
     inputs = view.hash(window)
     return Opined(entry, strategy.version, symbol, window, inputs, view.verdict.validation, opinion)
+
+
+def _failure(strategy: Strategy, error: Exception) -> str:
+    """What went wrong, and where in the strategy's own file."""
+    file = sys.modules[type(strategy).__module__].__file__
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    return f"the strategy failed: {type(error).__name__}: {error}{place}"
 
 
 _KEEP = """

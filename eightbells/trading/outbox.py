@@ -221,18 +221,18 @@ def exchange_ids(connection: Connection, account: str) -> set[int]:
     return set(rows.scalars())
 
 
-def symbols_moved(connection: Connection, account: str, since: datetime, margin: timedelta) -> list[str]:
-    """Symbols of which an order has changed its state since a time, or waits to go out.
+def symbols_moved(connection: Connection, account: str, margin: timedelta) -> list[str]:
+    """Symbols of which an order has changed its state since the exchange's were last looked at, or waits to go out.
 
-    What changed longer than `margin` before the exchange's orders of its symbol were last looked at was seen then.
+    What changed longer than `margin` before that look was seen then.
     """
     rows = connection.execute(
         text(
             "SELECT DISTINCT o.symbol FROM orders AS o INNER JOIN order_events AS e ON e.order_id = o.id "
             "LEFT JOIN order_looks AS l ON l.account = o.account AND l.symbol = o.symbol WHERE o.account = :account "
-            "AND (e.at >= greatest(:since, l.looked_at - :margin) OR o.state = 'PLANNED') ORDER BY o.symbol"
+            "AND (l.looked_at IS NULL OR e.at >= l.looked_at - :margin OR o.state = 'PLANNED') ORDER BY o.symbol"
         ),
-        {"account": account, "since": since, "margin": margin},
+        {"account": account, "margin": margin},
     )
     return list(rows.scalars())
 

@@ -60,15 +60,14 @@ async def reconcile(
     To be called once the account's own open orders have been followed. A fill that came after its order was closed
     in the books is booked; what then still differs is a drift.
 
-    Recent orders are asked for where one of ours has changed since they were last looked at, or since a candle ago,
-    and for `symbols`, of which the books may have lost theirs. Open orders and balances are compared for all, and what
-    disagreed before until it agrees.
+    Recent orders are asked for where one of ours has changed since they were last looked at, and for `symbols`, of
+    which the books may have lost theirs. Open orders and balances are compared for all, and what disagreed before
+    until it agrees.
     """
     open_orders = await gateway.open_orders()
     now = gateway.clock.now_ms()
     with engine.connect() as connection:
-        since = grid.to_time(now - grid.STEP_MS)
-        asked = {*outbox.symbols_moved(connection, settings.account, since, _SHOWN_WITHIN), *symbols}
+        asked = {*outbox.symbols_moved(connection, settings.account, _SHOWN_WITHIN), *symbols}
         disputed = _disputed(connection, settings.account)
     recent = [
         order

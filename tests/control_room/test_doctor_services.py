@@ -18,6 +18,7 @@ from cli.doctor import services
 from cli.doctor.services import look_at_postgres, look_at_prefect
 from eightbells.database import embedded
 from eightbells.database import engine as database_engine
+from eightbells.database.engine import require_mode
 from eightbells.settings import Settings
 from tests.conftest import Configure
 from tests.control_room.examined import DEAD, of
@@ -73,6 +74,15 @@ def test_a_database_without_migrations(
     new = configure(database__name="brand_new")
     assert "`eightbells up`" in of(look_at_postgres(new), "migrations", "warn").remedy
     postgres.drop_database("brand_new")
+
+
+def test_a_database_of_another_mode(configure: Configure, database: URL, engine: Engine) -> None:
+    settings = configure(database=database, mode="live")
+    assert "of mode live" in of(look_at_postgres(settings), "database", "ok").what
+    require_mode(engine, "paper")  # to look has claimed nothing
+    found = of(look_at_postgres(settings), "database", "fail")
+    assert "candles and books of mode 'paper'" in found.what
+    assert "EIGHTBELLS_DATABASE__NAME=eightbells_live" in found.remedy
 
 
 def test_a_ban_that_is_still_on(configure: Configure, database: URL, engine: Engine) -> None:
