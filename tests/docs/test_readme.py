@@ -6,9 +6,11 @@ The tests share that installation and stand in the order of the README; what nee
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +18,12 @@ import psutil
 import pytest
 
 from eightbells.database.engine import connect
-from eightbells.settings import PROJECT
+from eightbells.settings import PROJECT, StrategySettings, load_settings
+from eightbells.strategies.contract import build
 from tests.control_room.installation import PATIENCE, Installation, standing
 from tests.control_room.webhook import Webhook
 from tests.exchange import Simulator
-from tests.klines import rows_of, wait_until
+from tests.klines import frame, kline, klines, rows_of, wait_until
 
 # What takes long or is not for a test to run, and the file and its words that do run it.
 ELSEWHERE = {
@@ -41,10 +44,16 @@ ENDLESS = {"eightbells serve", "eightbells metrics"}  # until Ctrl-C
 LAST_WORDS = {"eightbells halt": "trading is off", "eightbells resume": "trading is on"}
 
 
+def shown(language: str) -> list[str]:
+    """What stands in each block of a language, as it is outside of a list."""
+    text = (PROJECT / "README.md").read_text()
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+    return [re.sub(f"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
+
+
 def blocks() -> list[list[str]]:
     """The lines of each shell block, without comments."""
-    found = re.findall(r"^```sh\n(.*?)^```", (PROJECT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    lines = [[re.sub(r"\s+#.*", "", line).strip() for line in block.splitlines()] for block in found]
+    lines = [[re.sub(r"\s+#.*", "", line).strip() for line in block.splitlines()] for block in shown("sh")]
     return [[line for line in block if line] for block in lines]
 
 
@@ -141,6 +150,29 @@ def test_a_command_does_what_the_readme_says(
         assert LAST_WORDS.get(line, "") in said
     if "notify --test" in line:
         assert len(webhook.got) == 1
+
+
+def test_the_strategy_that_it_shows_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = shown("python")
+    (tmp_path / "mine.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    (entry,) = [it for block in shown("toml") for it in tomllib.loads(block).get("strategies", [])]
+    strategy = build(StrategySettings(**entry))
+    candles = frame([*klines(strategy.window - 1), kline(strategy.window - 1, close="106")])
+    assert strategy.decide(candles[["close"]].astype(float)).target == "long"
+
+
+def test_the_settings_that_it_shows_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for block in shown("toml"):
+        assert load_settings(**tomllib.loads(block))
+    modes = []
+    for line in SHOWN:
+        if line.startswith("export "):
+            with monkeypatch.context() as exported:
+                for assignment in shlex.split(line)[1:]:
+                    exported.setenv(*assignment.split("=", 1))
+                modes.append(load_settings().mode)
+    assert modes[-3:] == ["testnet", "paper", "live"]
 
 
 def test_the_restore_brings_the_backup_back_once_all_has_ended(shell: Shell, up: Installation) -> None:
