@@ -37,7 +37,7 @@ class Mistaken(Always):
 
     def decide(self, candles: pd.DataFrame) -> contract.Opinion:
         if candles["close"].iloc[-1] > candles["close"].max() / 2:
-            raise ZeroDivisionError("no volume")
+            raise ZeroDivisionError("no volume\nand more of it")
         return super().decide(candles)
 
 

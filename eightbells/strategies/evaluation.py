@@ -24,6 +24,8 @@ from eightbells.quality.gate import Verdict, objection
 from eightbells.settings import PROJECT, Settings, StrategySettings
 from eightbells.strategies.contract import Opinion, Strategy, Target, build
 
+_LONGEST_SAID = 200  # characters of what a strategy's exception says
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -199,11 +201,12 @@ def _ask(
 
 
 def _failure(strategy: Strategy, error: Exception) -> str:
-    """What went wrong, and where in the strategy's own file."""
-    file = sys.modules[type(strategy).__module__].__file__
+    """What went wrong in a line, and where in the strategy's own file."""
+    file = getattr(sys.modules[type(strategy).__module__], "__file__", None)
+    said = "".join(str(error).splitlines()[:1])[:_LONGEST_SAID]
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
-    return f"the strategy failed: {type(error).__name__}: {error}{place}"
+    return f"the strategy failed: {type(error).__name__}: {said}{place}"
 
 
 _KEEP = """
