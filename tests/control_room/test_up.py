@@ -101,8 +101,7 @@ def test_prometheus_finds_every_metric_that_is_documented(
         for name, every in prometheus.series().items():
             if metric := _metric_of(name):
                 assert {frozenset(labels) - {"le"} for labels in every} == {frozenset(metric)}, name
-        stages = prometheus.ask("query", query="eightbells_cycle_stage_duration_seconds_count")["result"]
-        assert {it["metric"]["stage"] for it in stages if float(it["value"][1]) > 0} == set(STAGES)
+        wait_until(lambda: _stages_passed(prometheus) == set(STAGES), 15)
         assert prometheus.value('binance_api_request_duration_seconds_count{endpoint="klines"}') > 0
         assert prometheus.value("eightbells_equity") > 0
         assert 0 < prometheus.value("eightbells_disk_free_ratio") < 1
@@ -230,6 +229,12 @@ def test_paper_modes_exchange_has_the_markets_prices_and_keeps_its_account(
 def _metrics(prometheus: Prometheus) -> set[str]:
     """The metrics that there are series of; a histogram by its own name."""
     return {name.removesuffix("_bucket") for name in prometheus.series()}
+
+
+def _stages_passed(prometheus: Prometheus) -> set[str]:
+    """The stages of a cycle that were timed."""
+    found = prometheus.ask("query", query="eightbells_cycle_stage_duration_seconds_count > 0")["result"]
+    return {series["metric"]["stage"] for series in found}
 
 
 def _metric_of(series: str) -> set[str] | None:
