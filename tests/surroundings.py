@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TextIO
 
 import certifi
 
@@ -28,7 +27,7 @@ _PREFECT = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": "false",
 }
 _END = "-----END CERTIFICATE-----\n"
-_held: list[TextIO] = []
+_held: list[int] = []
 
 
 def forget_the_developer() -> None:
@@ -46,7 +45,7 @@ def make_folder() -> Path:
     sweep()
     making = Path(tempfile.mkdtemp(prefix="eightbells-making-", dir="/tmp"))
     making.chmod(0o755)
-    lock = (making / "run.lock").open("w")
+    lock = os.open(making / "run.lock", os.O_WRONLY | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)  # held until this process ends, however it ends
     _held.append(lock)
     folder = making.rename(making.with_name(making.name.replace("making", "tests")))

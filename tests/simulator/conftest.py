@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from simulator_process import ACCOUNTS, FILES, FILES_END, START, Simulator, running, write_data
@@ -39,12 +37,3 @@ def filed(market_of_files: Simulator) -> Simulator:
     market_of_files.control("reset")
     market_of_files.control("clock", time=FILES_END, speed=0)
     return market_of_files
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of real market data; skips where there is none."""
-    folder = os.environ.get("EIGHTBELLS_MARKET_DATA")
-    if not folder:
-        pytest.skip("EIGHTBELLS_MARKET_DATA names no folder of real market data")
-    return Path(folder)

@@ -159,8 +159,8 @@ def test_ccxt_meets_its_own_errors(exchange: ccxt.binance) -> None:
         exchange.fetch_order("999", "BTC/USDT")
 
 
-def test_errors_are_worded_like_the_real_ones(simulator: Simulator, real_data: Path) -> None:
-    lines = (real_data / "messages" / "error-bodies.jsonl").read_text().splitlines()
+def test_errors_are_worded_like_the_real_ones(simulator: Simulator, market_data: Path) -> None:
+    lines = (market_data / "messages" / "error-bodies.jsonl").read_text().splitlines()
     real = {
         (e["http"], e["body"]["code"], e["body"]["msg"])
         for e in map(json.loads, lines)

@@ -224,10 +224,10 @@ def test_candles_can_be_added_after_the_last_one(filed: Simulator) -> None:
     assert Decimal(filed.price("SOLUSDT")) == 4
 
 
-def test_real_candles_are_served_as_they_are(real_data: Path) -> None:
-    with running("--data", str(real_data), "--no-limits", "--symbols", "BTCUSDT,SOLUSDT") as simulator:
+def test_real_candles_are_served_as_they_are(market_data: Path) -> None:
+    with running("--data", str(market_data), "--no-limits", "--symbols", "BTCUSDT,SOLUSDT") as simulator:
         for symbol in ("BTCUSDT", "SOLUSDT"):
-            with gzip.open(real_data / "klines-4h" / f"{symbol}-4h.csv.gz", "rt") as file:
+            with gzip.open(market_data / "klines-4h" / f"{symbol}-4h.csv.gz", "rt") as file:
                 expected = list(csv.reader(file))[1:]
             got: list[list[Any]] = []
             while page := klines(

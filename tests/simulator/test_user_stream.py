@@ -185,8 +185,8 @@ async def test_an_account_is_told_only_of_its_own_orders(simulator: Simulator) -
         assert {r["c"] for r in await ws.reports(2)} == {"own"}
 
 
-async def test_events_have_the_fields_of_the_real_ones(simulator: Simulator, real_data: Path) -> None:
-    text = (real_data / "messages" / "user-stream-LimitSubmittedFilled.json").read_text()
+async def test_events_have_the_fields_of_the_real_ones(simulator: Simulator, market_data: Path) -> None:
+    text = (market_data / "messages" / "user-stream-LimitSubmittedFilled.json").read_text()
     real, at = [], 0
     while at < len(text.rstrip()):
         wrapper, at = json.JSONDecoder().raw_decode(text, at)
