@@ -119,7 +119,8 @@ class Connection:
 
     async def end(self, code: int, reason: bytes) -> None:
         """Close the connection once everything queued has been sent."""
-        await asyncio.wait_for(self._queue.join(), 1.0)
+        async with asyncio.timeout(1.0):
+            await self._queue.join()
         await self.socket.close(code=code, message=reason)
 
     # Sending

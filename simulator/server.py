@@ -116,7 +116,8 @@ async def _until_ended(options: Options, exchange: Exchange) -> None:
         exchange.now()
         exchange.keep()
         try:
-            await asyncio.wait_for(ended.wait(), PULSE)
+            async with asyncio.timeout(PULSE):
+                await ended.wait()
         except TimeoutError:
             continue
 

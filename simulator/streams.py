@@ -158,7 +158,8 @@ class Hub:
                 self._end_old(now)
             wait = min(last_update + interval - time.monotonic(), self._until_close(now))
             try:
-                await asyncio.wait_for(self.nudge.wait(), max(wait, 0.001))
+                async with asyncio.timeout(max(wait, 0.001)):
+                    await self.nudge.wait()
             except TimeoutError:
                 continue
             self.nudge.clear()

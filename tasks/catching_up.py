@@ -65,7 +65,8 @@ class CatchUp:
             until_next = self._session.gateway.clock.seconds_until(last + 2 * grid.STEP_MS) + usual
             with suppress(TimeoutError):
                 wait = until_next if due is None else min(due, until_next)
-                await asyncio.wait_for(self.wanted.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self.wanted.wait()
 
     async def _is_complete(self, last: int) -> bool:
         """Whether nothing was missing; what was is fetched and stored, and looked at again later."""

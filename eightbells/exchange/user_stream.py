@@ -40,7 +40,8 @@ async def user_events(
                 watch = asyncio.create_task(_watch(socket, pace.silence / 2))
                 try:
                     while True:
-                        frame = await asyncio.wait_for(socket.recv(decode=False), pace.silence)
+                        async with asyncio.timeout(pace.silence):
+                            frame = await socket.recv(decode=False)
                         if (event := _event(frame)) is not None:
                             yield event
                 finally:
@@ -54,7 +55,8 @@ async def user_events(
 
 async def _subscribe(socket: ClientConnection, params: dict[str, Any]) -> None:
     await socket.send(orjson.dumps({"id": "user", "method": _METHOD, "params": params}).decode())
-    answer = _read(await asyncio.wait_for(socket.recv(decode=False), _PATIENCE_SECONDS))
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        answer = _read(await socket.recv(decode=False))
     if answer.get("status") != 200:
         error = answer.get("error")
         reason = error.get("msg") if isinstance(error, dict) else None
