@@ -22,6 +22,7 @@ from eightbells.settings import Settings
 
 Json = dict[str, Any]
 ORDER_WEIGHT = 1
+DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,17 @@ class Gateway:
         return await self._rows("openOrders", 80, "account", lambda: self._client.get_open_orders())
 
     async def recent_orders(self, symbol: str, since_ms: int) -> list[Json]:
-        """allOrders from a time on, within the day that Binance allows one question to span."""
+        """allOrders from a time on, with a question for each day: Binance lets none span more."""
+        found = []
+        while since_ms + DAY_MS < self.clock.now_ms():
+            found += await self._orders(symbol, startTime=since_ms, endTime=since_ms + DAY_MS - 1)
+            since_ms += DAY_MS
+        return found + await self._orders(symbol, startTime=since_ms)
+
+    async def _orders(self, symbol: str, **span: int) -> list[Json]:
         return await self._rows(
             "allOrders", 20, "account",
-            lambda: self._client.get_all_orders(symbol=symbol, startTime=since_ms, limit=1000),
+            lambda: self._client.get_all_orders(symbol=symbol, limit=1000, **span),
         )  # fmt: skip
 
     async def recent_trades(self, symbol: str, since_ms: int) -> list[Json]:

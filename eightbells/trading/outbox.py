@@ -237,6 +237,14 @@ def symbols_moved(connection: Connection, account: str, margin: timedelta) -> li
     return list(rows.scalars())
 
 
+def last_looks(connection: Connection, account: str) -> dict[str, datetime]:
+    """When the exchange's orders of each symbol were last looked at."""
+    rows = connection.execute(
+        text("SELECT symbol, looked_at FROM order_looks WHERE account = :account"), {"account": account}
+    )
+    return {row.symbol: row.looked_at for row in rows}
+
+
 def note_look(connection: Connection, account: str, symbols: Collection[str], at: datetime) -> None:
     """Keep when the exchange's orders of some symbols were looked at."""
     connection.execute(

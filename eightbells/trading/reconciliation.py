@@ -24,9 +24,9 @@ from eightbells.trading.ledger import Position
 from eightbells.trading.states import LIVE, State, of_exchange
 
 OURS = "eb-"
-# How far back recent orders are asked for: an order is a candle old when its candle is over and it is cancelled, and
-# the exchange lets one question span a day.
-_LOOKS_BACK_MS = 24 * 3600 * 1000
+# How far orders are asked for before the last look at them: one lives for a candle, and with a look every ten minutes
+# all is within the day that the exchange lets one question span.
+_OVERLAP_MS = 5 * grid.STEP_MS
 # An order that moved so shortly before it was looked at may not have been shown as it is.
 _SHOWN_WITHIN = timedelta(minutes=1)
 
@@ -61,19 +61,19 @@ async def reconcile(
     in the books is booked; what then still differs is a drift.
 
     Recent orders are asked for where one of ours has changed since they were last looked at, and for `symbols`, of
-    which the books may have lost theirs. Open orders and balances are compared for all, and what disagreed before
-    until it agrees.
+    which the books may have lost theirs: all since that last look, which after a restore is as old as the backup. Open
+    orders and balances are compared for all, and what disagreed before until it agrees.
     """
     open_orders = await gateway.open_orders()
     now = gateway.clock.now_ms()
     with engine.connect() as connection:
         asked = {*outbox.symbols_moved(connection, settings.account, _SHOWN_WITHIN), *symbols}
         disputed = _disputed(connection, settings.account)
-    recent = [
-        order
-        for symbol in sorted(asked)
-        for order in await _recent_orders(gateway, symbol, now - _LOOKS_BACK_MS)
-    ]
+        looks = outbox.last_looks(connection, settings.account)
+    recent = []
+    for symbol in sorted(asked):
+        looked = grid.to_ms(looks[symbol]) if symbol in looks else now
+        recent += await _recent_orders(gateway, symbol, looked - _OVERLAP_MS)
     for symbol, number in disputed - {_place(order) for order in [*recent, *open_orders]}:
         recent += await _order(gateway, symbol, number)
     await _book_late_fills(engine, settings.account, desk, recent)

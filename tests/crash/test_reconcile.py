@@ -134,6 +134,16 @@ def test_an_order_of_ours_is_found_though_the_books_have_lost_all_of_its_symbol(
     assert _drifts(trading) == [(SYMBOL, "order", True)]
 
 
+def test_an_order_that_the_books_have_lost_is_found_however_long_ago_they_were_saved(trading: Trial) -> None:
+    """As after a restore: the last look at the exchange's orders is as old as the backup."""
+    clean(trading.run("reconcile"))
+    trading.leap(7)
+    _by_hand(trading, side="BUY", newClientOrderId="eb-0123456789012345678901234567-1")
+    trading.leap(30)
+    trading.run("reconcile")
+    assert _drifts(trading) == [(SYMBOL, "order", True)]
+
+
 @pytest.mark.parametrize("name", ["eb-0123456789012345678901234567-1", ""], ids=["unknown", "planned"])
 def test_what_a_killed_run_planned_is_not_sent_where_the_exchange_and_the_books_disagree(
     trading: Trial, name: str
