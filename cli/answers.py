@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
@@ -42,3 +42,15 @@ def listed(symbols: str) -> list[str]:
     if not found:
         raise EightbellsError("--symbols is empty: give names such as BTCUSDT,ETHUSDT")
     return found
+
+
+def amount(written: str) -> Decimal:
+    """An amount of money as a person writes it.
+
+    Raises:
+        EightbellsError: it is no number.
+    """
+    try:
+        return Decimal(written)
+    except InvalidOperation:
+        raise EightbellsError(f"{written!r} is no amount: write it as 512.30") from None

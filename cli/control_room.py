@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.answers import AsJson, listed, plain, say
+from cli.answers import AsJson, amount, listed, plain, say
 
 control_room = typer.Typer()
 
@@ -152,21 +152,26 @@ def gaps(
 def accept_drift(
     number: Annotated[int, typer.Argument(help="Of the drift, from `eightbells reconcile`.")],
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    proceeds: Annotated[
+        str | None,
+        typer.Option(help="What missing coins were sold for, in the quote asset; default: nothing."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a disagreement about an order stand: its symbol is traded again, as far as nothing else differs."""
+    """Let a disagreement about an order stand, or write off coins that are gone: the symbol is traded again."""
     from eightbells.database.engine import open_database
     from eightbells.exchange.gateway import open_gateway
     from eightbells.settings import load_settings
     from eightbells.trading.acceptance import Accepted
     from eightbells.trading.acceptance import accept_drift as accept
 
+    came_in = None if proceeds is None else amount(proceeds)
     settings = load_settings()
 
     async def accepted() -> Accepted:
         with open_database(settings) as engine:
             async with open_gateway(settings, engine) as gateway:
-                return await accept(settings, engine, gateway, number, reason, _who())
+                return await accept(settings, engine, gateway, number, reason, _who(), came_in)
 
     say(asdict(asyncio.run(accepted())), as_json)
 

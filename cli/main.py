@@ -221,7 +221,7 @@ def reconcile(as_json: AsJson = False) -> None:
     if found.drifts and not as_json:
         for drift in found.drifts:
             print(f"drift {drift.id}: {drift.symbol} is not traded: {drift.detail}")
-        print("`eightbells accept-drift NUMBER --reason ...` lets one stand")
+        print("`eightbells accept-drift NUMBER --reason ...` settles one that you have looked into")
     if found.drifts:
         raise typer.Exit(1)
 

@@ -262,7 +262,7 @@ CREATE TABLE drifts (
 CREATE UNIQUE INDEX drifts_open ON drifts (account, symbol, kind, detail) WHERE cleared_at IS NULL;
 
 -- What a person has looked into and lets stand: the very same disagreement about the same order blocks no more. Coins
--- that are missing belong to no order, and cannot be accepted: they would be sold, and are not there.
+-- that are missing belong to no order, and cannot be let stand: they would be sold, and are not there.
 CREATE TABLE drift_acceptances (
     drift_id bigint PRIMARY KEY,
     exchange_order_id bigint NOT NULL,

@@ -13,6 +13,8 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
+from eightbells.exchange.rules import wire
+
 
 @dataclass(frozen=True)
 class Shortage:
@@ -26,6 +28,11 @@ class Shortage:
     @property
     def missing(self) -> Decimal:
         return self.owned - self.there
+
+    @property
+    def detail(self) -> str:
+        """In words, as a drift has it."""
+        return f"{wire(self.owned)} {self.asset} in the books, {wire(self.there)} at the exchange"
 
 
 def shortages(connection: Connection, account: str, balances: Iterable[Mapping[str, str]]) -> list[Shortage]:

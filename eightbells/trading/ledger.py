@@ -128,6 +128,9 @@ WHERE o.account = :account AND o.strategy = :strategy AND o.symbol = :symbol
 UNION ALL
 SELECT 'SELL', 0, 0, quantity, 0, charged_at, id FROM fee_charges
 WHERE account = :account AND strategy = :strategy AND symbol = :symbol
+UNION ALL
+SELECT 'SELL', quantity, proceeds, 0, 0, written_off_at, drift_id FROM write_offs
+WHERE account = :account AND strategy = :strategy AND symbol = :symbol
 ORDER BY at, number
 """
 

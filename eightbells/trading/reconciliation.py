@@ -187,9 +187,8 @@ def _disagreements(order: Mapping[str, Any], book: Any) -> Iterator[tuple[str, s
 def _balance_drifts(found: Iterable[Shortage]) -> Iterator[Drift]:
     """Less of an asset than the positions say is a drift of all its symbols."""
     for short in found:
-        detail = f"{wire(short.owned)} {short.asset} in the books, {wire(short.there)} at the exchange"
         for symbol in short.symbols:
-            yield Drift(symbol, "balance", detail)
+            yield Drift(symbol, "balance", short.detail)
 
 
 async def _charge_fees(
@@ -203,19 +202,34 @@ async def _charge_fees(
     with engine.connect() as connection:
         if not fees.explained(connection, account, fees.shortages(connection, account, balances)):
             return
-    executed = {order["clientOrderId"]: order["executedQty"] for order in await gateway.open_orders()}
+    open_orders = await gateway.open_orders()
     with engine.begin() as connection:
-        connection.execute(text("LOCK TABLE fee_charges IN SHARE ROW EXCLUSIVE MODE"))
-        moving = outbox.unbooked(connection, account) or any(
-            Decimal(executed.get(name, -1)) != book.booked
-            for name, book in _books(connection, account).items()
-            if book.state in LIVE - {State.PLANNED}
-        )
-        if moving or ledger.positions(connection, account) != before:
+        if not at_rest(connection, account, before, open_orders):
             return
         found = fees.shortages(connection, account, balances)
         for short in fees.explained(connection, account, found):
             fees.charge(connection, account, short, grid.to_time(gateway.clock.now_ms()))
+
+
+def at_rest(
+    connection: Connection, account: str, before: list[Position], open_orders: Iterable[Mapping[str, Any]]
+) -> bool:
+    """Whether what balances lack of positions is for good: all that was executed is booked, and nothing has moved.
+
+    Until the transaction ends nobody else takes anything out of a position that is not a fill.
+
+    Args:
+        before: the positions as they were before the balances were asked for.
+        open_orders: the exchange's, asked for after the balances.
+    """
+    connection.execute(text("LOCK TABLE fee_charges IN SHARE ROW EXCLUSIVE MODE"))
+    executed = {order["clientOrderId"]: order["executedQty"] for order in open_orders}
+    moving = outbox.unbooked(connection, account) or any(
+        Decimal(executed.get(name, -1)) != book.booked
+        for name, book in _books(connection, account).items()
+        if book.state in LIVE - {State.PLANNED}
+    )
+    return not moving and ledger.positions(connection, account) == before
 
 
 def _keep_foreign(connection: Connection, account: str, orders: Iterable[Mapping[str, Any]], at: int) -> None:

@@ -1,10 +1,11 @@
-"""`eightbells accept-drift`: what a person lets stand blocks no more, and nothing else is let through with it."""
+"""`eightbells accept-drift`: what a person has settled blocks no more, and nothing else is let through with it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from datetime import datetime
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 import pytest
@@ -33,9 +34,20 @@ def lost(trial: Trial, name: str = UNKNOWN, leap: int = 1, **order: Any) -> int:
     return int(number)
 
 
-def accept(trial: Trial, number: int, reason: str = WHY) -> str:
+def gone(trial: Trial, quantity: str = "0.01") -> tuple[int, Decimal]:
+    """Coins of a strategy that the owner has sold by hand: the number of the drift, and what they brought."""
+    brought = sum(
+        Decimal(fill["price"]) * Decimal(fill["qty"]) - Decimal(fill["commission"])
+        for fill in _by_hand(trial, side="SELL", quantity=quantity)["fills"]
+    )
+    trial.run("reconcile")
+    ((number,),) = trial.rows("SELECT id FROM drifts WHERE cleared_at IS NULL AND kind = 'balance'")
+    return int(number), Decimal(brought)
+
+
+def accept(trial: Trial, number: int, reason: str = WHY, *options: str) -> str:
     """What the command says: nothing on stderr where it accepted, else its one line."""
-    done = trial.command("accept-drift", str(number), "--reason", reason)
+    done = trial.command("accept-drift", str(number), "--reason", reason, *options)
     assert (done.returncode == 0) == (done.stderr == ""), done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -106,17 +118,79 @@ def test_an_order_whose_decision_may_still_be_taken_is_not_accepted(trading: Tri
     assert accept(trading, number) == ""
 
 
-def test_coins_that_are_missing_cannot_be_accepted_by_anybody(trading: Trial) -> None:
+def test_coins_that_are_gone_are_written_off_and_their_strategy_goes_on(trading: Trial) -> None:
     clean(trading.run())
-    _by_hand(trading, side="SELL")
-    trading.run("reconcile")
-    ((number,),) = trading.rows("SELECT id FROM drifts WHERE kind = 'balance'")
-    assert "not there" in accept(trading, number)
+    ((held, flow),) = trading.rows("SELECT quantity, quote_flow FROM positions")
+    number, brought = gone(trading)
+    assert accept(trading, number, WHY, "--proceeds", f"{brought:f}") == ""
+    ((drift, quantity, proceeds, reason, by),) = trading.rows(
+        "SELECT drift_id, quantity, proceeds, reason, written_off_by FROM write_offs"
+    )
+    assert (drift, quantity, proceeds, reason, bool(by)) == (number, Decimal("0.01"), brought, WHY, True)
+    assert trading.rows("SELECT quantity, quote_flow FROM positions") == [(held - quantity, flow + brought)]
+    trading.leap()
+    trading.change(strategies=[strategy("flat")])
+    clean(trading.run())
+    assert drifts(trading) == [(number, True)]
+    assert trading.simulator.orders()[-1]["clientOrderId"].startswith("eb-"), "the rest is sold"
+    mine = trading.simulator.orders()[1]["clientOrderId"]
+    assert trading.wrongs() == [
+        f"order {mine} is at the exchange only",
+        f"fill {SYMBOL} 2 is at the exchange only, or differs",
+    ], "but for the sale by hand all agrees, the money too"
+
+
+def test_what_two_strategies_hold_is_written_off_the_larger_position_first(trading: Trial) -> None:
+    """Without proceeds nothing came in; what one strategy has not is taken from the other."""
+    trading.change(strategies=[strategy(), strategy(name="smaller") | {"capital": "500"}])
+    clean(trading.run())
+    ((larger, large), (smaller, small)) = trading.rows(
+        "SELECT strategy, quantity FROM positions ORDER BY quantity DESC"
+    )
+    quantity = (large + small / 2).quantize(Decimal("0.00001"), ROUND_DOWN)  # as the exchange takes them
+    number, _ = gone(trading, str(quantity))
+    assert accept(trading, number) == ""
+    assert trading.rows("SELECT strategy, quantity, proceeds FROM write_offs ORDER BY quantity DESC") == [
+        (larger, large, 0),
+        (smaller, quantity - large, 0),
+    ]
+    clean(trading.run("reconcile"))
+
+
+def test_coins_that_are_gone_are_never_let_stand_like_an_order(trading: Trial) -> None:
+    clean(trading.run())
+    number, _ = gone(trading)
     with pytest.raises(IntegrityError):
         trading.execute(
             "INSERT INTO drift_acceptances (drift_id, exchange_order_id, reason, accepted_by, accepted_at) "
             f"VALUES ({number}, 1, 'I said so', 'me', now())"
         )
+
+
+def test_coins_that_came_back_meanwhile_are_not_written_off(trading: Trial) -> None:
+    clean(trading.run())
+    number, _ = gone(trading)
+    _by_hand(trading, side="BUY", quantity="0.02")
+    assert f"drift {number} ({SYMBOL}) is over" in accept(trading, number)
+    assert trading.rows("SELECT count(*) FROM write_offs") == [(0,)]
+
+
+def test_what_a_sale_took_whose_fills_are_not_booked_yet_is_not_written_off(trading: Trial) -> None:
+    clean(trading.run())
+    trading.leap()
+    trading.change(strategies=[strategy("flat")], trading__limit_offset=RESTING)
+    clean(trading.run())
+    ((price,),) = trading.rows("SELECT price FROM orders WHERE side = 'SELL'")
+    trading.simulator.fault("GET /api/v3/myTrades", {"body": "[]", "status": 200}, times=200)
+    trading.hold(f"{price + 1:.2f}")
+    trading.run("reconcile")
+    ((number,),) = trading.rows("SELECT id FROM drifts WHERE cleared_at IS NULL AND kind = 'balance'")
+    assert "moving just now" in accept(trading, number)
+    assert trading.rows("SELECT count(*) FROM write_offs") == [(0,)]
+    trading.simulator.ask("/simulator/faults", method="DELETE")
+    trading.run("reconcile")
+    clean(trading.run("reconcile"))
+    assert trading.wrongs() == []
 
 
 def test_what_is_over_unknown_or_without_a_reason_is_one_clear_line(trading: Trial) -> None:
@@ -125,6 +199,9 @@ def test_what_is_over_unknown_or_without_a_reason_is_one_clear_line(trading: Tri
     trading.run("reconcile")
     number = lost(trading)
     assert "a reason is needed" in accept(trading, number, " ")
+    assert "is about an order" in accept(trading, number, WHY, "--proceeds", "1")
+    assert "'much' is no amount" in accept(trading, number, WHY, "--proceeds", "much")
+    assert "0 or more" in accept(trading, number, WHY, "--proceeds", "nan")
     assert "there is no drift 4711" in accept(trading, 4711)
     assert accept(trading, number) == ""
     assert f"drift {number} ({SYMBOL}) is over" in accept(trading, number)

@@ -36,7 +36,10 @@ ELSEWHERE = {
     "make bench": ("Makefile", "-m tests.benchmarks"),  # by hand: its figures are a machine's
     "make crash": ("tests/crash/test_crashes.py", "try_out("),
     "make soak": ("tests/stream/test_soak.py", "soak"),
-    'eightbells accept-drift 3 --reason "sold by hand"': ("tests/crash/test_acceptance.py", '"accept-drift"'),
+    'eightbells accept-drift 3 --reason "sold by hand" --proceeds 512.30': (
+        "tests/crash/test_acceptance.py",
+        '"accept-drift"',
+    ),
     ". .venv/bin/activate": ("Makefile", "-m venv"),  # here the path holds what it would bring
     "eightbells restore /backups/monday.dump": ("tests/docs/test_readme.py", "def test_the_restore"),
 }
