@@ -26,6 +26,7 @@ from eightbells import metrics
 from eightbells.database import embedded
 from eightbells.database.engine import connect
 from eightbells.database.migrations import current, migrate
+from eightbells.database.places import find_programs
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 from eightbells.trading.switch import set_switch
@@ -105,7 +106,7 @@ class Tools:
 def open_tools(settings: Settings) -> Iterator[Tools]:
     """The installation's database server and its programs; the database itself may be lost."""
     try:
-        programs: Path | None = embedded.find_programs(settings.directory)
+        programs: Path | None = find_programs(settings.directory)
     except EightbellsError:  # no embedded server for this machine
         programs = None
     if address := settings.database_url.get_secret_value():

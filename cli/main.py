@@ -17,6 +17,7 @@ from rich.console import Console
 
 from cli.answers import AsJson, listed, say
 from cli.control_room import control_room
+from cli.environment import tidy
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 
@@ -34,9 +35,10 @@ def run() -> None:
     """Entry point: no traceback for what the user has to act on, an orderly end on Ctrl-C and SIGTERM."""
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has switched SIGINT off
         signal.signal(number, signal.default_int_handler)
+    tidy()
     sys.path.insert(0, os.getcwd())  # where a strategy of the user's own is looked for, as by `python -m`
     try:
-        app()
+        app(prog_name="eightbells")
     except EightbellsError as error:
         Console(stderr=True).print(
             f"eightbells: {error}", style="red", markup=False, highlight=False, soft_wrap=True

@@ -6,6 +6,7 @@ import os
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import quote
 
 from cli.prefect_api import USUAL, USUAL_PORT
 from cli.processes import Child, Processes, free_port, is_free, python
@@ -56,7 +57,7 @@ def part(port: int, database: embedded.EmbeddedServer | None, name: str = "prefe
     if database is not None:
         database.ensure_database(name)
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = (
-            f"postgresql+asyncpg://postgres:@/{name}?host={database.socket}"
+            f"postgresql+asyncpg://postgres:@/{name}?host={quote(str(database.socket))}"
         )
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
     command = python("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))

@@ -11,5 +11,7 @@ from eightbells.settings import PROJECT
 
 def declared() -> list[dict[str, Any]]:
     """The entries of prefect.yaml."""
-    entries: list[dict[str, Any]] = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
+    entries: list[dict[str, Any]] = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))[
+        "deployments"
+    ]
     return entries

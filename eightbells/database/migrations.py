@@ -18,7 +18,7 @@ _ONE_AT_A_TIME = 8_888_001  # key of the advisory lock
 def apply(file: str) -> None:
     """Run one file of sql/ in the migration's transaction."""
     connection = op.get_bind().connection.driver_connection
-    connection.execute((SQL / file).read_text())  # type: ignore[union-attr]
+    connection.execute((SQL / file).read_text(encoding="utf-8"))  # type: ignore[union-attr]
 
 
 def migrate(engine: Engine) -> str:
@@ -53,7 +53,8 @@ def require_current(engine: Engine) -> None:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(PROJECT / "eightbells/database/scripts"))
-    config.set_main_option("version_locations", str(PROJECT / "eightbells/database/versions"))
+    here = str(PROJECT / "eightbells/database").replace("%", "%%")  # Alembic reads a % as its own
+    config.set_main_option("script_location", f"{here}/scripts")
+    config.set_main_option("version_locations", f"{here}/versions")
     config.set_main_option("path_separator", "newline")
     return config

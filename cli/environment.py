@@ -1,0 +1,28 @@
+"""What a machine gives a program beside its arguments, made fit to work with: variables and the terminal's encoding."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+
+_OURS = ("EIGHTBELLS_", "BINANCE_", "DATABASE_URL", "PREFECT_")
+
+
+def tidy() -> None:
+    """Drop the line ends of Windows from our variables, have a home, and show any character somehow."""
+    for name, value in os.environ.items():
+        if name.startswith(_OURS) and value.endswith("\r"):  # a shell has read a .env file with CRLF
+            os.environ[name] = value.rstrip("\r")
+    if "HOME" not in os.environ and not _is_known(os.getuid()):
+        os.environ["HOME"] = "/"  # as in a container that runs as a number
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")
+
+
+def _is_known(user: int) -> bool:
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
