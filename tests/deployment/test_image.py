@@ -40,8 +40,9 @@ def test_no_secret_is_built_in() -> None:
 def test_nothing_enters_but_what_is_named() -> None:
     assert IGNORED[0] == "*"
     assert all((ROOT / name).exists() for name in ADMITTED)
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
-    needed = {name.rstrip("*") for name in packages["include"]}
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    needed = {name.rstrip("*") for name in setuptools["packages"]["find"]["include"]}
+    needed |= set(setuptools["script-files"])
     needed |= {"sql", "eightbells.toml", "prefect.yaml"}  # what the program reads beside itself
     needed |= {"pyproject.toml", "requirements/runtime.txt", "README.md"}  # what it is installed with
     assert needed == ADMITTED
