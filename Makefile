@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: demo test check bench crash soak pictures requirements clean FORCE
+.PHONY: demo test check bench crash soak pictures fresh requirements clean FORCE
 
 demo: $(VENV)/.runtime
 	@exec $(BIN)/eightbells demo $(ARGS)
@@ -34,6 +34,10 @@ soak: $(VENV)/.develop
 # The pictures of the documents, taken in a browser.
 pictures: $(VENV)/.develop
 	@PICTURES=docs/images $(BIN)/python -m pytest tests/browser $(ARGS)
+
+# The commands of the README on bare Debian systems. Needs root.
+fresh: $(VENV)/.runtime
+	@exec $(BIN)/python -m tests.fresh $(ARGS)
 
 # Resolve the versions again for every platform. Needs uv.
 requirements:

@@ -33,6 +33,7 @@ ELSEWHERE = {
     'make demo ARGS="--once --json"': ("tests/cli/test_commands.py", '"demo", "--once", "--json"'),
     "make test": (".ci/run", "make test"),
     "make check": (".ci/run", "make check"),
+    "make fresh": (".ci/run", "make fresh"),
     "make bench": ("Makefile", "-m tests.benchmarks"),  # by hand: its figures are a machine's
     "make crash": ("tests/crash/test_crashes.py", "try_out("),
     "make soak": ("tests/stream/test_soak.py", "soak"),
