@@ -36,9 +36,11 @@ def listed(symbols: str) -> list[str]:
     """The symbols of a comma-separated option.
 
     Raises:
-        EightbellsError: there is none.
+        EightbellsError: there is none, or one that cannot be the name of a symbol.
     """
-    found = [symbol.strip().upper() for symbol in symbols.split(",") if symbol.strip()]
+    from eightbells.settings.symbols import chosen
+
+    found = chosen(symbol for symbol in symbols.split(",") if symbol.strip())
     if not found:
         raise EightbellsError("--symbols is empty: give names such as BTCUSDT,ETHUSDT")
     return found

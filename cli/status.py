@@ -15,7 +15,7 @@ from cli.sole_up import Note, running_up
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
 from eightbells.exchange.rules import wire
-from eightbells.settings import Settings
+from eightbells.settings import Settings, config_file
 from eightbells.trading.ledger import holding
 from eightbells.trading.switch import read_switch
 
@@ -68,6 +68,7 @@ class Status:
     equity: Decimal | None
     positions: list[Held] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    settings_file: str = field(default_factory=lambda: str(config_file()))
 
 
 def read_status(settings: Settings, connection: Connection) -> Status:
@@ -233,7 +234,8 @@ def in_words(found: Status) -> list[tuple[str, str]]:
     """The status in rows of a name and its value."""
     now, last = found.exchange_time, found.last_cycle
     switch = "on" if found.trading else f"OFF since {found.trading_since:%Y-%m-%d %H:%M} UTC"
-    rows = [("mode", found.mode), ("trading", f"{switch}: {found.trading_reason}")]
+    rows = [("mode", found.mode), ("settings", found.settings_file)]
+    rows += [("trading", f"{switch}: {found.trading_reason}")]
     if found.up:
         again = ", ".join(f"{name} {count}" for name, count in found.up.restarts.items() if count)
         since = found.up.started_at.replace("T", " ")[:16]

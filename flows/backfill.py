@@ -37,8 +37,7 @@ async def backfill(
     """
     async with open_session() as session:
         first, last = _span(session, start, end)
-        wanted = [symbol.strip().upper() for symbol in symbols or session.settings.symbols]
-        universe = await refresh_rules(session, wanted)
+        universe = await refresh_rules(session, symbols or session.settings.symbols)
         if universe.refused:
             raise EightbellsError(
                 f"not listed at the exchange: {', '.join(universe.refused)}; nothing was loaded"

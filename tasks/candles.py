@@ -19,6 +19,7 @@ from eightbells.exchange.history import Page, fetch_pages, plan_pages
 from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.exchange.universe import Universe, first_candle, refresh_universe
 from eightbells.quality.gate import Admission, Verdict, admit
+from eightbells.settings.symbols import chosen as normal_names
 from eightbells.strategies.contract import build
 from tasks.progress import shown_progress
 from tasks.recovering import attempts_left, recovering, telling
@@ -76,8 +77,7 @@ async def refresh_rules(session: Session, symbols: Sequence[str], chosen: bool =
 
     Symbols that a person chose for this run must all be there: a slip of the pen is told, not passed over.
     """
-    wanted = [symbol.strip().upper() for symbol in symbols]
-    universe = await refresh_universe(session.gateway, session.engine, wanted)
+    universe = await refresh_universe(session.gateway, session.engine, normal_names(symbols))
     if chosen and universe.refused:
         raise EightbellsError(f"not listed at the exchange: {', '.join(universe.refused)}; nothing was done")
     return universe

@@ -9,11 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.doctor.exchange import look_at_exchange
-from cli.doctor.findings import Finding, fail
+from cli.doctor.findings import Finding, fail, ok
 from cli.doctor.machine import look_at_machine
 from cli.doctor.services import BAN, look_at_postgres, look_at_prefect
 from eightbells.errors import EightbellsError
-from eightbells.settings import Settings, load_settings
+from eightbells.settings import Settings, config_file, load_settings
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -23,8 +23,10 @@ async def examine() -> AsyncIterator[Finding]:
     try:
         settings = load_settings()
     except EightbellsError as error:
-        yield fail("settings", str(error), "mend it in eightbells.toml or the environment")
+        for line in str(error).splitlines():
+            yield fail("settings", line, "correct it in eightbells.toml or the environment")
         return
+    yield ok("settings", f"of {config_file()}")
     async for finding in before_trading(settings):
         yield finding
     for finding in look_at_prefect(settings):

@@ -58,7 +58,7 @@ def test_every_setting_of_a_strategy_is_shown():
         ("EIGHTBELLS_EXCHANGE__RECV_WINDOW_MS", "60001", "exchange.recv_window_ms"),
         ("EIGHTBELLS_TRADING__LIMIT_OFFSET", "lots", "trading.limit_offset"),
         ("EIGHTBELLS_CANDLES__HISTORY_START", "yesterday", "candles.history_start"),
-        ("EIGHTBELLS_SYMBOLS", "BTCUSDT", "EIGHTBELLS_SYMBOLS must be JSON"),
+        ("EIGHTBELLS_SYMBOLS", '["BTCUSDT"', "EIGHTBELLS_SYMBOLS: setting symbols must be"),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_it(monkeypatch, name, value, words):

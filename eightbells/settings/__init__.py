@@ -1,0 +1,21 @@
+"""Every setting, from `eightbells.toml`, the environment (`EIGHTBELLS_SECTION__NAME`) or its default."""
+
+from eightbells.settings.model import PAPER_KEY, PAPER_SECRET, PROJECT, Credentials, Mode, Settings
+from eightbells.settings.reading import SettingsRefused, load_settings
+from eightbells.settings.sections import BudgetSettings, RiskSettings, StrategySettings
+from eightbells.settings.sources import config_file
+
+__all__ = [
+    "PAPER_KEY",
+    "PAPER_SECRET",
+    "PROJECT",
+    "BudgetSettings",
+    "Credentials",
+    "Mode",
+    "RiskSettings",
+    "Settings",
+    "SettingsRefused",
+    "StrategySettings",
+    "config_file",
+    "load_settings",
+]

@@ -1,0 +1,154 @@
+"""The sections of `eightbells.toml`: types and bounds of every setting in them."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
+
+from eightbells.settings.symbols import Symbols
+
+# Above every amount and time that makes sense, and below what arithmetic and clocks can take.
+_MOST_MONEY = Decimal(10) ** 15
+_YEAR_SECONDS = 366 * 86400
+
+Money = Annotated[Decimal, Field(ge=0, le=_MOST_MONEY)]
+Seconds = Annotated[float, Field(ge=0, le=_YEAR_SECONDS)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=_YEAR_SECONDS)]
+
+
+def _address(*schemes: str) -> AfterValidator:
+    """An address of one of the schemes, or none. Whoever has to log in there needs another way than the address."""
+
+    def check(value: str) -> str:
+        address = value.strip()
+        try:
+            parts = urlsplit(address)
+            fits = parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:
+            fits = False
+        if address and not fits:
+            raise ValueError(
+                f"must be an address that begins with {' or '.join(f'{it}://' for it in schemes)}"
+            )
+        if "@" in address:
+            raise ValueError("must not hold a user or a password")
+        return address
+
+    return AfterValidator(check)
+
+
+HttpAddress = Annotated[str, _address("http", "https")]
+SocketAddress = Annotated[str, _address("ws", "wss")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and kind is not bool:
+            raise ValueError("must not be true or false")
+        return value
+
+
+class ExchangeSettings(_Section):
+    rest_url: HttpAddress = ""
+    stream_url: SocketAddress = ""
+    ws_api_url: SocketAddress = ""
+    recv_window_ms: int = Field(default=5000, ge=100, le=60000)
+    timeout_seconds: PositiveSeconds = 10
+    concurrency: int = Field(default=8, ge=1, le=64)
+    clock_speed: float = Field(default=1, gt=0, le=1e9)
+
+
+class BudgetSettings(_Section):
+    klines: int | Literal["exchange"] = 50
+    orders: int | Literal["exchange"] = 10
+    account: int | Literal["exchange"] = 5
+
+    @field_validator("klines", "orders", "account")
+    @classmethod
+    def _at_least_one(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and not 1 <= value <= 10**9:
+            raise ValueError("must be 1 or more, or 'exchange'")
+        return value
+
+
+class CandleSettings(_Section):
+    history_start: date = date(2017, 7, 14)
+    settle_seconds: Seconds = 3
+    refetch: int = Field(default=3, ge=1, le=100)
+    rows_per_batch: int = Field(default=20000, ge=1000, le=10**7)
+
+
+class TradingSettings(_Section):
+    order_type: Literal["limit", "market"] = "limit"
+    limit_offset: Decimal = Field(default=Decimal(0), ge=Decimal("-0.05"), le=Decimal("0.05"))
+    unfilled: Literal["renew", "cancel", "keep"] = "renew"
+    max_candle_age_minutes: float = Field(default=30, gt=0, le=10**9)
+    lease_seconds: float = Field(default=30, ge=1, le=_YEAR_SECONDS)
+    lease_patience_seconds: Seconds = 120
+
+
+class RiskSettings(_Section):
+    max_order: Money = Decimal(0)
+    max_symbol_exposure: Money = Decimal(0)
+    max_exposure: Money = Decimal(0)
+    daily_loss: Money = Decimal(0)
+    price_collar: Decimal = Field(default=Decimal("0.05"), ge=0, le=1)
+    max_orders_per_cycle: int = Field(default=100, ge=0, le=10**9)
+
+
+class StrategySettings(_Section):
+    name: str = Field(pattern=r"^[a-z0-9_-]{1,32}$")
+    kind: str
+    capital: Decimal = Field(gt=0, le=_MOST_MONEY)
+    symbols: Symbols = []
+    stop_loss: Decimal = Field(default=Decimal(0), ge=0, lt=1)
+    parameters: dict[str, Any] = {}
+
+
+class StreamSettings(_Section):
+    silence_seconds: PositiveSeconds = 30
+    rotate_hours: float = Field(default=23, gt=0, le=10**6)
+    catch_up_seconds: PositiveSeconds = 5
+    trade_on_close: bool = False
+    heartbeat_seconds: PositiveSeconds = 60
+
+
+class PaperSettings(_Section):
+    prices: HttpAddress = "https://data-api.binance.vision"
+    capital: Money = Decimal(20000)
+
+
+class PrefectSettings(_Section):
+    keep_days: float = Field(default=30, gt=0, le=36500)
+
+
+class NotificationSettings(_Section):
+    urls: Annotated[list[SecretStr], BeforeValidator(lambda value: value or [])] = []
+
+
+class MetricsSettings(_Section):
+    host: str = "127.0.0.1"
+    port: int = Field(default=9464, ge=0, le=65535)
+
+
+class DatabaseSettings(_Section):
+    directory: str = ""
+    name: str = Field(default="eightbells", pattern=r"^[a-z_][a-z0-9_]{0,40}$")
