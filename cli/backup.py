@@ -15,29 +15,24 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.sole_up import running_up
 from eightbells import metrics
+from eightbells.addresses import hidden
 from eightbells.database import embedded
+from eightbells.database.address import parameters, read, told, variables
 from eightbells.database.engine import connect
 from eightbells.database.migrations import current, migrate
 from eightbells.database.places import find_programs
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 from eightbells.trading.switch import set_switch
-
-# Libpq reads the rest of an address itself; the password never stands in a command line, where everybody sees it.
-_AS_VARIABLES = {
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "sslcert": "PGSSLCERT",
-    "sslkey": "PGSSLKEY",
-}
 
 
 @dataclass(frozen=True)
@@ -53,9 +48,11 @@ class Tools:
         Raises:
             EightbellsError: it is not there, or fails; with its own last words.
         """
-        command = [str(self._find(program)), *_address(url or self.url), *arguments]
+        address = variables(url or self.url)
+        # the database alone stands in the command line, where everybody sees it: pg_restore wants it there
+        command = [str(self._find(program)), f"--dbname={address.pop('PGDATABASE', '')}", *arguments]
         done = subprocess.run(
-            command, env={**os.environ, **_secrets(self.url)}, stdin=subprocess.DEVNULL, capture_output=True,
+            command, env={**os.environ, **address}, stdin=subprocess.DEVNULL, capture_output=True,
             text=True, check=False,
         )  # fmt: skip
         if done.returncode != 0:
@@ -65,7 +62,8 @@ class Tools:
                 if "version mismatch" in done.stderr
                 else ""
             )
-            raise EightbellsError(f"{program} failed: {said[0][:300]}{hint}")
+            words = hidden(said[0], address.get("PGPASSWORD", ""))[:300]
+            raise EightbellsError(f"{program} failed: {words}{hint}")
 
     def _find(self, program: str) -> Path:
         """The program of the server's version, since an older one refuses and a newer one's dumps may not fit.
@@ -92,14 +90,13 @@ class Tools:
 
     @contextmanager
     def _outside(self, database: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
-        address = self.url.set(drivername="postgresql", database=database)
+        url = self.url.set(database=database)
+        given: dict[str, Any] = parameters(url)
         try:
-            with psycopg.connect(
-                address.render_as_string(hide_password=False), autocommit=True
-            ) as connection:
+            with psycopg.connect(**given, autocommit=True) as connection:
                 yield connection
         except psycopg.Error as error:
-            raise EightbellsError(f"the database server: {str(error).splitlines()[0][:300]}") from None
+            raise EightbellsError(f"the database server at {told(url, error)}") from None
 
 
 @contextmanager
@@ -110,7 +107,7 @@ def open_tools(settings: Settings) -> Iterator[Tools]:
     except EightbellsError:  # no embedded server for this machine
         programs = None
     if address := settings.database_url.get_secret_value():
-        yield Tools(make_url(address), programs)
+        yield Tools(read(address), programs)
         return
     with embedded.server(settings.directory) as server:
         yield Tools(server.url(settings.database.name), server.programs)
@@ -231,16 +228,3 @@ def _major(program: Path) -> int:
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
     found = re.search(r"(\d+)(?:\.\d+|devel|beta|rc)", said)
     return int(found[1]) if found else 0
-
-
-def _address(url: URL) -> list[str]:
-    host = url.query.get("host", url.host)
-    given = {"--host": host, "--port": url.port, "--username": url.username, "--dbname": url.database}
-    return [f"{name}={value}" for name, value in given.items() if value]
-
-
-def _secrets(url: URL) -> dict[str, str]:
-    found = {variable: str(url.query[name]) for name, variable in _AS_VARIABLES.items() if name in url.query}
-    if url.password:
-        found["PGPASSWORD"] = str(url.password)
-    return found

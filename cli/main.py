@@ -7,9 +7,11 @@ import json
 import os
 import signal
 import sys
+import traceback
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +20,8 @@ from rich.console import Console
 from cli.answers import AsJson, listed, say
 from cli.control_room import control_room
 from cli.environment import tidy
+from cli.prefect_api import part_login
+from eightbells.addresses import hidden
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 
@@ -37,15 +41,21 @@ def run() -> None:
         signal.signal(number, signal.default_int_handler)
     tidy()
     sys.path.insert(0, os.getcwd())  # where a strategy of the user's own is looked for, as by `python -m`
+    sys.excepthook = _without_secrets
     try:
+        part_login()
         app(prog_name="eightbells")
     except EightbellsError as error:
         Console(stderr=True).print(
-            f"eightbells: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+            f"eightbells: {hidden(str(error))}", style="red", markup=False, highlight=False, soft_wrap=True
         )
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _without_secrets(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    print(hidden("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
 
 
 @app.command()

@@ -6,12 +6,14 @@ import os
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from urllib.parse import quote
 
-from cli.prefect_api import USUAL, USUAL_PORT
+from cli.prefect_api import USUAL, USUAL_PORT, request
 from cli.processes import Child, Processes, free_port, is_free, python
 from cli.sole_up import running_up
 from cli.supervisor import Part
+from eightbells.addresses import shown
 from eightbells.database import embedded
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
@@ -71,9 +73,9 @@ def wait_ready(server: Child) -> None:
 def answers(url: str) -> bool:
     """Whether a Prefect API answers there."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
+        with urllib.request.urlopen(request(url, "/health"), timeout=2) as answer:
             return bool(answer.status == 200)
-    except OSError:
+    except (OSError, HTTPException):
         return False
 
 
@@ -108,7 +110,7 @@ def running(settings: Settings, meanwhile: Callable[[], None]) -> Iterator[None]
     prepare_environment(settings)
     if given := os.environ.get("PREFECT_API_URL"):
         if not answers(given):
-            raise EightbellsError(f"no Prefect server answers at {given} (PREFECT_API_URL)")
+            raise EightbellsError(f"no Prefect server answers at {shown(given)} (PREFECT_API_URL)")
         yield
         return
     up = running_up(settings.directory)

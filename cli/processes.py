@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from eightbells.addresses import hidden
 from eightbells.errors import EightbellsError
 from eightbells.settings import PROJECT
 
@@ -104,7 +105,7 @@ class Child:
     def last_words(self) -> str:
         said = self.log.read_bytes()[self._log_begins :].decode(errors="replace")
         lines = [line.strip() for line in said.splitlines() if line.strip()]
-        return lines[-1][:300] if lines else f"its log is empty ({self.log})"
+        return hidden(lines[-1])[:300] if lines else f"its log is empty ({self.log})"
 
     def trim_log(self) -> None:
         """Put a log that has grown long aside and go on with an empty one: children live for months."""

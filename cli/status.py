@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from cli import prefect_api
 from cli.sole_up import Note, running_up
+from eightbells.addresses import shown
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
 from eightbells.exchange.rules import wire
@@ -214,7 +215,7 @@ def _next_cycle(up: Note | None) -> tuple[str, datetime | None]:
     except EightbellsError:
         return "", None
     due = datetime.fromisoformat(runs[0]["expected_start_time"]) if runs else None
-    return api, due
+    return shown(api), due
 
 
 def _span(seconds: float) -> str:

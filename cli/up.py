@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from rich.console import Console
+from sqlalchemy.engine import URL
 
 from cli import prefect_api, prefect_server
 from cli.doctor.examination import before_trading
@@ -21,6 +22,7 @@ from cli.paper import PAPER_PORT, paper_exchange
 from cli.processes import Processes, free_port, is_free, python
 from cli.sole_up import Note, sole_up
 from cli.supervisor import Part, Supervisor
+from eightbells.addresses import shown
 from eightbells.database import embedded
 from eightbells.database.engine import connect, require_mode
 from eightbells.database.migrations import migrate
@@ -76,11 +78,11 @@ class Up:
         """Start the embedded Postgres where no other is given, and bring the database to the newest migration."""
         postgres = None
         self._directory, self._looked_at = settings.directory, time.monotonic()
-        url = settings.database_url.get_secret_value()
+        url: str | URL = settings.database_url.get_secret_value()
         if not url:
             postgres = stack.enter_context(embedded.server(settings.directory))
             postgres.ensure_database(settings.database.name)
-            url = postgres.url(settings.database.name).render_as_string(hide_password=False)
+            url = postgres.url(settings.database.name)
         engine = connect(url)
         try:
             migrate(engine)
@@ -93,7 +95,7 @@ class Up:
         """Where our own Prefect server shall listen; None where PREFECT_API_URL names another."""
         if given := os.environ.get("PREFECT_API_URL"):
             if not prefect_server.answers(given):
-                raise EightbellsError(f"no Prefect server answers at {given} (PREFECT_API_URL)")
+                raise EightbellsError(f"no Prefect server answers at {shown(given)} (PREFECT_API_URL)")
             return None
         wanted = prefect_api.USUAL_PORT if self.port is None else self.port
         self._wait_free(wanted)

@@ -20,6 +20,7 @@ from websockets.exceptions import WebSocketException
 from cli.doctor.findings import Finding, fail, ok, warn
 from cli.paper import PAPER_PORT, is_our_paper_exchange
 from cli.processes import is_free
+from eightbells.addresses import hidden
 from eightbells.errors import EightbellsError
 from eightbells.exchange.client import StampedClient
 from eightbells.exchange.clock import ExchangeClock
@@ -220,7 +221,7 @@ async def _socket(name: str, url: str, ask: Callable[[], Awaitable[None]]) -> Fi
             await ask()
             await ask()
     except (OSError, ValueError, WebSocketException) as error:
-        said = str(error) or "no answer in time"
+        said = hidden(str(error)) or "no answer in time"
         return fail(
             name,
             f"{url}: {said[:200]}",

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from cli import prefect_api
 from cli.doctor.findings import Finding, fail, ok, warn
 from cli.sole_up import running_up
+from eightbells.addresses import shown
 from eightbells.database import migrations
 from eightbells.database.engine import connect, database_url, require_mode
 from eightbells.errors import EightbellsError
@@ -100,7 +101,7 @@ def look_at_prefect(settings: Settings) -> Iterator[Finding]:
         return
     ours = version("prefect")
     if theirs == ours:
-        yield ok("Prefect", f"{theirs} at {api}")
+        yield ok("Prefect", f"{theirs} at {shown(api)}")
     else:
         yield warn(
             "Prefect",

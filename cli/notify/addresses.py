@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,8 +51,13 @@ def addresses(settings: Settings) -> list[Address]:
                 "https://github.com/caronc/apprise, as json://host/path or tgram://token/chat"
             )
         print_of = hashlib.sha256(url.encode()).hexdigest()[:16]
-        found.append(Address(f"address {number} ({url.partition(':')[0]})", print_of, target))
+        found.append(Address(f"address {number} ({_kind(url)})", print_of, target))
     return found
+
+
+def _kind(url: str) -> str:
+    scheme = re.match(r"[a-z][a-z0-9]{0,30}(?=://)", url)
+    return scheme[0] if scheme else "unknown kind"
 
 
 def tell_all(settings: Settings, title: str, body: str, kind: str = "warning") -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from cli import prefect_api
+from eightbells.addresses import shown
 from eightbells.errors import EightbellsError
 
 _CYCLES = ["four-hour-cycle", "trade-on-close"]
@@ -109,6 +110,6 @@ def _failed_runs(api: str) -> Iterator[Notice]:
         return
     for run in runs:
         state = run["state"]
-        page = f"{api.removesuffix('/api')}/runs/flow-run/{run['id']}"
+        page = f"{shown(api).removesuffix('/api')}/runs/flow-run/{run['id']}"
         body = f"{state.get('message') or 'no reason was given'}\nThe run: {page}"
         yield Notice(f"run {run['id']}", f"Cycle {state['name'].lower()}: {run['name']}", body, lasts=False)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
-from eightbells.database import embedded
+from eightbells.database import address, embedded
 from eightbells.errors import EightbellsError
 from eightbells.settings import Mode, Settings
 
@@ -22,20 +22,22 @@ def connect(url: str | URL) -> Engine:
     Raises:
         EightbellsError: the address cannot be read, nothing answers, or the server is too old.
     """
-    address = _read(url)
+    url = address.read(url)
+    usual = {"connect_timeout": "10", "application_name": "eightbells"} | address.parameters(url)
+    options = f"{usual.get('options', '')} -c timezone=UTC".strip()
     engine = create_engine(
-        address.set(drivername="postgresql+psycopg"),
+        url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
         pool_size=4,
         max_overflow=16,
-        connect_args={"options": "-c timezone=UTC", "connect_timeout": 10, "application_name": "eightbells"},
+        connect_args={**usual, "options": options},
     )
     try:
         with engine.connect() as connection:
             version = connection.connection.driver_connection.info.server_version  # type: ignore[union-attr]
-    except OperationalError as error:
-        shown = address.set(drivername="postgresql").render_as_string(hide_password=True)
-        raise EightbellsError(f"no database at {shown}: {_first_line(error)}") from None
+    except (SQLAlchemyError, UnicodeError) as error:
+        engine.dispose()
+        raise EightbellsError(f"no database at {address.told(url, error)}") from None
     if version < OLDEST_POSTGRES:
         engine.dispose()
         raise EightbellsError(f"Postgres 15 or newer is needed, this is {version // 10000}")
@@ -64,8 +66,8 @@ def open_database(settings: Settings) -> Iterator[Engine]:
 @contextmanager
 def database_url(settings: Settings) -> Iterator[URL]:
     """Where the database is: `DATABASE_URL`, or the embedded server, started if need be."""
-    if address := settings.database_url.get_secret_value():
-        yield _read(address)
+    if given := settings.database_url.get_secret_value():
+        yield address.read(given)
         return
     with embedded.server(settings.directory) as server:
         server.ensure_database(settings.database.name)
@@ -93,16 +95,3 @@ def require_mode(engine: Engine, mode: Mode, *, claim: bool = True) -> None:
             f"the database holds the candles and books of mode '{kept}', not of '{mode}': give this mode one of its "
             f"own, EIGHTBELLS_DATABASE__NAME=eightbells_{mode} (or another DATABASE_URL)"
         )
-
-
-def _read(url: str | URL) -> URL:
-    try:
-        return make_url(url)
-    except (ArgumentError, ValueError):  # the latter for a port that is no number
-        raise EightbellsError(
-            "DATABASE_URL cannot be read: it should look like postgresql://user@host/name"
-        ) from None
-
-
-def _first_line(error: OperationalError) -> str:
-    return " ".join(str(error.orig).split())[:300]

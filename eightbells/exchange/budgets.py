@@ -9,11 +9,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
 from sqlalchemy import Engine
 
 from eightbells import metrics
+from eightbells.database.address import parameters
 from eightbells.settings import BudgetSettings
 
 # A request reaches the exchange a little after its permit: windows are longer by this much.
@@ -149,8 +151,8 @@ class Budgets:
                 with suppress(psycopg.OperationalError):
                     return await self._run(self._connection, statement, values)
                 await self._connection.close()
-            address = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-            self._connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
+            given: dict[str, Any] = parameters(self.engine.url)
+            self._connection = await psycopg.AsyncConnection.connect(**given, autocommit=True)
             return await self._run(self._connection, statement, values)
 
     async def _run(

@@ -15,11 +15,11 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL, make_url
 
-from cli import backup
-from cli.backup import back_up, restore
+from cli.backup import Tools, back_up, restore
 from cli.sole_up import sole_up
 from eightbells.candles import grid
 from eightbells.database import embedded
+from eightbells.database.address import variables
 from eightbells.database.engine import connect
 from eightbells.errors import EightbellsError
 from eightbells.exchange.gateway import open_gateway
@@ -206,13 +206,25 @@ def test_nothing_is_restored_while_up_runs(settings: Settings, configure: Config
 
 def test_a_password_is_in_no_command_line() -> None:
     url = make_url("postgresql://me:hidden@db.example:5433/eightbells?sslmode=require")
-    assert backup._address(url) == [
-        "--host=db.example",
-        "--port=5433",
-        "--username=me",
-        "--dbname=eightbells",
-    ]
-    assert backup._secrets(url) == {"PGPASSWORD": "hidden", "PGSSLMODE": "require"}
+    assert variables(url) == {
+        "PGHOST": "db.example", "PGPORT": "5433", "PGUSER": "me", "PGDATABASE": "eightbells",
+        "PGPASSWORD": "hidden", "PGSSLMODE": "require",
+    }  # fmt: skip
+
+
+def test_a_password_of_any_signs_backs_up_and_is_in_no_failure(
+    settings: Settings, configure: Configure, database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "hush %hush@hush/'\"hush"
+    odd = database.set(password=secret)
+    back_up(configure(database=odd), tmp_path / "odd.dump")
+    for lost in (odd.set(database="nowhere"), odd.update_query_dict({"host": "/nowhere"})):
+        with pytest.raises(EightbellsError) as raised:
+            back_up(configure(database=lost), tmp_path / "lost.dump")
+        assert "hush" not in str(raised.value)
+        with pytest.raises(EightbellsError) as raised:
+            Tools(lost, None).run("pg_dump")
+        assert "hush" not in str(raised.value)
 
 
 def test_the_commands_back_up_and_restore_the_embedded_database(
