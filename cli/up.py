@@ -24,7 +24,7 @@ from cli.sole_up import Note, sole_up
 from cli.supervisor import Part, Supervisor
 from eightbells.addresses import shown
 from eightbells.database import embedded
-from eightbells.database.engine import connect, require_mode
+from eightbells.database.engine import connect, require_mode, require_quote_asset
 from eightbells.database.migrations import migrate
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings, load_settings
@@ -87,6 +87,7 @@ class Up:
         try:
             migrate(engine)
             require_mode(engine, settings.mode)
+            require_quote_asset(engine, settings.quote_asset)
         finally:
             engine.dispose()
         return postgres

@@ -59,7 +59,9 @@ async def four_hour_cycle(
         label = grid.label(opened)
         await name_run(f"candle {label}")
         with stage("rules"):
-            universe = await refresh_rules(session, symbols or session.settings.symbols, chosen=bool(symbols))
+            universe = await refresh_rules(
+                session, symbols or session.settings.symbols, bool(symbols), session.settings.quote_asset
+            )
         with stage("fetch"):
             ingested = await fetch_newest(session, universe.symbols, opened, label)
         ingested.failed |= universe.refused

@@ -33,7 +33,9 @@ async def stream() -> State[Any]:
     async with open_session() as session:
         try:
             with SoleStream(session.engine, session.settings.account) as sole:
-                universe = await refresh_rules(session, session.settings.symbols)
+                universe = await refresh_rules(
+                    session, session.settings.symbols, quote=session.settings.quote_asset
+                )
                 async with stream_report() as report:
                     follow = partial(follow_orders, session, partial(settle_orders, session), report.warn)
                     trades = session.settings.stream.trade_on_close

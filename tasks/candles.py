@@ -72,14 +72,17 @@ async def await_close(session: Session, candle: datetime | None) -> int:
 @telling
 @task(task_run_name="rules of the symbols", cache_policy=NO_CACHE)
 @recovering
-async def refresh_rules(session: Session, symbols: Sequence[str], chosen: bool = False) -> Universe:
-    """Fetch the symbols' rules and leave out those that the exchange does not list.
+async def refresh_rules(
+    session: Session, symbols: Sequence[str], chosen: bool = False, quote: str | None = None
+) -> Universe:
+    """Fetch the symbols' rules and leave out those that the exchange does not list, or quotes in another asset.
 
     Symbols that a person chose for this run must all be there: a slip of the pen is told, not passed over.
     """
-    universe = await refresh_universe(session.gateway, session.engine, normal_names(symbols))
+    universe = await refresh_universe(session.gateway, session.engine, normal_names(symbols), quote)
     if chosen and universe.refused:
-        raise EightbellsError(f"not listed at the exchange: {', '.join(universe.refused)}; nothing was done")
+        reasons = "; ".join(f"{symbol}: {reason}" for symbol, reason in universe.refused.items())
+        raise EightbellsError(f"{reasons}; nothing was done")
     return universe
 
 

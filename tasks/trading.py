@@ -18,7 +18,9 @@ from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.exchange.permissions import require_trading_key
 from eightbells.exchange.rules import wire
+from eightbells.strategies.contract import build
 from eightbells.strategies.evaluation import Decision, Failed, Moment, Refused, evaluate
+from eightbells.strategies.obstacles import idle_strategies
 from eightbells.trading import ledger, outbox
 from eightbells.trading.ledger import Standing
 from eightbells.trading.outbox import Order
@@ -38,10 +40,11 @@ class Evaluated:
 
     decisions: list[Decision] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    idle: list[str] = field(default_factory=list)  # a line for each strategy that cannot trade
 
     @property
     def problems(self) -> list[str]:
-        """One line for each strategy that failed."""
+        """One line for each strategy that failed or cannot trade."""
         failed: dict[str, list[Refused]] = {}
         for refused in self.refused:
             if isinstance(refused, Failed):
@@ -49,7 +52,7 @@ class Evaluated:
         return [
             f"{name} on {of[0].symbol}{f' and {len(of) - 1} more' * (len(of) > 1)}: {of[0].reason}"
             for name, of in failed.items()
-        ]
+        ] + self.idle
 
 
 @telling
@@ -75,6 +78,8 @@ def evaluate_strategies(
         (evaluated.decisions if isinstance(outcome, Decision) else evaluated.refused).append(outcome)  # type: ignore[arg-type]
     with session.engine.begin() as connection:
         record_refusals(connection, evaluated.refused, moment)
+        windows = {entry.name: build(entry).window for entry in session.settings.strategies}
+        evaluated.idle = idle_strategies(connection, session.settings, windows, ingested.failed, asked)
     return evaluated
 
 

@@ -18,6 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from cli.doctor.findings import Finding, fail, ok, warn
+from cli.doctor.strategies import look_at_strategies
 from cli.paper import PAPER_PORT, is_our_paper_exchange
 from cli.processes import is_free
 from eightbells.addresses import hidden
@@ -106,6 +107,8 @@ async def _public(
         yield fail("limits", info.message, _remedy(info))
         return
     yield _symbols(settings, info)
+    for finding in look_at_strategies(settings, info):
+        yield finding
     allowed = next(int(it["limit"]) for it in info["rateLimits"] if it["rateLimitType"] == "REQUEST_WEIGHT")
     used = int(seen.get("X-MBX-USED-WEIGHT-1M", 0))
     words = f"weight {used} of {allowed} used in this minute"
@@ -135,6 +138,13 @@ def _symbols(settings: Settings, info: Mapping[str, Any]) -> Finding:
     if missing := [symbol for symbol in settings.symbols if symbol not in status]:
         return fail(
             "symbols", f"not listed: {', '.join(missing)}", "take them out of symbols in eightbells.toml"
+        )
+    quotes = {entry["symbol"]: entry["quoteAsset"] for entry in info["symbols"]}
+    if other := [f"{it} in {quotes[it]}" for it in settings.symbols if quotes[it] != settings.quote_asset]:
+        return fail(
+            "symbols",
+            f"not quoted in {settings.quote_asset}: {', '.join(other)}",
+            "take them out of symbols in eightbells.toml",
         )
     if resting := [symbol for symbol in settings.symbols if status[symbol] != "TRADING"]:
         return warn("symbols", f"not trading now: {', '.join(resting)}", "wait, or take them out of symbols")

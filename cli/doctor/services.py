@@ -15,7 +15,7 @@ from cli.doctor.findings import Finding, fail, ok, warn
 from cli.sole_up import running_up
 from eightbells.addresses import shown
 from eightbells.database import migrations
-from eightbells.database.engine import connect, database_url, require_mode
+from eightbells.database.engine import connect, database_url, require_mode, require_quote_asset
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 from flows.declared import declared
@@ -67,10 +67,11 @@ def _migrations(engine: Engine, embedded: bool) -> Finding:
 def _mode(engine: Engine, settings: Settings) -> Finding:
     try:
         require_mode(engine, settings.mode, claim=False)
+        require_quote_asset(engine, settings.quote_asset, claim=False)
     except EightbellsError as error:
         what, _, remedy = str(error).partition(": ")
         return fail("database", what, remedy)
-    return ok("database", f"of mode {settings.mode}")
+    return ok("database", f"of mode {settings.mode}, in {settings.quote_asset}")
 
 
 def _ban(engine: Engine) -> Iterator[Finding]:

@@ -58,6 +58,7 @@ def open_database(settings: Settings) -> Iterator[Engine]:
         try:
             require_current(engine)
             require_mode(engine, settings.mode)
+            require_quote_asset(engine, settings.quote_asset)
             yield engine
         finally:
             engine.dispose()
@@ -94,4 +95,26 @@ def require_mode(engine: Engine, mode: Mode, *, claim: bool = True) -> None:
         raise EightbellsError(
             f"the database holds the candles and books of mode '{kept}', not of '{mode}': give this mode one of its "
             f"own, EIGHTBELLS_DATABASE__NAME=eightbells_{mode} (or another DATABASE_URL)"
+        )
+
+
+def require_quote_asset(engine: Engine, asset: str, *, claim: bool = True) -> None:
+    """Let a database keep the quote asset that used it first: its books and its equity are amounts of that asset.
+
+    Args:
+        claim: whether a database that has none takes this one.
+
+    Raises:
+        EightbellsError: it has another one.
+    """
+    with engine.begin() as connection:
+        if claim:
+            connection.execute(
+                text("INSERT INTO quote (asset) VALUES (:asset) ON CONFLICT DO NOTHING"), {"asset": asset}
+            )
+        kept = connection.execute(text("SELECT asset FROM quote")).scalar_one_or_none()
+    if kept not in (asset, None):
+        raise EightbellsError(
+            f"the books of this database are in {kept}, but quote_asset is {asset}: set quote_asset to {kept}, or use "
+            f"a new database, EIGHTBELLS_DATABASE__NAME=eightbells_{asset.lower()} (or another DATABASE_URL)"
         )

@@ -26,8 +26,14 @@ class Universe:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-async def refresh_universe(gateway: Gateway, engine: Engine, symbols: Sequence[str]) -> Universe:
-    """Fetch and keep the rules of the symbols; one that is named twice counts once."""
+async def refresh_universe(
+    gateway: Gateway, engine: Engine, symbols: Sequence[str], quote: str | None = None
+) -> Universe:
+    """Fetch and keep the rules of the symbols; one that is named twice counts once.
+
+    Args:
+        quote: leave out symbols that are quoted in another asset.
+    """
     symbols = list(dict.fromkeys(symbols))
     # a name that cannot be one is not asked about: the question would be refused, or not even be JSON
     entries = await _entries(gateway, [symbol for symbol in symbols if _NAME.fullmatch(symbol)])
@@ -37,7 +43,14 @@ async def refresh_universe(gateway: Gateway, engine: Engine, symbols: Sequence[s
             if symbol in entries:
                 rules.save(connection, entries[symbol], seen)
     missing = {symbol: "the exchange does not list it (-1121)" for symbol in symbols if symbol not in entries}
-    return Universe(tuple(symbol for symbol in symbols if symbol in entries), missing)
+    quoted = {symbol: str(entry["quoteAsset"]) for symbol, entry in entries.items()}
+    others = {
+        symbol: f"it is quoted in {asset}, not in quote_asset {quote}"
+        for symbol, asset in quoted.items()
+        if quote is not None and asset != quote
+    }
+    refused = missing | others
+    return Universe(tuple(symbol for symbol in symbols if symbol not in refused), refused)
 
 
 async def _entries(gateway: Gateway, symbols: Sequence[str]) -> dict[str, dict[str, object]]:

@@ -119,6 +119,11 @@ class Planner:
         symbol_rules = self.books.rules.get(decision.symbol)
         if symbol_rules is None or symbol_rules.status != "TRADING":
             raise RuleBroken(f"{decision.symbol} is {symbol_rules.status if symbol_rules else 'not known'}")
+        quote = symbol_rules.quote_asset
+        if decision.target == "long" and quote != self.settings.quote_asset:
+            raise RuleBroken(
+                f"{decision.symbol} is quoted in {quote}; capital and limits are in {self.settings.quote_asset}"
+            )
         # the share is the universe's, also where a run is for some of its symbols only
         shares = len(strategy.symbols) or len(self.settings.symbols) or 1
         held = [position for position in self.books.positions if position.strategy == strategy.name]

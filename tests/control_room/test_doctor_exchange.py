@@ -89,6 +89,18 @@ async def test_symbols_that_are_not_listed_or_rest(use: Use, market: Simulator) 
     assert "ETHUSDT" in of(await gathered(look_at_exchange(use())), "symbols", "warn").what
 
 
+async def test_a_symbol_of_another_quote_and_strategies_that_cannot_trade(
+    use: Use, market: Simulator
+) -> None:
+    market.control("settings", symbols={"ETHUSDT": {"quoteAsset": "FDUSD"}})
+    entry = {"kind": "ma_cross", "capital": "100"}
+    lost, some = entry | {"name": "lost", "symbols": ["ETHUSDT"]}, entry | {"name": "some"}
+    findings = await gathered(look_at_exchange(use(strategies=[lost, some])))
+    assert "not quoted in USDT: ETHUSDT in FDUSD" in of(findings, "symbols", "fail").what
+    assert "'lost' cannot trade ETHUSDT: it is quoted in FDUSD" in of(findings, "strategy", "fail").what
+    assert "'some' cannot trade ETHUSDT: it is quoted in FDUSD" in of(findings, "strategy", "warn").what
+
+
 async def test_limits_that_are_nearly_used_up(use: Use, market: Simulator) -> None:
     market.control("settings", rate_limits={"REQUEST_WEIGHT": 200})
     market.fault("GET /api/v3/exchangeInfo", {"headers": {"X-MBX-USED-WEIGHT-1M": "190"}})

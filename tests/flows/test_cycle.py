@@ -163,7 +163,7 @@ async def test_a_candle_that_is_none_is_one_clear_error_and_nothing_is_written(
 
 async def test_an_unknown_symbol_among_the_chosen_ends_the_cycle(watch: Watch) -> None:
     before = watch.state()
-    with pytest.raises(EightbellsError, match="not listed at the exchange: NOSUCHUSDT"):
+    with pytest.raises(EightbellsError, match="NOSUCHUSDT: the exchange does not list it"):
         await watch.cycle(symbols=["BTCUSDT", "NOSUCHUSDT"])
     after = watch.state()
     after["books"]["symbols"] = before["books"]["symbols"]  # rules of the others may have been seen
@@ -176,3 +176,21 @@ async def test_an_unknown_symbol_of_the_settings_stops_only_itself(watch: Watch)
     assert report.outcome == "problems"
     assert watch.orders() == [(symbol, "BUY", "FILLED") for symbol in EVERY]
     assert watch.refusals() == [("GONEUSDT", "universe", "the exchange does not list it (-1121)")]
+
+
+async def test_a_symbol_of_another_quote_and_a_strategy_that_cannot_trade_are_told_and_the_others_trade(
+    watch: Watch,
+) -> None:
+    watch.simulator.control("settings", symbols={"ETHUSDT": {"quoteAsset": "FDUSD"}})
+    lost, poor = strategy("lost", symbols=["ETHUSDT"]), strategy("poor", capital="1", symbols=["BTCUSDT"])
+    watch.use(symbols=["BTCUSDT", "ETHUSDT"], strategies=[strategy(), lost, poor])
+    report = await watch.cycle()
+    assert watch.orders() == [("BTCUSDT", "BUY", "FILLED")]
+    assert ("ETHUSDT", "universe", "it is quoted in FDUSD, not in quote_asset USDT") in watch.refusals()
+    assert report.outcome == "problems"
+    assert report.problems == [
+        "strategy 'lost' cannot trade ETHUSDT: it is quoted in FDUSD, not in quote_asset USDT",
+        "strategy 'poor' cannot trade BTCUSDT: 1 USDT of capital is too little: BTCUSDT notional 0.634072 is below the minimum 5",
+    ]
+    with pytest.raises(EightbellsError, match="ETHUSDT: it is quoted in FDUSD"):
+        await watch.cycle(symbols=["ETHUSDT"])

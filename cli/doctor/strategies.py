@@ -1,0 +1,58 @@
+"""Whether the strategies that are set can trade, by the exchange's rules and what is stored of their symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from cli.doctor.findings import Finding, fail, warn
+from eightbells.errors import EightbellsError
+from eightbells.exchange.rules import SymbolRules
+from eightbells.settings import Settings
+
+_REMEDY = "change its symbols or capital in eightbells.toml"
+
+
+def look_at_strategies(settings: Settings, info: Mapping[str, Any]) -> Iterator[Finding]:
+    """A finding for each strategy that cannot trade all its symbols; it fails where it can trade none of them."""
+    from eightbells.strategies.contract import build
+    from eightbells.strategies.obstacles import in_words, obstacles, symbols_of
+
+    listed, known = _listed(settings, info), _known(settings)
+    for entry in settings.strategies:
+        try:
+            window = build(entry).window
+        except EightbellsError:  # told by what looks at the machine
+            continue
+        found = obstacles(settings, entry, window, listed, known)
+        if not found:
+            continue
+        none = len(found) == len(symbols_of(settings, entry)) and all(it.lasts for it in found)
+        yield (fail if none else warn)("strategy", in_words(entry, found), _REMEDY)
+
+
+def _listed(settings: Settings, info: Mapping[str, Any]) -> dict[str, SymbolRules]:
+    wanted = set(settings.symbols)
+    return {
+        entry["symbol"]: SymbolRules.from_exchange_info(entry)
+        for entry in info["symbols"]
+        if entry["symbol"] in wanted
+    }
+
+
+def _known(settings: Settings) -> Mapping[str, Any]:
+    """What is stored; nothing where the database cannot be read, which is a finding of its own."""
+    from eightbells.database.engine import connect, database_url
+    from eightbells.strategies.obstacles import read_known
+
+    with suppress(EightbellsError, SQLAlchemyError), database_url(settings) as url:
+        engine = connect(url)
+        try:
+            with engine.connect() as connection:
+                return read_known(connection, settings.symbols)
+        finally:
+            engine.dispose()
+    return {}
