@@ -30,6 +30,7 @@ from eightbells.errors import EightbellsError
 from eightbells.exchange.gateway import open_gateway
 from eightbells.exchange.rules import wire
 from eightbells.settings import PAPER_KEY, PAPER_SECRET, Settings, load_settings
+from eightbells.settings.symbols import quoted_otherwise
 from eightbells.trading.execution import Desk, to_settle
 
 DATABASE = "eightbells_demo"
@@ -130,7 +131,8 @@ class Demo:
         if self._data is None:
             return list(settings.symbols)
         files = sorted((self._data / "klines-4h").glob("*-4h.csv.gz"))
-        return [file.name.removesuffix("-4h.csv.gz") for file in files]
+        names = [file.name.removesuffix("-4h.csv.gz") for file in files]
+        return [name for name in names if quoted_otherwise(name, settings.quote_asset) is None]
 
     async def _watch(self, exchange: Exchange, engine: Engine) -> dict[str, Any]:
         from flows.deployments import register

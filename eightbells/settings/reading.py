@@ -185,6 +185,8 @@ class _Reader:
             return "is empty: give it a value, or unset it"
         if variable and kind in _NO_JSON:
             return f"must be JSON, {_EXAMPLES.get(str(path[-1]), 'an object')}"
+        if kind == "list_type" and path == ("strategies",):
+            return "must be a list: write [[strategies]] above each of them"
         return text
 
     def _place(self, path: tuple[Part, ...]) -> tuple[str, str]:

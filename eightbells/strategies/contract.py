@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, ClassVar, Literal, Protocol
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from eightbells.errors import EightbellsError
 from eightbells.settings import StrategySettings
+from eightbells.settings.names import suggestion
 
 Target = Literal["long", "flat"]
 
@@ -64,20 +67,45 @@ def build(settings: StrategySettings) -> Strategy:
     """The strategy that a `[[strategies]]` entry names: a built-in one or `package.module:Class`.
 
     Raises:
-        EightbellsError: there is no such strategy, or a parameter does not fit.
+        EightbellsError: there is no such strategy, its module fails, or parameters do not fit; all that do not.
     """
-    place = BUILT_IN.get(settings.kind, settings.kind)
-    module, _, name = place.partition(":")
-    try:
-        kind: type[Strategy] = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError):
-        raise EightbellsError(
-            f"strategy '{settings.name}': there is no kind '{settings.kind}' "
-            f"(built in: {', '.join(BUILT_IN)}; your own: package.module:Class)"
-        ) from None
+    kind = _kind(settings)
     try:
         return kind(kind.Parameters(**settings.parameters))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "parameters"
-        raise EightbellsError(f"strategy '{settings.name}', {place}: {first['msg']}") from None
+        said = "; ".join(
+            _mistake(kind, item) for item in error.errors(include_input=False, include_url=False)
+        )
+        raise EightbellsError(f"strategy '{settings.name}', {said}") from None
+
+
+def _kind(settings: StrategySettings) -> type[Strategy]:
+    module, _, name = BUILT_IN.get(settings.kind, settings.kind).partition(":")
+    found = getattr(_imported(settings.name, module), name, None) if name else None
+    if not isinstance(found, type) or not hasattr(found, "Parameters"):
+        raise EightbellsError(
+            f"strategy '{settings.name}': there is no kind '{settings.kind}' "
+            f"(built in: {', '.join(BUILT_IN)}; your own: package.module:Class){suggestion(settings.kind, BUILT_IN)}"
+        )
+    return found
+
+
+def _imported(strategy: str, module: str) -> ModuleType | None:
+    """The module; None where there is none of that name."""
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # a module of the user's own may fail in any way
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{module}.".startswith(f"{missing}."):
+            return None
+        said = "".join(str(error).splitlines()[:1])
+        raise EightbellsError(
+            f"strategy '{strategy}': {module} cannot be imported: {type(error).__name__}: {said}"
+        ) from None
+
+
+def _mistake(kind: type[Strategy], item: ErrorDetails) -> str:
+    """One mistake in a strategy's parameters."""
+    place = ".".join(map(str, item["loc"])) or "parameters"
+    near = suggestion(place, kind.Parameters.model_fields) if item["type"] == "extra_forbidden" else ""
+    return f"{place}: {'is unknown' if item['type'] == 'extra_forbidden' else item['msg']}{near}"

@@ -92,11 +92,25 @@ def test_a_data_folder_that_cannot_be_written(configure: Configure, tmp_path: Pa
     ("strategies", "verdict", "words"),
     [
         ([{"name": "s", "kind": "moon", "capital": 1}], "fail", "there is no kind 'moon'"),
+        (
+            [
+                {"name": "well", "kind": "donchian", "capital": 1},
+                {"name": "s", "kind": "ma_cross", "capital": 1, "parameters": {"fsat": 3, "slow": "x"}},
+            ],
+            "fail",
+            "strategy 's', slow: Input should be a valid integer, unable to parse string as an integer; "
+            "fsat: is unknown; did you mean fast?",
+        ),
         ([], "warn", "none"),
     ],
-    ids=["unknown", "none"],
+    ids=["unknown", "parameters", "none"],
 )
 def test_strategies_that_cannot_be_built(
     configure: Configure, strategies: list[dict[str, Any]], verdict: str, words: str
 ) -> None:
     assert words in of(look_at_machine(configure(strategies=strategies)), "strategies", verdict).what
+
+
+def test_an_override_of_an_error_that_is_none(configure: Configure) -> None:
+    found = of(look_at_machine(configure(errors={"-9999": {"delay": 1}})), "errors", "fail")
+    assert "-9999" in found.what

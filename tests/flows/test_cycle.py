@@ -190,7 +190,8 @@ async def test_a_symbol_of_another_quote_and_a_strategy_that_cannot_trade_are_to
     assert report.outcome == "problems"
     assert report.problems == [
         "strategy 'lost' cannot trade ETHUSDT: it is quoted in FDUSD, not in quote_asset USDT",
-        "strategy 'poor' cannot trade BTCUSDT: 1 USDT of capital is too little: BTCUSDT notional 0.634072 is below the minimum 5",
+        "strategy 'poor' cannot trade BTCUSDT: 1 USDT of capital is too little: "
+        "BTCUSDT notional 0.634072 is below the minimum 5",
     ]
     with pytest.raises(EightbellsError, match="ETHUSDT: it is quoted in FDUSD"):
         await watch.cycle(symbols=["ETHUSDT"])

@@ -156,6 +156,8 @@ def test_every_mistake_of_a_file_is_a_line_of_its_own_with_its_place(wrong: Wron
             '[exchange]\nrest_url = "https://me:hush@h"',
             ["mine.toml:2: setting exchange.rest_url must not hold a user or a password"],
         ),
+        ('[strategies]\nname = "x"', ["mine.toml:1: setting strategies must be a list: write [[strategies]] above"]),
+        ('[[strategy]]\nname = "x"', ["mine.toml:1: setting strategy is unknown; did you mean strategies?"]),
         ("database = 5", ["mine.toml:1: setting database must be a table"]),
     ],
 )  # fmt: skip

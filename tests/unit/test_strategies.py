@@ -79,13 +79,34 @@ def test_a_flat_market_breaks_nothing_and_stays_flat():
         ("ma_cross", {"fast": 50, "slow": 20}, "fast must be smaller than slow"),
         ("ma_cross", {"fats": 5}, "fats"),
         ("donchian", {"entry": 1}, "entry"),
+        ("ma_cros", {}, "did you mean ma_cross"),
+        ("ma_cross", {"fats": 5, "slow": 0}, "slow: .*; fats: is unknown; did you mean fast"),
         ("nowhere.at_all:Class", {}, "there is no kind"),
+        ("pathlib", {}, "there is no kind"),
+        ("pathlib:Path", {}, "there is no kind"),
+        (" :x", {}, "there is no kind"),
     ],
 )
 def test_a_strategy_that_cannot_be_is_one_clear_line(kind, parameters, words):
     with pytest.raises(EightbellsError, match=words) as raised:
         strategy(kind, **parameters)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'"),
+        ("class Mine", "SyntaxError: expected ':'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_told_with_its_own_error(monkeypatch, tmp_path, content, words):
+    (tmp_path / f"of_ones_own_{len(content)}.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(EightbellsError, match=r"strategy 's': of_ones_own_.* cannot be imported: ") as raised:
+        strategy(f"of_ones_own_{len(content)}:Mine")
+    assert words in str(raised.value)
 
 
 def test_a_strategy_of_ones_own_is_found_by_its_place():
