@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -201,7 +201,7 @@ class Settings(BaseSettings):
 class Credentials:
     """An API key with its secret, or with its private key in PEM."""
 
-    key: str
+    key: str = field(repr=False)
     secret: SecretStr
     private_key: SecretStr | None = None
 

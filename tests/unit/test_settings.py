@@ -98,8 +98,9 @@ def test_live_mode_without_keys_names_what_is_missing(monkeypatch):
 def test_settings_do_not_show_secrets(monkeypatch):
     monkeypatch.setenv("BINANCE_API_SECRET", "hush-hush")
     monkeypatch.setenv("DATABASE_URL", "postgresql://me:hush-hush@localhost/db")
+    monkeypatch.setenv("BINANCE_API_KEY", "hush-hush-key")
     settings = load_settings()
-    assert "hush-hush" not in f"{settings!r} {settings}"
+    assert "hush-hush" not in f"{settings!r} {settings} {load_settings(mode='live').credentials()!r}"
 
 
 def test_keys_do_not_travel_unencrypted():
