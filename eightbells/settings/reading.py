@@ -42,6 +42,7 @@ _EXAMPLES = {
     "urls": 'a list as in ["json://host/path"]',
     "strategies": 'a list as in [{"name": "trend", "kind": "ma_cross", "capital": "1000"}]',
 }
+_LONGEST_NAME = 40
 _NO_JSON = {"list_type", "dict_type", "model_type"}
 
 
@@ -119,7 +120,8 @@ class _Reader:
                 texts.append(said if said.startswith(("must ", "is ")) else f"- {said}")
             elif said not in texts:  # the members of a union each say what they take
                 texts[-1] += f" or {said.removeprefix('must be ')}"
-        return [f"{setting} {text}" for setting, texts in found.items() for text in texts]
+        told = [f"{setting} {text}" for setting, texts in found.items() for text in texts]
+        return [" ".join(line.split()) for line in told]  # a quoted key of TOML may have several lines
 
     def _expanded(self, error: ValidationError) -> Iterator[tuple[tuple[Part, ...], str, str]]:
         """Path, text and type of every mistake."""
@@ -181,7 +183,7 @@ class _Reader:
         return suggestion(str(path[-1]), [name for name in own if "." not in name])
 
     def _said(self, text: str, kind: str, path: tuple[Part, ...], variable: str) -> str:
-        if variable and not os.environ[variable].strip():
+        if variable and not os.environ.get(variable, variable).strip():
             return "is empty: give it a value, or unset it"
         if variable and kind in _NO_JSON:
             return f"must be JSON, {_EXAMPLES.get(str(path[-1]), 'an object')}"
@@ -218,7 +220,7 @@ class _Reader:
         if path[0] == "strategies" and len(path) > 1:
             entry = _at(self._data(path), path[:2]) if holds(self._data(path), path[:2]) else {}
             name = entry.get("name") if isinstance(entry, dict) else None
-            called = f"'{name}'" if isinstance(name, str) else f"number {int(path[1]) + 1}"
+            called = repr(name[:_LONGEST_NAME]) if isinstance(name, str) else f"number {int(path[1]) + 1}"
             return f"strategy {called}" + (f", {'.'.join(map(str, path[2:]))}" if path[2:] else "")
         shown = path if len(path) < 2 or not isinstance(path[-1], int) else path[:-1]
         default = "" if holds(self._data(path), path[:1]) else " (its default)"
