@@ -111,7 +111,8 @@ def backfill(
     parameters = {"symbols": _symbols(symbols), "start": _day(start), "end": _day(end)}
     ingested = _run_flow("backfill", parameters)
     facts = {name: value for name, value in asdict(ingested).items() if isinstance(value, int)}
-    say({**facts, "symbols": len(ingested.verdicts)}, as_json)
+    left_out = {"left_out": ingested.failed} if ingested.failed else {}
+    say({**facts, "symbols": len(ingested.verdicts), **left_out}, as_json)
 
 
 @app.command()

@@ -37,15 +37,12 @@ async def backfill(
     """
     async with open_session() as session:
         first, last = _span(session, start, end)
-        universe = await refresh_rules(session, symbols or session.settings.symbols)
-        if universe.refused:
-            raise EightbellsError(
-                f"not listed at the exchange: {', '.join(universe.refused)}; nothing was loaded"
-            )
+        universe = await refresh_rules(session, symbols or session.settings.symbols, chosen=bool(symbols))
         pages = await plan_history(session, universe.symbols, first, last)
         loaded = await load_history(session, pages, sum(page.slots for page in pages))
         ingested = merged(loaded, await ask_again(session, pages))
-        await publish_backfill(session, universe.symbols, first, last, ingested)
+        ingested.failed |= universe.refused
+        await publish_backfill(session, universe, first, last, ingested)
         return ingested
 
 

@@ -75,14 +75,14 @@ async def await_close(session: Session, candle: datetime | None) -> int:
 async def refresh_rules(
     session: Session, symbols: Sequence[str], chosen: bool = False, quote: str | None = None
 ) -> Universe:
-    """Fetch the symbols' rules and leave out those that the exchange does not list, or quotes in another asset.
+    """Fetch the symbols' rules and leave out those that the exchange does not list, whose entry is odd, or that are
+    quoted in another asset.
 
-    Symbols that a person chose for this run must all be there: a slip of the pen is told, not passed over.
+    Symbols that a person chose for this run must all be there: a slip of the pen ends it.
     """
     universe = await refresh_universe(session.gateway, session.engine, normal_names(symbols), quote)
-    if chosen and universe.refused:
-        reasons = "; ".join(f"{symbol}: {reason}" for symbol, reason in universe.refused.items())
-        raise EightbellsError(f"{reasons}; nothing was done")
+    if universe.refused and (chosen or not universe.symbols):
+        raise EightbellsError(f"{universe.refusal}; nothing was done")
     return universe
 
 

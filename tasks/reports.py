@@ -14,6 +14,7 @@ from prefect.runtime import flow_run
 
 from eightbells.candles import grid
 from eightbells.exchange.rules import wire
+from eightbells.exchange.universe import Universe
 from eightbells.trading.equity_picture import draw
 from eightbells.trading.ledger import Standing
 from eightbells.trading.reconciliation import Reconciliation
@@ -39,11 +40,12 @@ async def publish_cycle(report: CycleReport, label: str) -> None:
 
 @task(task_run_name="report of the backfill", cache_policy=NO_CACHE)
 async def publish_backfill(
-    session: Session, symbols: tuple[str, ...], start: int, end: int, ingested: Ingested
+    session: Session, universe: Universe, start: int, end: int, ingested: Ingested
 ) -> None:
     """Publish what a backfill brought."""
     rows = [
-        ("span", f"{grid.label(start)} to {grid.label(end)} UTC"), ("symbols", ", ".join(symbols)),
+        ("span", f"{grid.label(start)} to {grid.label(end)} UTC"), ("symbols", ", ".join(universe.symbols)),
+        *([("left out", universe.refusal)] if universe.refused else []),
         ("candles checked", f"{ingested.checked:,}"), ("stored", f"{ingested.inserted:,}"),
         ("restated by the exchange", ingested.revised), ("quarantined", ingested.quarantined),
         ("newly recorded as absent", ingested.absent),
@@ -51,7 +53,7 @@ async def publish_backfill(
     await acreate_markdown_artifact(
         "# Backfill\n\n" + _table(("what", "came of it"), rows),
         key="backfill-report",
-        description=f"{ingested.inserted:,} candles of {len(symbols)} symbols stored",
+        description=f"{ingested.inserted:,} candles of {len(universe.symbols)} symbols stored",
     )
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
 from sqlalchemy import Connection, text
+
+from eightbells.exchange import fields
+from eightbells.exchange.fields import RulesUnreadable
 
 Side = Literal["BUY", "SELL"]
 _ZERO = Decimal(0)
@@ -34,13 +38,18 @@ class Situation:
 
 @dataclass(frozen=True)
 class SymbolRules:
-    """Filters of one symbol as exchangeInfo lists them. A step, tick, minimum or maximum of 0 is no rule."""
+    """Filters of one symbol as exchangeInfo lists them. A step, tick, minimum or maximum of 0 is no rule.
+
+    A quantity or price never has more digits than its asset: `base_unit` and `quote_unit` are the smallest amounts.
+    """
 
     symbol: str
     status: str
     base_asset: str
     quote_asset: str
     order_types: frozenset[str]
+    base_unit: Decimal
+    quote_unit: Decimal
     min_price: Decimal
     max_price: Decimal
     tick: Decimal
@@ -57,30 +66,36 @@ class SymbolRules:
 
     @classmethod
     def from_exchange_info(cls, entry: Mapping[str, Any]) -> SymbolRules:
-        """Read one entry of exchangeInfo's `symbols`."""
-        filters = {item["filterType"]: item for item in entry["filters"]}
-        price = filters.get("PRICE_FILTER", {})
-        notional = filters.get("NOTIONAL", {})
+        """Read one entry of exchangeInfo's `symbols`.
+
+        Raises:
+            RulesUnreadable: a field is missing or is not what it must be.
+        """
+        filters = fields.filters_of(entry)
+        price, notional = filters.get("PRICE_FILTER", {}), filters.get("NOTIONAL", {})
         older = filters.get("MIN_NOTIONAL", {})
         return cls(
-            symbol=entry["symbol"],
-            status=entry["status"],
-            base_asset=entry["baseAsset"],
-            quote_asset=entry["quoteAsset"],
-            order_types=frozenset(entry["orderTypes"]),
-            min_price=_number(price, "minPrice"),
-            max_price=_number(price, "maxPrice"),
-            tick=_number(price, "tickSize"),
+            symbol=fields.word(entry, "symbol"),
+            status=fields.word(entry, "status"),
+            base_asset=fields.word(entry, "baseAsset"),
+            quote_asset=fields.word(entry, "quoteAsset"),
+            order_types=fields.words(entry, "orderTypes"),
+            base_unit=fields.smallest_unit(entry, "baseAssetPrecision"),
+            quote_unit=fields.smallest_unit(entry, "quoteAssetPrecision"),
+            min_price=fields.number(price, "minPrice"),
+            max_price=fields.number(price, "maxPrice"),
+            tick=fields.number(price, "tickSize"),
             lot=Step.read(filters.get("LOT_SIZE", {})),
             market_lot=Step.read(filters.get("MARKET_LOT_SIZE", {})),
-            min_notional=max(_number(notional, "minNotional"), _number(older, "minNotional")),
-            max_notional=_number(notional, "maxNotional"),
-            min_applies_to_market=bool(notional.get("applyMinToMarket") or older.get("applyToMarket")),
-            max_applies_to_market=bool(notional.get("applyMaxToMarket")),
+            min_notional=max(fields.number(notional, "minNotional"), fields.number(older, "minNotional")),
+            max_notional=fields.number(notional, "maxNotional"),
+            min_applies_to_market=fields.flag(notional, "applyMinToMarket")
+            or fields.flag(older, "applyToMarket"),
+            max_applies_to_market=fields.flag(notional, "applyMaxToMarket"),
             bid_bounds=_percent_bounds(filters, "bid"),
             ask_bounds=_percent_bounds(filters, "ask"),
-            max_position=_number(filters.get("MAX_POSITION", {}), "maxPosition"),
-            max_orders=int(filters.get("MAX_NUM_ORDERS", {}).get("maxNumOrders", 0)),
+            max_position=fields.number(filters.get("MAX_POSITION", {}), "maxPosition"),
+            max_orders=int(fields.number(filters.get("MAX_NUM_ORDERS", {}), "maxNumOrders")),
         )
 
     def fit(
@@ -111,7 +126,8 @@ class SymbolRules:
 
     def price(self, side: Side, wanted: Decimal) -> Decimal:
         """The limit price on the tick that never pays more than was wanted, nor sells for less."""
-        price = _to_step(wanted, self.tick, up=side == "SELL")
+        on_tick = _to_step(wanted, self.tick, up=side == "SELL")
+        price = _to_step(on_tick, self.quote_unit, up=side == "SELL")
         _within(f"{self.symbol} price", price, self.min_price, self.max_price)
         if price <= 0:
             raise RuleBroken(f"{self.symbol} price {_plain(wanted)} is below the tick {_plain(self.tick)}")
@@ -126,7 +142,8 @@ class SymbolRules:
         Raises:
             RuleBroken: even that is too small, or too large, for the symbol.
         """
-        quantity = self.lot.floor(self.market_lot.floor(wanted) if market else wanted)
+        on_step = self.lot.floor(self.market_lot.floor(wanted) if market else wanted)
+        quantity = _to_step(on_step, self.base_unit)
         self.lot.check(f"{self.symbol} quantity", quantity)
         if market:
             self.market_lot.check(f"{self.symbol} market quantity", quantity)
@@ -150,7 +167,7 @@ class Step:
 
     @classmethod
     def read(cls, entry: Mapping[str, Any]) -> Step:
-        return cls(_number(entry, "minQty"), _number(entry, "maxQty"), _number(entry, "stepSize"))
+        return cls(*(fields.number(entry, name) for name in ("minQty", "maxQty", "stepSize")))
 
     def floor(self, value: Decimal) -> Decimal:
         capped = min(value, self.most) if self.most else value
@@ -165,8 +182,8 @@ class Step:
 def _percent_bounds(filters: Mapping[str, Mapping[str, Any]], side: str) -> tuple[Decimal, Decimal]:
     """Lowest and highest price as shares of the average; 0 is no bound."""
     by_side, older = filters.get("PERCENT_PRICE_BY_SIDE", {}), filters.get("PERCENT_PRICE", {})
-    lows = [_number(by_side, f"{side}MultiplierDown"), _number(older, "multiplierDown")]
-    highs = [_number(by_side, f"{side}MultiplierUp"), _number(older, "multiplierUp")]
+    lows = [fields.number(by_side, f"{side}MultiplierDown"), fields.number(older, "multiplierDown")]
+    highs = [fields.number(by_side, f"{side}MultiplierUp"), fields.number(older, "multiplierUp")]
     return max(lows), min([high for high in highs if high], default=_ZERO)
 
 
@@ -178,10 +195,6 @@ def wire(value: Decimal) -> str:
 def _plain(value: Decimal) -> str:
     shown = format(value, "f")
     return shown.rstrip("0").rstrip(".") if "." in shown else shown
-
-
-def _number(entry: Mapping[str, Any], name: str) -> Decimal:
-    return Decimal(str(entry.get(name, "0")))
 
 
 def _to_step(value: Decimal, step: Decimal, *, up: bool = False) -> Decimal:
@@ -200,8 +213,24 @@ def _within(what: str, value: Decimal, low: Decimal, high: Decimal) -> None:
         raise RuleBroken(f"{what} {_plain(value)} is above the maximum {_plain(high)}")
 
 
+def as_json(entry: Mapping[str, Any]) -> str:
+    """An entry as Postgres keeps it.
+
+    Raises:
+        RulesUnreadable: it holds what no JSON may, such as NaN.
+    """
+    try:
+        written = json.dumps(entry, allow_nan=False, ensure_ascii=False)
+        written.encode()
+    except ValueError:
+        written = ""
+    if not written or "\\u0000" in written:
+        raise RulesUnreadable("exchangeInfo cannot be read: a field is no JSON")
+    return written
+
+
 def save(connection: Connection, entry: Mapping[str, Any], seen_at: datetime) -> None:
-    """Keep a symbol's entry of exchangeInfo."""
+    """Keep a symbol's entry of exchangeInfo, one that can be read."""
     connection.execute(
         text("""
         INSERT INTO symbols (symbol, status, base_asset, quote_asset, rules, seen_at)
@@ -212,7 +241,7 @@ def save(connection: Connection, entry: Mapping[str, Any], seen_at: datetime) ->
         """),
         {
             "symbol": entry["symbol"], "status": entry["status"], "base": entry["baseAsset"],
-            "quote": entry["quoteAsset"], "rules": json.dumps(entry), "seen": seen_at,
+            "quote": entry["quoteAsset"], "rules": as_json(entry), "seen": seen_at,
         },
     )  # fmt: skip
 
@@ -223,8 +252,12 @@ def load(connection: Connection, symbol: str) -> SymbolRules | None:
 
 
 def load_all(connection: Connection, symbols: Collection[str]) -> dict[str, SymbolRules]:
-    """The rules as last seen of those symbols that were ever seen."""
+    """The rules as last seen of those symbols that were ever seen with rules that can be read."""
     entries = connection.execute(
         text("SELECT rules FROM symbols WHERE symbol = ANY(:symbols)"), {"symbols": list(symbols)}
     ).scalars()
-    return {entry["symbol"]: SymbolRules.from_exchange_info(entry) for entry in entries}
+    found = {}
+    for entry in entries:
+        with suppress(RulesUnreadable):
+            found[entry["symbol"]] = SymbolRules.from_exchange_info(entry)
+    return found

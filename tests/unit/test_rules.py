@@ -9,21 +9,25 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from eightbells.exchange.rules import RuleBroken, SymbolRules, wire
+from eightbells.exchange.fields import RulesUnreadable
+from eightbells.exchange.rules import RuleBroken, SymbolRules, as_json, wire
 
 D = Decimal
 STEPS = [D(10) ** -exponent for exponent in range(-2, 9)] + [D("0.05"), D("0.25"), D(3)]
 
 
-def rules(*filters: dict[str, Any]) -> SymbolRules:
-    entry = {
-        "symbol": "XUSDT",
-        "status": "TRADING",
-        "baseAsset": "X",
-        "quoteAsset": "USDT",
-        "orderTypes": ["LIMIT"],
-    }
-    return SymbolRules.from_exchange_info({**entry, "filters": list(filters)})
+ENTRY: dict[str, Any] = {
+    "symbol": "XUSDT",
+    "status": "TRADING",
+    "baseAsset": "X",
+    "quoteAsset": "USDT",
+    "orderTypes": ["LIMIT"],
+    "filters": [],
+}
+
+
+def rules(*filters: dict[str, Any], **changed: Any) -> SymbolRules:
+    return SymbolRules.from_exchange_info({**ENTRY, "filters": list(filters), **changed})
 
 
 def lot(step: object, least: object = 0, most: object = 0, kind: str = "LOT_SIZE") -> dict[str, Any]:
@@ -78,10 +82,90 @@ def test_a_quotient_of_more_digits_than_decimals_have_does_not_round_up() -> Non
     assert symbol.price("SELL", wanted) == D("1000000000000.00")
 
 
-def test_a_step_of_zero_is_no_rule() -> None:
-    symbol = rules(lot(0), price_filter(0))
-    assert symbol.quantity(D("0.123456789"), D(1)) == D("0.123456789")
-    assert symbol.price("BUY", D("0.123456789")) == D("0.123456789")
+@pytest.mark.parametrize("step", [0, "0.0000000000001"])
+@pytest.mark.parametrize(
+    ("digits", "kept"), [({}, 8), ({"baseAssetPrecision": 3, "quoteAssetPrecision": 3}, 3)]
+)
+def test_a_step_of_zero_or_of_too_many_digits_leaves_those_of_the_asset(
+    step: object, digits: dict[str, Any], kept: int
+) -> None:
+    symbol, wanted = rules(lot(step), price_filter(step), **digits), D("0.123456789")
+    unit = D(10) ** -kept
+    assert symbol.quantity(wanted, D(1)) == symbol.price("BUY", wanted) == wanted // unit * unit
+    assert symbol.price("SELL", wanted) == wanted // unit * unit + unit
+
+
+NO_NUMBER = [
+    None,
+    "",
+    "abc",
+    "NaN",
+    float("nan"),
+    "Infinity",
+    "-0.1",
+    -1,
+    True,
+    [],
+    {},
+    "1E+999999",
+    "1E-999999",
+]
+ODD: list[tuple[dict[str, Any], str]] = [
+    ({"filters": None}, "filters is None"),
+    ({"filters": "none"}, "filters is none"),
+    ({"filters": [lot("0.1"), lot("0.2")]}, "lists the filter LOT_SIZE twice"),
+    ({"filters": [{"stepSize": "1"}]}, "filterType is None"),
+    ({"orderTypes": None}, "orderTypes is None"),
+    ({"orderTypes": []}, r"orderTypes is \[\]"),
+    ({"orderTypes": "LIMIT"}, "orderTypes is LIMIT"),
+    ({"baseAsset": None}, "baseAsset is None"),
+    ({"quoteAsset": 5}, "quoteAsset is 5"),
+    ({"status": ""}, "status is "),
+    ({"baseAssetPrecision": None}, "baseAssetPrecision is None"),
+    ({"baseAssetPrecision": -1}, "baseAssetPrecision is -1"),
+    ({"quoteAssetPrecision": 8.5}, "quoteAssetPrecision is 8.5"),
+    *[
+        ({"filters": [{"filterType": "LOT_SIZE", "stepSize": step}]}, "LOT_SIZE.stepSize is ")
+        for step in NO_NUMBER
+    ],
+    ({"filters": [{"filterType": "PRICE_FILTER", "tickSize": None}]}, "PRICE_FILTER.tickSize is None"),
+    (
+        {"filters": [{"filterType": "MAX_NUM_ORDERS", "maxNumOrders": "many"}]},
+        "MAX_NUM_ORDERS.maxNumOrders is many",
+    ),
+    ({"filters": [{"filterType": "NOTIONAL", "applyMinToMarket": "no"}]}, "NOTIONAL.applyMinToMarket is no"),
+    (
+        {"filters": [{"filterType": "PERCENT_PRICE", "multiplierUp": None}]},
+        "PERCENT_PRICE.multiplierUp is None",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changed", "words"), ODD, ids=str)
+def test_an_entry_that_cannot_be_read_is_no_rule_at_all(changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(RulesUnreadable, match=words) as raised:
+        SymbolRules.from_exchange_info({**ENTRY, **changed})
+    assert "\n" not in str(raised.value)
+
+
+def test_an_entry_without_a_field_that_is_needed_cannot_be_read() -> None:
+    for name in ENTRY:
+        with pytest.raises(RulesUnreadable, match=name):
+            SymbolRules.from_exchange_info({key: value for key, value in ENTRY.items() if key != name})
+
+
+@pytest.mark.parametrize("value", [float("nan"), "a\x00b", "\ud800"], ids=ascii)
+def test_an_entry_that_postgres_cannot_keep_cannot_be_read(value: object) -> None:
+    with pytest.raises(RulesUnreadable):
+        as_json({**ENTRY, "something": value})
+
+
+def test_numbers_may_be_numbers() -> None:
+    symbol = rules(
+        {"filterType": "LOT_SIZE", "stepSize": 0.01, "minQty": 0, "maxQty": 1e6}, baseAssetPrecision="8"
+    )
+    assert symbol.quantity(D("0.129"), D(1)) == D("0.12")
+    assert rules({"filterType": "MAX_NUM_ORDERS", "maxNumOrders": "200"}).max_orders == 200
 
 
 def test_a_symbol_without_filters_takes_anything_but_nothing() -> None:
