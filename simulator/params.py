@@ -11,7 +11,8 @@ from simulator import errors
 
 NUMBER = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 INTEGER = r"^[0-9]{1,20}$"
-SYMBOL = r"^[A-Z0-9-_.]{1,20}$"
+SYMBOL = r"^(?:(?![a-z])[\w.-]){1,50}$"  # letters of any script
+LEGAL_SYMBOL = r"^[\w\-._&&[^a-z]]{1,50}$"  # the same, as the exchange says it
 CLIENT_ID = r"^[a-zA-Z0-9-_]{1,36}$"
 PRECISION = 8
 
@@ -42,11 +43,12 @@ class Params:
         return str(self.text(name, pattern))
 
     def symbol(self) -> str:
-        return self.need("symbol", SYMBOL)
+        self.need("symbol")
+        return str(self._one())
 
     def symbols(self) -> list[str] | None:
         """The names in `symbols` (a JSON list) or `symbol`; None when neither was sent."""
-        many, one = self.text("symbols"), self.text("symbol", SYMBOL)
+        many, one = self.text("symbols"), self._one()
         if many is not None and one is not None:
             raise errors.Refusal(-1128, "Combination of optional parameters invalid.")
         if many is None:
@@ -55,11 +57,21 @@ class Params:
             names = json.loads(many)
         except ValueError:
             names = None
-        if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-            raise errors.illegal("symbols", r'^\["[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}\]$')
+        if (
+            not isinstance(names, list)
+            or not names
+            or not all(isinstance(n, str) and _is_symbol(n) for n in names)
+        ):
+            raise errors.illegal("symbols", r'^\["[\w\-._&&[^a-z]]{1,50}"(,"[\w\-._&&[^a-z]]{1,50}"){0,}\]$')
         if len(set(names)) != len(names):
             raise errors.Refusal(-1151, "Symbol is present multiple times in the list.")
         return names
+
+    def _one(self) -> str | None:
+        name = self.text("symbol")
+        if name is not None and not _is_symbol(name):
+            raise errors.illegal("symbol", LEGAL_SYMBOL)
+        return name
 
     def integer(self, name: str) -> int | None:
         value = self.text(name, INTEGER)
@@ -94,3 +106,7 @@ class Params:
 
     def flag(self, name: str) -> bool:
         return self.values.get(name, "").lower() == "true"
+
+
+def _is_symbol(name: str) -> bool:
+    return re.fullmatch(SYMBOL, name) is not None

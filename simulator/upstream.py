@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -96,7 +96,7 @@ class Upstream:
 
     async def refresh(self, exchange: Exchange, symbols: list[str]) -> None:
         """Bring some symbols' last prices up to date, and match the orders that wait for them."""
-        query = json.dumps(symbols, separators=(",", ":"))
+        query = quote(json.dumps(symbols, separators=(",", ":"), ensure_ascii=False), safe="")
         for ticker in await self.read(f"/api/v3/ticker/price?symbols={query}"):
             symbol, price = ticker["symbol"], scaled(ticker["price"])
             if exchange.market.fixed.get(symbol) != price:
