@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 from pydantic import SecretStr
@@ -22,11 +23,13 @@ from cli.doctor.strategies import look_at_strategies
 from cli.paper import PAPER_PORT, is_our_paper_exchange
 from cli.processes import is_free
 from eightbells.addresses import hidden
-from eightbells.errors import EightbellsError
+from eightbells.errors import EightbellsError, UnsendableKey
+from eightbells.exchange.classification import classify
 from eightbells.exchange.client import StampedClient
 from eightbells.exchange.clock import ExchangeClock
 from eightbells.exchange.permissions import objections
-from eightbells.exchange.recovery import Failure, classify
+from eightbells.exchange.recovery import KEY_ROWS, TABLE, Failure
+from eightbells.exchange.universe import by_symbol, objection
 from eightbells.settings import Credentials, Settings
 
 _PATIENCE_SECONDS = 10.0
@@ -34,16 +37,6 @@ _OFFSET_SHOWN, _OFFSET_TOO_FAR = 0.5, 60.0  # seconds: the alert ClockOffset; sc
 _MUCH = 0.8  # of a limit
 _TIME = "switch time synchronisation on: `timedatectl set-ntp true`"
 _NO_KEY = Credentials("none", SecretStr("none"))
-_REMEDIES = {
-    "network": "check the network, and exchange.rest_url in eightbells.toml",
-    "timeout": "check the network, and exchange.rest_url in eightbells.toml",
-    "http-403": "the exchange's firewall turns this address away: try from another, or another country",
-    "http-418": "wait until the ban is over with everything stopped; then lower [budgets]",
-    "http-429": "stop other programs on this address, or lower [budgets]",
-    "-1003": "stop other programs on this address, or lower [budgets]",
-    "http-5xx": "wait: the exchange is in trouble; see https://www.binance.com/en/support/announcement",
-    "-1021": _TIME,
-}
 
 
 async def look_at_exchange(settings: Settings) -> AsyncIterator[Finding]:
@@ -52,10 +45,11 @@ async def look_at_exchange(settings: Settings) -> AsyncIterator[Finding]:
         yield warn("exchange", "paper mode's exchange is not running", "`eightbells up` starts it")
         return
     seen: dict[str, str] = {}
+    credentials, missing = _NO_KEY, None
     try:
-        credentials, missing = settings.credentials(), None
+        credentials = settings.credentials()
     except EightbellsError as error:
-        credentials, missing = _NO_KEY, error
+        missing = error
     try:
         client = _client(settings, credentials, clock := ExchangeClock(), seen)
     except EightbellsError as error:  # a private key that cannot be read
@@ -67,8 +61,7 @@ async def look_at_exchange(settings: Settings) -> AsyncIterator[Finding]:
             reached &= finding.name != "exchange" or finding.verdict == "ok"
             yield finding
         if missing is not None:
-            remedy = "set it in the environment: a key that may read and trade, and never withdraw"
-            yield fail("key", str(missing), remedy)
+            yield fail("key", str(missing), _remedy_without_key(missing))
         elif reached:
             async for finding in _private(settings, client):
                 yield finding
@@ -98,24 +91,32 @@ async def _public(
 
     failure = await _tried(lambda: clock.sync(server_time))
     if isinstance(failure, Failure):
-        yield fail("exchange", f"{settings.rest_url}: {failure.message}", _remedy(failure))
+        yield fail("exchange", f"{settings.rest_url}: {failure.message}", failure.remedy.advice)
         return
     yield ok("exchange", f"{settings.rest_url} answers")
     yield _offset(settings, clock)
     info = await _tried(lambda: client.get_exchange_info())
     if isinstance(info, Failure):
-        yield fail("limits", info.message, _remedy(info))
+        yield fail("limits", info.message, info.remedy.advice)
         return
     yield _symbols(settings, info)
     for finding in look_at_strategies(settings, info):
         yield finding
-    allowed = next(int(it["limit"]) for it in info["rateLimits"] if it["rateLimitType"] == "REQUEST_WEIGHT")
-    used = int(seen.get("X-MBX-USED-WEIGHT-1M", 0))
+    yield _limits(info, seen)
+
+
+def _limits(info: Mapping[str, Any], seen: Mapping[str, str]) -> Finding:
+    try:
+        allowed = next(
+            int(it["limit"]) for it in info["rateLimits"] if it["rateLimitType"] == "REQUEST_WEIGHT"
+        )
+        used = int(seen.get("X-MBX-USED-WEIGHT-1M", 0))
+    except (KeyError, TypeError, ValueError, StopIteration):
+        return warn("limits", "exchangeInfo states no limit that can be read", "wait, and look again")
     words = f"weight {used} of {allowed} used in this minute"
     if used > _MUCH * allowed:
-        yield warn("limits", words, _REMEDIES["http-429"])
-    else:
-        yield ok("limits", words)
+        return warn("limits", words, TABLE["http-429"].advice)
+    return ok("limits", words)
 
 
 def _offset(settings: Settings, clock: ExchangeClock) -> Finding:
@@ -134,19 +135,16 @@ def _offset(settings: Settings, clock: ExchangeClock) -> Finding:
 
 
 def _symbols(settings: Settings, info: Mapping[str, Any]) -> Finding:
-    status = {entry["symbol"]: entry["status"] for entry in info["symbols"]}
-    if missing := [symbol for symbol in settings.symbols if symbol not in status]:
-        return fail(
-            "symbols", f"not listed: {', '.join(missing)}", "take them out of symbols in eightbells.toml"
-        )
-    quotes = {entry["symbol"]: entry["quoteAsset"] for entry in info["symbols"]}
-    if other := [f"{it} in {quotes[it]}" for it in settings.symbols if quotes[it] != settings.quote_asset]:
-        return fail(
-            "symbols",
-            f"not quoted in {settings.quote_asset}: {', '.join(other)}",
-            "take them out of symbols in eightbells.toml",
-        )
-    if resting := [symbol for symbol in settings.symbols if status[symbol] != "TRADING"]:
+    entries, take_out = by_symbol(info), "take them out of symbols in eightbells.toml"
+    if missing := [symbol for symbol in settings.symbols if symbol not in entries]:
+        return fail("symbols", f"not listed: {', '.join(missing)}", take_out)
+    odd = [f"{symbol}: {why}" for symbol in settings.symbols if (why := objection(entries[symbol]))]
+    if odd:
+        return fail("symbols", "; ".join(odd), f"wait for the exchange to mend it, or {take_out}")
+    quotes = {it: entries[it][0]["quoteAsset"] for it in settings.symbols}
+    if other := [f"{it} in {quote}" for it, quote in quotes.items() if quote != settings.quote_asset]:
+        return fail("symbols", f"not quoted in {settings.quote_asset}: {', '.join(other)}", take_out)
+    if resting := [symbol for symbol in settings.symbols if entries[symbol][0]["status"] != "TRADING"]:
         return warn("symbols", f"not trading now: {', '.join(resting)}", "wait, or take them out of symbols")
     return ok("symbols", f"{len(settings.symbols)} listed and trading")
 
@@ -154,7 +152,7 @@ def _symbols(settings: Settings, info: Mapping[str, Any]) -> Finding:
 async def _private(settings: Settings, client: StampedClient) -> AsyncIterator[Finding]:
     account = await _tried(lambda: client.get_account())
     if isinstance(account, Failure):
-        yield fail("key", f"{account.code}: {account.message}", _key_remedy(account))
+        yield fail("key", _said(account), _key_remedy(account))
         return
     if not account.get("canTrade"):
         yield fail(
@@ -183,10 +181,10 @@ async def _permissions(client: StampedClient) -> AsyncIterator[Finding]:
     """Testnet and paper have no such question: their keys cannot withdraw anything."""
     may = await _tried(lambda: client.get_account_api_permissions())
     if isinstance(may, Failure):
-        yield fail("permissions", f"{may.code}: {may.message}", _key_remedy(may))
+        yield fail("permissions", _said(may), _key_remedy(may))
         return
-    for objection in objections(may):
-        what, _, remedy = objection.partition(": ")
+    for words in objections(may):
+        what, _, remedy = words.partition(": ")
         yield fail("permissions", f"the key: {what}", f"{remedy}, in the exchange's API management")
     if not objections(may):
         yield ok("permissions", "the key may read and trade, and not withdraw")
@@ -204,7 +202,7 @@ def _private_key_file(settings: Settings) -> Finding:
 
 
 async def _stream(settings: Settings) -> Finding:
-    url = f"{settings.stream_url}stream?streams={settings.symbols[0].lower()}@kline_4h"
+    url = f"{settings.stream_url}stream?streams={quote(settings.symbols[0].lower())}@kline_4h"
 
     async def listen() -> None:
         async with connect(url, open_timeout=_PATIENCE_SECONDS, close_timeout=1) as socket:
@@ -248,9 +246,17 @@ async def _tried(ask: Callable[[], Awaitable[Any]]) -> Any:
         return classify(error)
 
 
-def _remedy(failure: Failure) -> str:
-    return _REMEDIES.get(failure.code, failure.remedy.advice)
+def _said(failure: Failure) -> str:
+    return f"{failure.code}: {failure.message}" if failure.code.startswith("-") else failure.message
+
+
+def _remedy_without_key(missing: EightbellsError) -> str:
+    if isinstance(missing, UnsendableKey):
+        return classify(missing).remedy.advice
+    return "set it in the environment: a key that may read and trade, and never withdraw"
 
 
 def _key_remedy(failure: Failure) -> str:
-    return _REMEDIES.get(failure.code, f"{failure.remedy.advice}; keys of testnet and live are not the same")
+    """The row's advice; keys of the wrong exchange are the commonest reason where the key is at fault."""
+    hint = "; keys of testnet and live are not the same" if failure.row in KEY_ROWS else ""
+    return failure.remedy.advice + hint

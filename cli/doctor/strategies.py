@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cli.doctor.findings import Finding, fail, warn
 from eightbells.errors import EightbellsError
 from eightbells.exchange.rules import SymbolRules
+from eightbells.exchange.universe import by_symbol, objection
 from eightbells.settings import Settings
 
 _REMEDY = "change its symbols or capital in eightbells.toml"
@@ -35,11 +36,11 @@ def look_at_strategies(settings: Settings, info: Mapping[str, Any]) -> Iterator[
 
 
 def _listed(settings: Settings, info: Mapping[str, Any]) -> dict[str, SymbolRules]:
-    wanted = set(settings.symbols)
+    entries = by_symbol(info)
     return {
-        entry["symbol"]: SymbolRules.from_exchange_info(entry)
-        for entry in info["symbols"]
-        if entry["symbol"] in wanted
+        symbol: SymbolRules.from_exchange_info(entries[symbol][0])
+        for symbol in settings.symbols
+        if objection(entries.get(symbol, [])) is None
     }
 
 

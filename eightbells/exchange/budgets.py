@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,11 +53,14 @@ class Budgets:
     _waiting: dict[tuple[str, Limit], Queue] = field(default_factory=dict)
     _dispensers: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def learn(self, rate_limits: Sequence[Mapping[str, object]]) -> None:
-        """Take the weight limit from exchangeInfo's rateLimits."""
-        for limit in rate_limits:
-            if limit.get("rateLimitType") == "REQUEST_WEIGHT" and limit.get("interval") == "MINUTE":
-                self.weight = Limit(int(str(limit["limit"])), 60.0 * int(str(limit.get("intervalNum", 1))))
+    def learn(self, rate_limits: object) -> None:
+        """Take the weight limit from exchangeInfo's rateLimits; what cannot be read changes nothing."""
+        for limit in rate_limits if isinstance(rate_limits, list) else ():
+            with suppress(AttributeError, KeyError, ValueError):
+                if limit.get("rateLimitType") == "REQUEST_WEIGHT" and limit.get("interval") == "MINUTE":
+                    allowed, minutes = int(str(limit["limit"])), int(str(limit.get("intervalNum", 1)))
+                    if allowed > 0 and minutes > 0:
+                        self.weight = Limit(allowed, 60.0 * minutes)
 
     def observe(self, used: int, now_ms: int) -> None:
         """Note the used weight that an answer's header states for the exchange's present minute."""

@@ -28,6 +28,7 @@ class ExchangeClock:
         self.speed = speed
         self._server_ms: float | None = None
         self._synced_at = 0.0
+        self._distrusted = False
 
     async def sync(self, ask: Callable[[], Awaitable[int]], samples: int = SAMPLES) -> None:
         """Measure anew; `ask` gives the server's time in ms."""
@@ -42,6 +43,7 @@ class ExchangeClock:
                 best = trip, server + 0.5 + (received - (sent + received) / 2) * self.speed, received
         assert best is not None
         _, self._server_ms, self._synced_at = best
+        self._distrusted = False
         metrics.CLOCK_OFFSET.set((self.now_ms() - time.time() * 1000) / 1000)
 
     @property
@@ -50,7 +52,13 @@ class ExchangeClock:
 
     @property
     def is_stale(self) -> bool:
-        return self._server_ms is None or _steady_ms() - self._synced_at > RESYNC_SECONDS * 1000 / self.speed
+        if self._server_ms is None or self._distrusted:
+            return True
+        return _steady_ms() - self._synced_at > RESYNC_SECONDS * 1000 / self.speed
+
+    def distrust(self) -> None:
+        """Have it measured again before the next request: the exchange has refused a timestamp."""
+        self._distrusted = True
 
     def now_ms(self) -> int:
         """The exchange's time in ms; RuntimeError before the first `sync`."""

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Engine
 
 from eightbells import metrics
 from eightbells.candles.grid import INTERVAL
 from eightbells.errors import EightbellsError
-from eightbells.exchange import recovery
 from eightbells.exchange.budgets import Budgets
+from eightbells.exchange.classification import classify, told_to_wait
 from eightbells.exchange.client import StampedClient
 from eightbells.exchange.clock import ExchangeClock
-from eightbells.exchange.recovery import ExchangeError
+from eightbells.exchange.recovery import Action, ExchangeError, remedies
 from eightbells.settings import Settings
 
 Json = dict[str, Any]
 ORDER_WEIGHT = 1
+PLACE_ORDER = "order.place"
 DAY_MS = 86_400_000
 
 
@@ -49,7 +53,7 @@ class Gateway:
         self.budgets = Budgets(engine, settings.budgets, now_ms=self.clock.now_ms)
         self.recv_window_ms = settings.exchange.recv_window_ms
         self.concurrency = settings.exchange.concurrency
-        self._table = recovery.remedies(settings.errors)
+        self._table = remedies(settings.errors)
         self._client = StampedClient(
             settings.credentials(), settings.rest_url, self.clock, settings.exchange.recv_window_ms,
             settings.exchange.timeout_seconds, self.concurrency, self._observe,
@@ -65,6 +69,8 @@ class Gateway:
 
     async def _server_time(self) -> int:
         answer = await self._request("time", 1, None, self._client.get_server_time)
+        if not isinstance(answer, dict) or not isinstance(answer.get("serverTime"), int):
+            raise self._error("time", ValueError("no time"))
         return int(answer["serverTime"])
 
     async def exchange_info(self, symbols: Sequence[str] | None = None) -> Json:
@@ -77,12 +83,14 @@ class Gateway:
         info = await self._json(
             "exchangeInfo", 20, None, lambda: self._client._get("exchangeInfo", data=params)
         )
-        self.budgets.learn(info["rateLimits"])
+        if not isinstance(info.get("symbols"), list):
+            raise self._error("exchangeInfo", ValueError("no list of symbols"))
+        self.budgets.learn(info.get("rateLimits"))
         return info
 
-    def signed_subscription(self) -> dict[str, Any]:
+    def signed_subscription(self) -> Json:
         """Parameters that subscribe to the user data stream, stamped by the exchange's clock."""
-        params: dict[str, Any] = self._client._sign_ws_params(
+        params: Json = self._client._sign_ws_params(
             {"timestamp": self.clock.now_ms(), "recvWindow": self.recv_window_ms},
             self._client._generate_ws_api_signature,
         )
@@ -105,10 +113,14 @@ class Gateway:
         }
         return await self._rows("klines", 2, "klines", lambda: self._client.get_klines(**params))
 
-    async def prices(self) -> dict[str, str]:
-        """Last price of every symbol, as the exchange's decimal strings."""
-        rows = await self._rows("ticker/price", 4, None, self._client.get_all_tickers)
-        return {row["symbol"]: row["price"] for row in rows}
+    async def prices(self) -> dict[str, Decimal]:
+        """Last price of every symbol that has one."""
+        found = {}
+        for row in await self._rows("ticker/price", 4, None, self._client.get_all_tickers):
+            with suppress(KeyError, TypeError, ValueError, ArithmeticError):
+                if (price := Decimal(row["price"])) > 0:  # what is no number is not above 0 either
+                    found[str(row["symbol"])] = price
+        return found
 
     async def account(self) -> Json:
         return await self._json("account", 20, "account", lambda: self._client.get_account())
@@ -127,12 +139,14 @@ class Gateway:
         }  # fmt: skip
         present = {name: value for name, value in params.items() if value is not None}
         metrics.ORDERS_SENT.labels(order.side).inc()
-        return await self._json(
-            "order.place", 0, None, lambda: self._client._post("order", True, data=present)
-        )
+        return await self._json(PLACE_ORDER, 0, None, lambda: self._client._post("order", True, data=present))
 
     async def permit_order(self) -> None:
-        """Wait for the permit of one order; taken before its timestamp is set, so that no wait ages it."""
+        """Wait for the permit of one order, under a clock that is fresh.
+
+        Taken before its timestamp is set, so that no wait ages it.
+        """
+        await self._freshen()
         await self.budgets.take("orders", ORDER_WEIGHT)
 
     async def order(self, symbol: str, client_order_id: str) -> Json:
@@ -203,9 +217,12 @@ class Gateway:
     async def _call(
         self, endpoint: str, weight: int, budget: str | None, ask: Callable[[], Awaitable[Any]]
     ) -> Any:
+        await self._freshen()
+        return await self._request(endpoint, weight, budget, ask)
+
+    async def _freshen(self) -> None:
         if self.clock.is_stale:
             await self.sync_clock()
-        return await self._request(endpoint, weight, budget, ask)
 
     async def _request(
         self, endpoint: str, weight: int, budget: str | None, ask: Callable[[], Awaitable[Any]]
@@ -227,43 +244,58 @@ class Gateway:
 
     def _observe(self, headers: Mapping[str, str]) -> None:
         used = headers.get("X-MBX-USED-WEIGHT-1M", "")
-        if used.isdigit() and self.clock.is_set:
+        if re.fullmatch(r"[0-9]{1,9}", used) and self.clock.is_set:
             self.budgets.observe(int(used), self.clock.now_ms())
             metrics.USED_WEIGHT.set(int(used))
 
     def _error(self, endpoint: str, error: Exception) -> ExchangeError:
-        headers = getattr(getattr(error, "response", None), "headers", {})
-        until = recovery.banned_until_ms(str(getattr(error, "message", "")))
-        wait: float | None = None
-        if str(headers.get("Retry-After", "")).isdigit():
-            wait = float(headers["Retry-After"])
-        elif until is not None and self.clock.is_set:
-            wait = max(0.0, (until - self.clock.now_ms()) / 1000)
-        return ExchangeError(endpoint, recovery.classify(error, self._table, wait))
+        wait = told_to_wait(error, self.clock.now_ms() if self.clock.is_set else None)
+        return ExchangeError(endpoint, classify(error, self._table, wait))
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings, engine: Engine) -> AsyncIterator[Gateway]:
-    """A gateway whose clock is set.
+async def unset_gateway(settings: Settings, engine: Engine) -> AsyncIterator[Gateway]:
+    """A gateway that has asked nothing yet: `sync_clock` comes first.
 
     Raises:
-        EightbellsError: nothing answers there, or the mode needs a key and there is none.
+        EightbellsError: the mode needs a key, and there is none or it cannot be sent.
     """
     gateway = Gateway(settings, engine)
     try:
-        try:
-            await gateway.sync_clock()
-        except ExchangeError as error:
-            if error.failure.code not in ("network", "timeout"):
-                raise
-            hint = (
-                " (paper mode needs its simulator: python -m simulator)" if settings.mode == "paper" else ""
-            )
-            raise EightbellsError(f"nothing answers at {settings.rest_url}{hint}") from None
         yield gateway
     finally:
         await gateway.close()
 
 
+@asynccontextmanager
+async def open_gateway(settings: Settings, engine: Engine) -> AsyncIterator[Gateway]:
+    """A gateway whose clock is set, or the reason at once: for what a person waits for at the terminal.
+
+    Raises:
+        EightbellsError: nothing answers there, or the mode needs a key and there is none.
+    """
+    async with unset_gateway(settings, engine) as gateway:
+        with naming_the_exchange(settings):
+            await gateway.sync_clock()
+        yield gateway
+
+
+@contextmanager
+def naming_the_exchange(settings: Settings) -> Iterator[None]:
+    """Say at which address nothing answered, and in paper mode what should have.
+
+    Raises:
+        EightbellsError: in place of an ExchangeError that no answer led to.
+    """
+    try:
+        yield
+    except ExchangeError as error:
+        if error.failure.status is not None or error.failure.remedy.action is Action.STOP:
+            raise
+        hint = " (paper mode needs its simulator: python -m simulator)" if settings.mode == "paper" else ""
+        raise EightbellsError(f"nothing answers at {settings.rest_url}{hint}: {error}") from None
+
+
 def _json_list(symbols: Sequence[str]) -> str:
-    return "[" + ",".join(f'"{symbol}"' for symbol in symbols) + "]"
+    """The names as python-binance puts them into the query: as they are, so they are encoded here."""
+    return quote("[" + ",".join(f'"{symbol}"' for symbol in symbols) + "]", safe="")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
-
-import aiohttp
-from binance.exceptions import BinanceAPIException, BinanceRequestException
 
 from eightbells.errors import EightbellsError
 
@@ -20,9 +16,9 @@ class Action(StrEnum):
     RESYNC = "resync"  # repair the clock, go again at once
     WAIT = "wait"  # wait, then go again
     ASK = "ask"  # the outcome is unknown: an order is asked for by its client order id, a read goes again
-    FIX = "fix"  # fetch the symbol's rules, quantize anew, once
-    REFUSE = "refuse"  # it certainly did not happen and never will: tell, go on without
-    STOP = "stop"  # configuration or account at fault: tell, end
+    FIX = "fix"  # fetch the symbol's rules, quantize again, once
+    REFUSE = "refuse"  # it certainly did not happen and never will: report it, go on without
+    STOP = "stop"  # configuration or account at fault: report it, end
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,8 @@ _A = Action
 _UNKNOWN = Remedy(_A.ASK, 5, 3, "the outcome is unknown until the exchange has been asked")
 _BUG = Remedy(_A.REFUSE, advice="the request was malformed: report it, it is a mistake of this program")
 _ACCESS = Remedy(_A.STOP, advice="check BINANCE_API_KEY, its secret, its permissions and its IP list")
+_BUSY = "too many requests, every process waits: stop other programs on this address, or lower [budgets]"
+_NETWORK = "check the network, and exchange.rest_url in eightbells.toml"
 
 TABLE: dict[str, Remedy] = {
     "-1000": _UNKNOWN,
@@ -46,13 +44,16 @@ TABLE: dict[str, Remedy] = {
     "-1006": _UNKNOWN,
     "-1007": _UNKNOWN,
     "-1002": _ACCESS,
-    "-1003": Remedy(_A.WAIT, 60, 3, "too many requests: every process waits"),
+    "-1003": Remedy(_A.WAIT, 60, 3, _BUSY),
     "-1008": Remedy(_A.WAIT, 10, 3, "the exchange is busy"),
-    "-1013": Remedy(_A.FIX, 0, 1, "the order broke a filter: its symbol's rules are fetched anew"),
+    "-1010": Remedy(_A.REFUSE, advice="the exchange refused the order for the reason it gives"),
+    "-1013": Remedy(_A.FIX, 0, 1, "the order broke a filter: its symbol's rules are fetched again"),
     "-1015": Remedy(_A.WAIT, 10, 3, "too many orders"),
     "-1016": Remedy(_A.STOP, advice="the service has been shut down"),
     "-1020": Remedy(_A.STOP, advice="the operation is not supported"),
-    "-1021": Remedy(_A.RESYNC, 0, 3, "the clock is measured anew"),
+    "-1021": Remedy(
+        _A.RESYNC, 0, 3, "the clock is measured again; `timedatectl set-ntp true` keeps this machine's right"
+    ),
     "-1022": _ACCESS,
     "-1034": Remedy(_A.WAIT, 10, 3, "too many connections"),
     "-1100": Remedy(_A.FIX, 0, 1, "illegal characters in a value"),
@@ -60,42 +61,143 @@ TABLE: dict[str, Remedy] = {
     **{f"-{code}": _BUG for code in (*range(1101, 1109), *range(1114, 1120), 1127, 1128, 1130)},
     "-1120": Remedy(_A.STOP, advice="the interval is not one of the exchange's"),
     "-1121": Remedy(_A.REFUSE, advice="check the list of symbols: this one is left out of the run"),
-    "-2010": Remedy(_A.REFUSE, advice="check the allocated capital"),
+    "-2010": Remedy(_A.REFUSE, advice="the exchange refused the order for the reason it gives"),
     "-2011": Remedy(_A.ASK, 0, 1, "the order was filled, cancelled or never there"),
     "-2013": Remedy(_A.ASK, 2, 3, "the order is not visible, or not there"),
     "-2014": _ACCESS,
     "-2015": _ACCESS,
     "-2026": Remedy(_A.REFUSE, advice="the order was archived without a fill"),
-    "http-403": Remedy(_A.STOP, advice="the exchange's firewall refuses this address or this request"),
-    "http-418": Remedy(_A.WAIT, 120, 3, "this address is banned: every process waits"),
-    "http-429": Remedy(_A.WAIT, 60, 3, "too many requests: every process waits"),
-    "http-4xx": Remedy(_A.REFUSE, advice="the request was refused"),
-    "http-5xx": _UNKNOWN,
-    "network": Remedy(_A.ASK, 2, 5, "the connection failed, what the exchange did is unknown"),
-    "timeout": Remedy(_A.ASK, 2, 5, "no answer in time, what the exchange did is unknown"),
+    # what the words of an answer mean: see WORDS
+    "duplicate-order": _UNKNOWN,
+    "market-closed": Remedy(_A.WAIT, 60, 3, "the market of this symbol is closed"),
+    "maintenance": Remedy(_A.WAIT, 60, 3, "the exchange takes no orders for now: it is under maintenance"),
+    "price-passed": Remedy(_A.FIX, 0, 1, "the price has moved past the order's"),
+    "insufficient-balance": Remedy(_A.REFUSE, advice="check the allocated capital"),
+    "account-restricted": Remedy(
+        _A.STOP,
+        advice="the exchange has restricted this account; key and capital are not the cause: "
+        "log in to Binance, or ask its support",
+    ),
+    "symbol-restricted": Remedy(
+        _A.STOP, advice="this account may not trade this symbol: take it out of symbols in eightbells.toml"
+    ),
+    "order-kind": Remedy(
+        _A.REFUSE,
+        advice="this symbol does not take orders of this kind: change trading.order_type or stop_loss",
+    ),
+    "thin-book": Remedy(_A.REFUSE, advice="the order book holds too little for this order"),
+    # answers without a code, by their status
+    "http-202": Remedy(
+        _A.ASK, 5, 3, "the exchange's firewall keeps requests of this address back: lower [budgets], or wait"
+    ),
+    "http-3xx": Remedy(
+        _A.ASK,
+        5,
+        3,
+        "something in between redirects the request: log in to this network, or check exchange.rest_url",
+    ),
+    "http-403": Remedy(
+        _A.STOP,
+        advice="the exchange's firewall refuses this address or this request: try from another address",
+    ),
+    "http-407": Remedy(_A.STOP, advice="the proxy wants a user and a password: set them in HTTPS_PROXY"),
+    "http-418": Remedy(
+        _A.WAIT,
+        120,
+        3,
+        "this address is banned, every process waits: leave it all stopped, then lower [budgets]",
+    ),
+    "http-429": Remedy(_A.WAIT, 60, 3, _BUSY),
+    "http-451": Remedy(
+        _A.STOP, advice="Binance does not serve the country of this address: run from where you may use it"
+    ),
+    "http-4xx": Remedy(
+        _A.REFUSE, advice="the request was refused: read the reason, and check exchange.rest_url"
+    ),
+    "http-5xx": Remedy(
+        _A.ASK,
+        5,
+        3,
+        "wait: the exchange is in trouble, and what became of an order is unknown until it is asked",
+    ),
+    # no answer: of the first ones nothing was sent
+    "key-characters": Remedy(
+        _A.STOP,
+        advice="set the variable to exactly what Binance shows, without quotation marks, spaces or line ends",
+    ),
+    "address": Remedy(_A.STOP, advice="exchange.rest_url in eightbells.toml is no address of http or https"),
+    "name-resolution": Remedy(
+        _A.WAIT,
+        5,
+        3,
+        "the exchange's name cannot be resolved: check the network, its DNS, and exchange.rest_url",
+    ),
+    "connection-refused": Remedy(_A.WAIT, 2, 5, f"nothing listens there: {_NETWORK}"),
+    "no-connection": Remedy(_A.WAIT, 2, 5, f"no connection can be made: {_NETWORK}"),
+    "proxy": Remedy(_A.WAIT, 5, 3, "the proxy makes no connection to the exchange: check HTTPS_PROXY"),
+    "certificate": Remedy(
+        _A.STOP,
+        advice="the certificate is not trusted: something inspects the connection, this machine's clock is wrong, or "
+        "it lacks a CA; name its file in SSL_CERT_FILE",
+    ),
+    "network": Remedy(_A.ASK, 2, 5, f"the connection failed, what the exchange did is unknown: {_NETWORK}"),
+    "timeout": Remedy(_A.ASK, 2, 5, f"no answer in time, what the exchange did is unknown: {_NETWORK}"),
     "unreadable": Remedy(_A.ASK, 5, 3, "the answer could not be read"),
 }
 
-# -2010 says many things under one code; what its message says decides.
-_REJECTED: tuple[tuple[str, Remedy], ...] = (
-    ("duplicate order", _UNKNOWN),
-    ("market is closed", Remedy(_A.WAIT, 60, 1, "the market is closed")),
-    ("would trigger immediately", Remedy(_A.FIX, 0, 1, "the price has moved past the order's")),
-    ("would immediately match", Remedy(_A.FIX, 0, 1, "the price has moved past the order's")),
-    ("account may not", _ACCESS),
-    ("symbol is not permitted", _ACCESS),
-    ("trading is not enabled", _ACCESS),
+# The rows that say that something is wrong with the key.
+KEY_ROWS = frozenset(key for key, remedy in TABLE.items() if remedy is _ACCESS)
+
+# The engine and the gate before it say many things under each of these codes: the exchange's own words decide.
+REJECTED = frozenset({"-1010", "-1013", "-2010", "-2011"})
+
+# The exchange's words, in small letters, and the row of the table that they lead to. The first that is found counts.
+WORDS: tuple[tuple[str, str], ...] = (
+    ("filter failure", "-1013"),
+    ("duplicate order", "duplicate-order"),
+    ("insufficient balance", "insufficient-balance"),
+    ("market is closed", "market-closed"),
+    ("api trading is not enabled", "maintenance"),
+    ("maintenance", "maintenance"),
+    ("would trigger immediately", "price-passed"),
+    ("would immediately match", "price-passed"),
+    ("disabled on this account", "account-restricted"),
+    ("account may not", "account-restricted"),
+    ("account is restricted", "account-restricted"),
+    ("account has been", "account-restricted"),
+    ("account is locked", "account-restricted"),
+    ("account is banned", "account-restricted"),
+    ("account is frozen", "account-restricted"),
+    ("symbol is not permitted", "symbol-restricted"),
+    ("symbol is restricted", "symbol-restricted"),
+    ("not supported for this symbol", "order-kind"),
+    ("not support for this symbol", "order-kind"),
+    ("not possible in this trading pair", "order-kind"),
+    ("unsupported order combination", "order-kind"),
+    ("order book liquidity", "thin-book"),
+    ("zero or less", "-1013"),
+    ("less than zero", "-1013"),
+    ("restricted location", "http-451"),
+    ("access from your country", "http-451"),
 )
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A failure, classified: `code` is the table's key, `message` what the exchange said."""
+    """A failure, classified.
+
+    `code` is the exchange's code, or the kind of failure where it gave none that is known; `row` the table's key
+    of the remedy, which is the code unless the exchange's words lead to another; `message` what the exchange said.
+    """
 
     code: str
     message: str
     status: int | None
     remedy: Remedy
+    row: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "row", self.row or self.code)
 
     @property
     def certainly_not_executed(self) -> bool:
@@ -103,7 +205,7 @@ class Failure:
 
         That is a fact about the exchange and no setting: an override may say what is done, never what is certain.
         """
-        doubtful = TABLE[self.code].action is Action.ASK or (self.status is not None and self.status >= 500)
+        doubtful = TABLE[self.row].action is Action.ASK or (self.status is not None and self.status >= 500)
         return not doubtful and self.remedy.action is not Action.ASK
 
 
@@ -132,59 +234,3 @@ def remedies(overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, Remedy]:
         except (TypeError, ValueError) as error:
             raise EightbellsError(f"[errors] {code}: {error}") from None
     return table
-
-
-def classify(
-    error: BaseException, table: Mapping[str, Remedy] = TABLE, retry_after: float | None = None
-) -> Failure:
-    """Say what a failed request means.
-
-    Args:
-        error: what python-binance, aiohttp or asyncio raised.
-        table: remedies by code.
-        retry_after: the answer's Retry-After in seconds, where it had one.
-    """
-    if isinstance(error, BinanceAPIException):
-        return _classify_answer(error, table, retry_after)
-    if isinstance(error, TimeoutError):
-        return _failure("timeout", "no answer in time", None, table)
-    if isinstance(error, aiohttp.ContentTypeError | BinanceRequestException | ValueError):
-        return _failure("unreadable", "the answer is not JSON", getattr(error, "status", None), table)
-    if isinstance(error, aiohttp.ClientError | OSError):
-        return _failure("network", type(error).__name__, None, table)
-    raise error
-
-
-def _classify_answer(
-    error: BinanceAPIException, table: Mapping[str, Remedy], retry_after: float | None
-) -> Failure:
-    status, code, message = int(error.status_code), error.code, str(error.message or "")
-    key = f"{code}" if code and f"{code}" in table else _key_of_status(status)
-    if not code:
-        message = f"HTTP {status}"
-    failure = _failure(key, message, status, table)
-    if status >= 500:  # whatever the code says, the engine may have taken the order
-        return replace(failure, remedy=replace(failure.remedy, action=Action.ASK))
-    if key == "-2010":
-        for words, remedy in _REJECTED:
-            if words in message.lower():
-                return replace(failure, remedy=remedy)
-    if failure.remedy.action is Action.WAIT and retry_after is not None:
-        return replace(failure, remedy=replace(failure.remedy, delay=retry_after))
-    return failure
-
-
-def _key_of_status(status: int) -> str:
-    if f"http-{status}" in TABLE:
-        return f"http-{status}"
-    return "http-5xx" if status >= 500 else "http-4xx"
-
-
-def banned_until_ms(message: str) -> int | None:
-    """The end of the ban that a -1003 names, in ms of the exchange's clock."""
-    found = re.search(r"banned until (\d{13})", message)
-    return int(found.group(1)) if found else None
-
-
-def _failure(key: str, message: str, status: int | None, table: Mapping[str, Remedy]) -> Failure:
-    return Failure(key, message[:300], status, table[key])

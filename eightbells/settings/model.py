@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from eightbells.errors import EightbellsError
+from eightbells.errors import EightbellsError, UnsendableKey
+from eightbells.settings.keys import oddity
 from eightbells.settings.names import DELIMITER, PREFIX, VERY_CLOSE, known_names, misspelt, suggestion
 from eightbells.settings.sections import (
     BudgetSettings,
@@ -176,6 +177,7 @@ class Settings(BaseSettings):
 
         Raises:
             EightbellsError: the mode needs a key and the environment has none, or its file cannot be read.
+            UnsendableKey: a key or secret has a character that none of Binance's has.
         """
         if self.mode == "paper":
             return Credentials(PAPER_KEY, SecretStr(PAPER_SECRET))
@@ -188,12 +190,19 @@ class Settings(BaseSettings):
                 f"mode is '{self.mode}', but {' and '.join(missing)} "
                 f"{'is' if len(missing) == 1 else 'are'} not set in the environment{_slips(missing)}"
             )
+        for name, value in needed.items():
+            if odd := oddity(value):
+                raise UnsendableKey(
+                    f"{name} has a character that cannot be sent: {odd}; set it to what Binance shows, and no more"
+                )
         if not self.binance_private_key_file:
             return Credentials(key, SecretStr(secret))
         try:
             private = Path(self.binance_private_key_file).read_text()
         except OSError as error:
             raise EightbellsError(f"BINANCE_PRIVATE_KEY_FILE cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise EightbellsError("BINANCE_PRIVATE_KEY_FILE is no text: it must be a key in PEM") from None
         return Credentials(key, SecretStr(""), SecretStr(private))
 
 

@@ -1,0 +1,27 @@
+"""An answer of the exchange, or of something in its place, that is no success; and its words, fit to be shown."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+
+_LONGEST = 300
+_NOT_SHOWN = re.compile(r"(?is)<(script|style)\b.*?(?:</\1>|\Z)|<!--.*?-->|<[^>]*>")
+# an error page may quote the request, which is signed
+_QUERY = re.compile(r"(?i)\?\S+=\S*|\bsignature\W{1,3}[\w%+/=-]+")
+
+
+class BadAnswer(Exception):
+    """An answer that is an error, or a success that cannot be read; `body` is as it came."""
+
+    def __init__(self, status: int, body: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status, self.body, self.headers = status, body, headers or {}
+
+
+def shown(text: str) -> str:
+    """The first words of a text or an HTML page, on one line, without the request that it may quote."""
+    plain = html.unescape(_NOT_SHOWN.sub(" ", text[:20_000]))
+    words = " ".join(_QUERY.sub("?...", plain).split())
+    return "".join(letter for letter in words if letter.isprintable())[:_LONGEST]
