@@ -7,7 +7,7 @@ from typing import Literal
 from prefect import flow
 
 from tasks.halting import cancel_everything, sell_out, switch
-from tasks.session import open_session
+from tasks.session import set_clock, unset_session
 
 
 @flow(name="halt", flow_run_name="{action}: {reason}")
@@ -24,10 +24,11 @@ async def halt(
         reason: Why, for the record.
         sell_everything: After halting, sell every position of the strategies at market.
     """
-    async with open_session() as session:
-        switch(session, action == "resume", reason)
+    async with unset_session() as session:
+        switch(session, action == "resume", reason)  # also while the exchange does not answer
         if action == "resume":
             return []
+        await set_clock(session)
         problems = await cancel_everything(session, stops_too=sell_everything)
         if sell_everything:
             problems += await sell_out(session)

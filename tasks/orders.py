@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
-from decimal import Decimal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State as PrefectState
 
 from eightbells.candles import grid
-from eightbells.exchange.recovery import ExchangeError
+from eightbells.exchange.gateway import PLACE_ORDER
+from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.strategies.contract import Target
 from eightbells.strategies.evaluation import Decision, Moment
 from eightbells.trading import outbox, protection
@@ -22,6 +22,7 @@ from eightbells.trading.outbox import Order
 from eightbells.trading.planning import plan_orders
 from eightbells.trading.reconciliation import Reconciliation, reconcile
 from eightbells.trading.states import IN_FLIGHT, LIVE, State
+from tasks.candles import refresh_rules
 from tasks.recovering import attempts_left, awaiting, recovering, telling
 from tasks.session import Session
 
@@ -57,8 +58,9 @@ async def trade(session: Session, decisions: list[Decision], opened: int) -> lis
             found = await reconcile_books(session)
             problems += [f"{drift.symbol}: {drift.detail}" for drift in found.drifts]
             problems += await cancel_obsolete(session, decisions)
-            for _ in range(_MOST_ROUNDS):
-                orders = await plan(session, decisions, opened, lease, label)
+            for rounds in range(_MOST_ROUNDS):
+                # what the exchange refused for the moment in an earlier run goes again, once in this one
+                orders = await plan(session, decisions, opened, lease, label, again=rounds == 0)
                 if not orders:
                     break
                 problems += await send_orders(session, orders, lease)
@@ -87,12 +89,11 @@ async def reconcile_books(session: Session, symbols: Iterable[str] = ()) -> Reco
 @task(task_run_name="plan orders for {label}", cache_policy=NO_CACHE)
 @recovering
 async def plan(
-    session: Session, decisions: Iterable[Decision], opened: int, lease: Lease, label: str
+    session: Session, decisions: Iterable[Decision], opened: int, lease: Lease, label: str, again: bool
 ) -> list[int]:
     """Commit the orders that the decisions call for to the outbox; returns those that wait to be sent."""
-    last = {symbol: Decimal(price) for symbol, price in (await session.gateway.prices()).items()}
-    moment = moment_of(session, opened)
-    return plan_orders(session.engine, session.settings, decisions, moment, lease, last).orders
+    last, moment = await session.gateway.prices(), moment_of(session, opened)
+    return plan_orders(session.engine, session.settings, decisions, moment, lease, last, again=again).orders
 
 
 @task(task_run_name="plan protective stops", cache_policy=NO_CACHE)
@@ -146,10 +147,19 @@ async def send_order(session: Session, order_id: int, lease: Lease, label: str) 
     try:
         return await desk.send(attempt.id, lease)
     except ExchangeError as error:
-        mendable = error.failure.certainly_not_executed and attempts_left(error.failure) > 0
-        if mendable and await desk.repair(order_id, error):
+        if attempts_left(error.failure) > 0 and await _is_mended(session, attempt, error):
             return awaiting(error.failure, str(error))
         raise
+
+
+async def _is_mended(session: Session, order: Order, error: ExchangeError) -> bool:
+    """Whether another attempt at the order is planned, with the symbol's rules fetched again where that is due."""
+    if error.failure.remedy.action is Action.FIX and error.failure.certainly_not_executed:
+        try:
+            await refresh_rules(session, [order.symbol])
+        except ExchangeError:
+            return False
+    return desk_of(session).repair(order.id, error)
 
 
 @telling
@@ -204,7 +214,10 @@ async def send_orders(session: Session, orders: list[int], lease: Lease) -> list
 
 
 def _in_doubt(error: BaseException) -> bool:
-    return isinstance(error, ExchangeError) and not error.failure.certainly_not_executed
+    """Whether an order may exist that its sending has failed with; what failed before that is no doubt."""
+    if not isinstance(error, ExchangeError) or error.endpoint != PLACE_ORDER:
+        return False
+    return not error.failure.certainly_not_executed
 
 
 async def settle_orders(

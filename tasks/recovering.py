@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from prefect import Task
 from prefect.client.schemas import State
@@ -13,7 +13,9 @@ from prefect.runtime import task_run
 from prefect.states import AwaitingRetry
 
 from eightbells.exchange.recovery import Action, ExchangeError, Failure
-from tasks.session import Session
+
+if TYPE_CHECKING:
+    from tasks.session import Session
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +44,7 @@ def recovering(
             if failure.remedy.action in (Action.REFUSE, Action.STOP) or attempts_left(failure) < 1:
                 raise
             if failure.remedy.action is Action.RESYNC:
-                await session.gateway.sync_clock()
+                session.gateway.clock.distrust()
             return awaiting(failure, str(error))
 
     return attempt

@@ -7,14 +7,17 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
 import pandas as pd
+from prefect import task
+from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from sqlalchemy import Engine
 
 from eightbells import metrics
 from eightbells.database.engine import open_database
-from eightbells.exchange.gateway import Gateway, open_gateway
+from eightbells.exchange.gateway import Gateway, naming_the_exchange, unset_gateway
 from eightbells.exchange.history import Page
 from eightbells.settings import Settings, load_settings
+from tasks.recovering import recovering, telling
 
 Progress = Callable[[int, int], None]
 # Who runs a flow in this process may watch how far it is (slots done, slots in all).
@@ -35,13 +38,30 @@ class Session:
         return self.gateway.clock.now_ms()
 
 
+@telling
+@task(task_run_name="the exchange's time", cache_policy=NO_CACHE)
+@recovering
+async def set_clock(session: Session) -> None:
+    """Measure the exchange's clock; nothing can be asked or signed before."""
+    await session.gateway.sync_clock()
+
+
 @asynccontextmanager
 async def open_session() -> AsyncIterator[Session]:
     """A session with its clock set; what was counted is flushed at its end, however it ends."""
+    async with unset_session() as session:
+        with naming_the_exchange(session.settings):
+            await set_clock(session)
+        yield session
+
+
+@asynccontextmanager
+async def unset_session() -> AsyncIterator[Session]:
+    """A session that has not met the exchange yet, for what must not wait for it."""
     settings = load_settings()
     with open_database(settings) as engine:
         try:
-            async with open_gateway(settings, engine) as gateway:
+            async with unset_gateway(settings, engine) as gateway:
                 yield Session(settings, engine, gateway)
         finally:
             metrics.flush(engine)

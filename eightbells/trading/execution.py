@@ -14,7 +14,6 @@ from eightbells.exchange import rules
 from eightbells.exchange.gateway import Gateway, OrderRequest
 from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.exchange.rules import RuleBroken, Situation, wire
-from eightbells.exchange.universe import refresh_universe
 from eightbells.settings import Settings
 from eightbells.trading import ledger, outbox
 from eightbells.trading.lease import Lease
@@ -52,8 +51,9 @@ class Desk:
             answer = await self._gateway.place_order(_request(order))
         except ExchangeError as error:
             certain = error.failure.certainly_not_executed
-            self._move(order, State.REFUSED if certain else State.UNKNOWN, {"reason": str(error)})
-            if "insufficient balance" in error.failure.message:
+            detail = {"reason": str(error), "action": str(error.failure.remedy.action)}
+            self._move(order, State.REFUSED if certain else State.UNKNOWN, detail)
+            if error.failure.row == "insufficient-balance":
                 raise EightbellsError(f"{error}{await self._shortage(order)}") from None
             raise
         return self._record(order, answer, _fills_of_answer(answer))
@@ -76,26 +76,27 @@ class Desk:
         missing = max(needed - free, Decimal(0))
         return f": needs {wire(needed)} {asset}, {wire(free)} free, {wire(missing)} missing"
 
-    async def repair(self, order_id: int, error: ExchangeError) -> bool:
-        """After a refusal that can be mended, plan the decision's next attempt; False where it cannot.
+    def repair(self, order_id: int, error: ExchangeError) -> bool:
+        """After a failure that can be mended, see that another attempt is planned; False where it cannot.
 
-        After a broken filter the symbol's rules are fetched and quantity and price made to fit them. The new
-        attempt goes through the outbox like any order: nothing is sent here.
+        After a broken filter quantity and price are made to fit the rules, which the caller has fetched again. The
+        new attempt goes through the outbox like any order: nothing is sent here.
         """
         with self._engine.connect() as connection:
             order = outbox.latest_attempt(connection, order_id)
         action = error.failure.remedy.action
+        if order.state is State.PLANNED:  # what failed came before the order was sent
+            return action not in (Action.REFUSE, Action.STOP)
         if order.state is not State.REFUSED or action not in (Action.FIX, Action.RESYNC, Action.WAIT):
             return False
         quantity, price = order.quantity, order.price
         if action is Action.FIX:
-            await refresh_universe(self._gateway, self._engine, [order.symbol])
             try:
                 quantity, price = self._fitted(order)
             except RuleBroken:
                 return False
         if action is Action.RESYNC:
-            await self._gateway.sync_clock()
+            self._gateway.clock.distrust()
         with self._engine.begin() as connection:
             now = self._gateway.clock.now_ms()
             return outbox.plan_again(connection, order, quantity, price, now, self._flow_run) is not None
@@ -103,7 +104,8 @@ class Desk:
     def _fitted(self, order: Order) -> tuple[Decimal, Decimal | None]:
         with self._engine.connect() as connection:
             symbol_rules = rules.load(connection, order.symbol)
-        assert symbol_rules is not None
+        if symbol_rules is None:
+            raise RuleBroken(f"{order.symbol} has no rules that can be read")
         return symbol_rules.fit(
             "BUY" if order.side == "BUY" else "SELL", order.quantity, order.price, Situation()
         )
@@ -146,7 +148,7 @@ class Desk:
         try:
             answer = await self._gateway.cancel_order(order.symbol, order.exchange_order_id)
         except ExchangeError as error:
-            if error.failure.code != "-2011":  # filled or cancelled meanwhile: its state will tell
+            if error.failure.row != "-2011":  # filled or cancelled meanwhile: its state will tell
                 raise
             return await self.refresh(order)
         return await self._follow(order, answer)

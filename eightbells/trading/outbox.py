@@ -171,16 +171,26 @@ def next_attempt(connection: Connection, signal: int, leg: str) -> int:
     return attempt
 
 
-def newest_attempts(connection: Connection, signals: Collection[int]) -> dict[int, tuple[int, State]]:
-    """Number and state of the newest entry or exit of each signal that has one."""
-    rows = connection.execute(
-        text(
-            "SELECT DISTINCT ON (signal_id) signal_id, attempt, state FROM orders "
-            "WHERE signal_id = ANY(:signals) AND leg IN ('entry', 'exit') ORDER BY signal_id, attempt DESC"
-        ),
-        {"signals": list(signals)},
-    )
-    return {signal: (attempt, State(state)) for signal, attempt, state in rows}
+_NEWEST_ATTEMPTS = """
+SELECT DISTINCT ON (o.signal_id)
+    o.signal_id, o.attempt,
+    o.state = 'ABSENT'
+    OR (:again AND o.state = 'REFUSED' AND coalesce(e.detail ->> 'action' = 'wait', FALSE)) AS open
+FROM orders AS o LEFT JOIN order_events AS e ON e.order_id = o.id AND e.to_state = 'REFUSED'
+WHERE o.signal_id = ANY(:signals) AND o.leg IN ('entry', 'exit') ORDER BY o.signal_id, o.attempt DESC
+"""
+
+
+def newest_attempts(
+    connection: Connection, signals: Collection[int], *, again: bool = False
+) -> dict[int, tuple[int, bool]]:
+    """Number of the newest entry or exit of each signal that has one, and whether another may follow it.
+
+    Args:
+        again: whether one may follow an attempt that the exchange refused for the moment only.
+    """
+    rows = connection.execute(text(_NEWEST_ATTEMPTS), {"signals": list(signals), "again": again})
+    return {signal: (attempt, is_open) for signal, attempt, is_open in rows}
 
 
 def named(connection: Connection, account: str, names: list[str]) -> Order | None:

@@ -34,14 +34,14 @@ class Books:
     """What the books say at the moment of planning, read at once: under the lease nobody else plans or sends.
 
     Args:
-        attempts: number and state of the newest entry or exit of each signal.
+        attempts: number of the newest entry or exit of each signal, and whether another may follow it.
         out: the orders that are not final, by symbol.
         reserved: what each strategy's open buys may still cost; grows with what is planned.
         off: why trading is switched off, or None.
         drifts: by symbol, in what it does not agree with the exchange.
     """
 
-    attempts: Mapping[int, tuple[int, State]]
+    attempts: Mapping[int, tuple[int, bool]]
     out: Mapping[str, list[Order]]
     rules: Mapping[str, SymbolRules]
     positions: list[Position]
@@ -50,7 +50,9 @@ class Books:
     drifts: Mapping[str, str]
 
     @classmethod
-    def read(cls, connection: Connection, account: str, decisions: Collection[Decision]) -> Books:
+    def read(
+        cls, connection: Connection, account: str, decisions: Collection[Decision], again: bool
+    ) -> Books:
         out: dict[str, list[Order]] = {}
         for order in outbox.in_states(connection, account, LIVE):
             out.setdefault(order.symbol, []).append(order)
@@ -58,7 +60,7 @@ class Books:
         reserved = ledger.reservations(connection, account)
         positions = ledger.positions(connection, account)
         return cls(
-            outbox.newest_attempts(connection, [decision.signal for decision in decisions]), out,
+            outbox.newest_attempts(connection, [decision.signal for decision in decisions], again=again), out,
             rules.load_all(connection, {decision.symbol for decision in decisions}), positions, reserved,
             outbox.switched_off(connection), outbox.drifts(connection, account),
         )  # fmt: skip
@@ -108,9 +110,9 @@ class Planner:
         return None
 
     def _next_attempt(self, decision: Decision) -> int | None:
-        """1 for a decision without an order, the next number after one proven ABSENT, None where there is one."""
-        attempt, state = self.books.attempts.get(decision.signal, (0, State.ABSENT))
-        return attempt + 1 if state is State.ABSENT else None
+        """1 for a decision without an order, the next number where another may follow, None where there is one."""
+        attempt, is_open = self.books.attempts.get(decision.signal, (0, True))
+        return attempt + 1 if is_open else None
 
     def _reserved(self, strategy: StrategySettings) -> Decimal:
         return self.books.reserved.get(strategy.name, Decimal(0))
@@ -167,13 +169,14 @@ class Planner:
 
 def plan_orders(
     engine: Engine, settings: Settings, decisions: Iterable[Decision], moment: Moment, lease: Lease,
-    last_prices: Mapping[str, Decimal],
+    last_prices: Mapping[str, Decimal], *, again: bool = False,
 ) -> Plan:  # fmt: skip
     """Commit the orders that the decisions call for; deciding and planning again adds nothing.
 
     Args:
         lease: held by the caller; it is kept from others until the plan is committed.
         last_prices: the exchange's last price of each symbol, for the price collar.
+        again: whether orders that the exchange refused for the moment only, an earlier run's, are planned again.
 
     Raises:
         LeaseLost: another worker trades the account.
@@ -184,7 +187,7 @@ def plan_orders(
         lease.require(connection)
         exposure = ledger.exposure(connection, settings, moment.open_ms)
         decided = list(decisions)
-        books = Books.read(connection, settings.account, decided)
+        books = Books.read(connection, settings.account, decided, again)
         planner = Planner(connection, settings, moment, last_prices, exposure, books)
         for decision in decided:
             refused = planner.plan(strategies[decision.strategy], decision)

@@ -27,6 +27,8 @@ UNKNOWN: dict[str, list[Answer]] = {
     "-1000 -1001 -1006 -1007": [error(code) for code in (-1000, -1001, -1006, -1007)],
     "5xx with a code": [error(-1007, status=504), error(-1008, status=503), error(-2010, status=500)],
     "5xx that is not JSON": [html(500), html(502), html(503), body(504, "")],
+    "3xx of a network that wants a login": [html(302), html(308)],
+    "202 of a firewall": [body(202, ""), html(202)],
     "200 that is not JSON": [html(200), body(200, ""), body(200, '{"half":')],
     "reset": [{"reset": True}],
     "timeout": [{"silence": 0.7}],
@@ -42,6 +44,7 @@ class Row:
     wait: float = 0
     key: str = ""
     again: str = ""  # what is asked in between
+    row: str = ""  # of the table, where the answer's words decide
 
 
 CERTAIN = {
@@ -53,6 +56,11 @@ CERTAIN = {
     "F -1013 -1100 -1111": Row([error(-1013), error(-1100), error(-1111)], 1, again=RULES),
     "X signature, key, service": Row([error(it) for it in (-1022, -1002, -2014, -2015, -1016, -1020)]),
     "X 403 firewall": Row([html(403)], key="http-403"),
+    "X 407 proxy": Row([html(407)], key="http-407"),
+    "X 451 country": Row([error(0, "Service unavailable from a restricted location.", 451)], key="http-451"),
+    "X account": Row([error(-2010, "This action is disabled on this account.")], row="account-restricted"),
+    "W maintenance": Row([error(-2010, "Rest API trading is not enabled.")], 3, QUICK, row="maintenance"),
+    "W market": Row([error(-1013, "Market is closed.")], 3, QUICK, row="market-closed"),
     "R malformed": Row([error(code) for code in BUGS]),
     "R -1121": Row([error(-1121, "Invalid symbol.")]),
     "R 400 that is not JSON": Row([html(400)], key="http-4xx"),
@@ -121,7 +129,14 @@ def test_an_order_whose_fate_is_unknown_is_asked_for_and_never_sent_again(
 def code_of(name: str, answer: Answer) -> str:
     if "code" in answer:
         return str(answer["code"])
-    return {"reset": "network", "timeout": "timeout"}.get(name, "http-5xx" if "5xx" in name else "unreadable")
+    kinds = {
+        "reset": "network",
+        "timeout": "timeout",
+        "202": "http-202",
+        "3xx": "http-3xx",
+        "5xx": "http-5xx",
+    }
+    return kinds.get(name.split()[0], "unreadable")
 
 
 @pytest.mark.parametrize("name", CERTAIN)
@@ -144,7 +159,7 @@ def test_an_order_that_certainly_is_not_there_goes_again_only_as_an_attempt_of_i
         assert [order.attempt for order in attempts] == list(range(1, len(attempts) + 1))
         assert len({order.client_order_id for order in attempts}) == len(attempts)
         assert one.asked[ORDER] == one.counted[0] == len(attempts)
-        assert_words(history.waits[0].message if row.tries else history.said, one)
+        assert_words(history.waits[0].message if row.tries else history.said, one, row.row)
         if row.tries and one.counted[1] == 1:
             assert history.names == retried(1), history.said
             assert books.states(one.order) == ["REFUSED", "OPEN"]
@@ -160,11 +175,11 @@ def test_an_order_that_certainly_is_not_there_goes_again_only_as_an_attempt_of_i
             assert one.asked[row.again] == (5 if row.again == TIME else 1) * min(one.counted[1], row.tries)
 
 
-def assert_words(says: str, sent: Sent) -> None:
+def assert_words(says: str, sent: Sent, row: str = "") -> None:
     label = sent.code if sent.code.startswith("-") else sent.code.replace("-", " ")
     assert f"Binance {label} on order.place: " in says
     assert str(sent.answer.get("msg", "")) in says
-    assert TABLE[sent.code].advice in says
+    assert TABLE[row or sent.code].advice in says
 
 
 def assert_wait(history: TaskHistory, row: Row) -> None:

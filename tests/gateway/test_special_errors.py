@@ -36,9 +36,10 @@ def sending(*orders: Any) -> Step:
 
 
 REJECTIONS = [
-    ("This symbol is not permitted for this account.", "check BINANCE_API_KEY", 0),
-    ("This account may not place or cancel orders.", "check BINANCE_API_KEY", 0),
-    ("Rest API trading is not enabled.", "check BINANCE_API_KEY", 0),
+    ("This symbol is not permitted for this account.", "take it out of symbols", 0),
+    ("This account may not place or cancel orders.", "the exchange has restricted this account", 0),
+    ("This action is disabled on this account.", "the exchange has restricted this account", 0),
+    ("Rest API trading is not enabled.", "under maintenance", 3),
     ("Order book liquidity is less than LOT_SIZE filter minimum quantity.", "", 0),
     ("Order would trigger immediately.", "the price has moved past the order's", 1),
     ("Order would immediately match and take.", "the price has moved past the order's", 1),

@@ -63,6 +63,7 @@ def test_a_market_that_is_closed_is_waited_for(
     prefect_server: str, simulator: Simulator, configure: Configure, books: Books
 ) -> None:
     """The exchange's engine says so itself, of a symbol that it has halted."""
+    configure(errors={})
     order = books.plan()
     simulator.control("settings", symbols={BTC: {"status": "BREAK"}})
 
