@@ -15,6 +15,7 @@ from eightbells.errors import UnsendableKey
 from eightbells.exchange.answers import BadAnswer, shown
 from eightbells.exchange.recovery import REJECTED, TABLE, WORDS, Action, Failure, Remedy
 
+_SAYING_LITTLE = frozenset({"http-403", "http-4xx", "http-5xx"})
 _LONGEST_WAIT = 3 * 86_400.0  # seconds: no ban is longer
 
 
@@ -79,10 +80,8 @@ def _is_held_back(answer: BadAnswer) -> bool:
 
 
 def _row_of_words(key: str, said: str) -> str:
-    """The row that the exchange's words lead to, where its code says too little or is not known."""
-    if key.startswith("-") and key not in REJECTED:
-        return key
-    if TABLE[key].action is Action.ASK and key not in REJECTED and key != "http-5xx":
+    """The row that the exchange's words lead to, where code and status say too little."""
+    if key not in REJECTED | _SAYING_LITTLE:
         return key
     lower = said.lower()
     return next((row for words, row in WORDS if words in lower), key)

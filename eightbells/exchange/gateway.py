@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from eightbells import metrics
 from eightbells.candles.grid import INTERVAL
 from eightbells.errors import EightbellsError
+from eightbells.exchange.answers import BadAnswer
 from eightbells.exchange.budgets import Budgets
 from eightbells.exchange.classification import classify, told_to_wait
 from eightbells.exchange.client import StampedClient
@@ -70,7 +71,7 @@ class Gateway:
     async def _server_time(self) -> int:
         answer = await self._request("time", 1, None, self._client.get_server_time)
         if not isinstance(answer, dict) or not isinstance(answer.get("serverTime"), int):
-            raise self._error("time", ValueError("no time"))
+            raise self._error("time", BadAnswer(200, ""))
         return int(answer["serverTime"])
 
     async def exchange_info(self, symbols: Sequence[str] | None = None) -> Json:
@@ -84,7 +85,7 @@ class Gateway:
             "exchangeInfo", 20, None, lambda: self._client._get("exchangeInfo", data=params)
         )
         if not isinstance(info.get("symbols"), list):
-            raise self._error("exchangeInfo", ValueError("no list of symbols"))
+            raise self._error("exchangeInfo", BadAnswer(200, ""))
         self.budgets.learn(info.get("rateLimits"))
         return info
 
@@ -203,7 +204,7 @@ class Gateway:
     ) -> Json:
         answer = await self._call(endpoint, weight, budget, ask)
         if not isinstance(answer, dict):
-            raise self._error(endpoint, ValueError("not an object"))
+            raise self._error(endpoint, BadAnswer(200, ""))
         return answer
 
     async def _rows(
@@ -211,7 +212,7 @@ class Gateway:
     ) -> list[Any]:
         answer = await self._call(endpoint, weight, budget, ask)
         if not isinstance(answer, list):
-            raise self._error(endpoint, ValueError("not a list"))
+            raise self._error(endpoint, BadAnswer(200, ""))
         return answer
 
     async def _call(
@@ -255,11 +256,7 @@ class Gateway:
 
 @asynccontextmanager
 async def unset_gateway(settings: Settings, engine: Engine) -> AsyncIterator[Gateway]:
-    """A gateway that has asked nothing yet: `sync_clock` comes first.
-
-    Raises:
-        EightbellsError: the mode needs a key, and there is none or it cannot be sent.
-    """
+    """A gateway that has asked nothing yet: `sync_clock` comes first."""
     gateway = Gateway(settings, engine)
     try:
         yield gateway
@@ -269,10 +266,10 @@ async def unset_gateway(settings: Settings, engine: Engine) -> AsyncIterator[Gat
 
 @asynccontextmanager
 async def open_gateway(settings: Settings, engine: Engine) -> AsyncIterator[Gateway]:
-    """A gateway whose clock is set, or the reason at once: for what a person waits for at the terminal.
+    """A gateway whose clock is set; it does not retry, for who waits at the terminal.
 
     Raises:
-        EightbellsError: nothing answers there, or the mode needs a key and there is none.
+        EightbellsError: nothing answers there, or the mode needs a key that is missing or cannot be sent.
     """
     async with unset_gateway(settings, engine) as gateway:
         with naming_the_exchange(settings):

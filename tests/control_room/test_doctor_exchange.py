@@ -40,12 +40,18 @@ async def test_paper_mode_before_its_exchange_is_started(
     ("action", "remedy"),
     [
         ({"status": 403, "html": "<html>"}, "firewall"),
+        ({"status": 407, "html": "<html>"}, "HTTPS_PROXY"),
+        (
+            {"status": 451, "code": 0, "msg": "Service unavailable from a restricted location."},
+            "does not serve the country",
+        ),
+        ({"status": 302, "html": "<html>"}, "redirects"),
         ({"status": 418, "code": -1003, "msg": "banned"}, "lower [budgets]"),
         ({"status": 429, "code": -1003, "msg": "too many"}, "lower [budgets]"),
         ({"status": 503, "html": "<html>"}, "wait: the exchange is in trouble"),
         ({"silence": 3}, "check the network"),
     ],
-    ids=["403", "418", "429", "503", "silent"],
+    ids=["403", "407", "451", "302", "418", "429", "503", "silent"],
 )
 async def test_an_exchange_that_turns_us_away(
     use: Use, market: Simulator, action: dict[str, Any], remedy: str
@@ -101,6 +107,12 @@ async def test_a_symbol_of_another_quote_and_strategies_that_cannot_trade(
     assert "'some' cannot trade ETHUSDT: it is quoted in FDUSD" in of(findings, "strategy", "warn").what
 
 
+async def test_an_entry_that_cannot_be_read_is_named_with_its_field(use: Use, market: Simulator) -> None:
+    market.control("settings", symbols={"ETHUSDT": {"filters": {"LOT_SIZE": {"stepSize": None}}}})
+    found = of(await gathered(look_at_exchange(use())), "symbols", "fail")
+    assert "ETHUSDT: exchangeInfo cannot be read: LOT_SIZE.stepSize is None" in found.what
+
+
 async def test_limits_that_are_nearly_used_up(use: Use, market: Simulator) -> None:
     market.control("settings", rate_limits={"REQUEST_WEIGHT": 200})
     market.fault("GET /api/v3/exchangeInfo", {"headers": {"X-MBX-USED-WEIGHT-1M": "190"}})
@@ -116,8 +128,13 @@ async def test_limits_that_are_nearly_used_up(use: Use, market: Simulator) -> No
 
 @pytest.mark.parametrize(
     ("key", "secret", "words"),
-    [("", "", "not set in the environment"), ("nobody", "x", "-2015"), ("paper", "wrong", "-1022")],
-    ids=["no key", "unknown key", "wrong secret"],
+    [
+        ("", "", "not set in the environment"),
+        ("nobody", "x", "-2015"),
+        ("paper", "wrong", "-1022"),
+        ("paper\r", "paper", "BINANCE_API_KEY has a character that cannot be sent: a carriage return"),
+    ],
+    ids=["no key", "unknown key", "wrong secret", "a key with a line end of Windows"],
 )
 async def test_a_key_that_does_not_open(use: Use, key: str, secret: str, words: str) -> None:
     findings = await gathered(look_at_exchange(use(key, secret)))

@@ -46,6 +46,18 @@ def test_a_symbol_without_candles_is_listed_and_has_none(filed: Simulator) -> No
     assert (refused.status_code, refused.json()) == (400, {"code": -1121, "msg": "Invalid symbol."})
 
 
+def test_symbols_of_any_script_are_listed_and_served(tmp_path: Path) -> None:
+    name = "币安人生USDT"
+    write_data(tmp_path, {name: FILES["SOLUSDT"]})
+    with running("--data", str(tmp_path)) as simulator:
+        listed = simulator.get("/api/v3/exchangeInfo", symbols=f'["{name}","ADAUSDT"]').json()["symbols"]
+        assert [entry["symbol"] for entry in listed] == [name, "ADAUSDT"]
+        assert len(klines(simulator, symbol=name)) == 1
+        for odd in ("币安 人生", "币安usdt", "币" * 51):
+            refused = simulator.get("/api/v3/klines", symbol=odd, interval="4h").json()
+            assert refused["code"] == -1100, odd
+
+
 def test_the_last_candle_is_unfinished_and_agrees_with_the_price(simulator: Simulator) -> None:
     simulator.advance(3_600_000)
     last = klines(simulator, limit=1)[0]

@@ -169,6 +169,13 @@ def test_no_words_overrule_a_code_that_says_enough(number: int) -> None:
     assert classify(code(number, "Market is closed. System maintenance.")).row == str(number)
 
 
+@pytest.mark.parametrize("status", [202, 302, 407, 418, 429])
+def test_no_words_overrule_a_status_that_says_enough(status: int) -> None:
+    assert classify(
+        answer(status, "System maintenance. Your account has been locked.")
+    ).row == f"http-{status}".replace("302", "3xx")
+
+
 @pytest.mark.parametrize("words", ["Market is closed.", "insufficient balance", "Filter failure: LOT_SIZE"])
 def test_no_words_make_a_5xx_certain(words: str) -> None:
     assert not classify(code(-2010, words, 503)).certainly_not_executed
