@@ -127,7 +127,7 @@ def _of_no_connection(error: aiohttp.ClientConnectorError) -> tuple[str, str]:
     return "no-connection", f"{where}: {error.os_error.strerror or type(error.os_error).__name__}"
 
 
-def told_to_wait(error: Exception, now_ms: int | None) -> float | None:
+def requested_wait(error: Exception, now_ms: int | None) -> float | None:
     """How many seconds the exchange says to wait: by Retry-After, or by the end of a ban where its clock is known."""
     if not isinstance(error, BadAnswer):
         return None

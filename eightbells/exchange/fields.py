@@ -75,4 +75,5 @@ def smallest_unit(entry: Mapping[str, Any], name: str) -> Decimal:
 
 def _odd(name: str, value: object, of: Mapping[str, Any] | None = None) -> RulesUnreadable:
     place = f"{of['filterType']}.{name}" if of and isinstance(of.get("filterType"), str) else name
-    return RulesUnreadable(f"exchangeInfo cannot be read: {place} is {str(value)[:60]}")
+    stands = "null or missing" if value is None else str(value)[:60]
+    return RulesUnreadable(f"exchangeInfo cannot be read: {place} is {stands}")

@@ -18,7 +18,7 @@ from eightbells.candles.grid import INTERVAL
 from eightbells.errors import EightbellsError
 from eightbells.exchange.answers import BadAnswer
 from eightbells.exchange.budgets import Budgets
-from eightbells.exchange.classification import classify, told_to_wait
+from eightbells.exchange.classification import classify, requested_wait
 from eightbells.exchange.client import StampedClient
 from eightbells.exchange.clock import ExchangeClock
 from eightbells.exchange.recovery import Action, ExchangeError, remedies
@@ -250,7 +250,7 @@ class Gateway:
             metrics.USED_WEIGHT.set(int(used))
 
     def _error(self, endpoint: str, error: Exception) -> ExchangeError:
-        wait = told_to_wait(error, self.clock.now_ms() if self.clock.is_set else None)
+        wait = requested_wait(error, self.clock.now_ms() if self.clock.is_set else None)
         return ExchangeError(endpoint, classify(error, self._table, wait))
 
 

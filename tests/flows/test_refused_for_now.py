@@ -20,8 +20,8 @@ async def test_an_odd_entry_of_exchange_info_stops_its_symbol_alone(watch: Watch
     assert watch.orders() == [(symbol, "BUY", "FILLED") for symbol in sorted(set(SYMBOLS) - set(odd))]
     assert report.outcome == "problems"
     assert {(symbol, stage): reason for symbol, _, stage, reason in report.refused} == {
-        ("BTCUSDT", "universe"): "exchangeInfo cannot be read: LOT_SIZE.stepSize is None",
-        ("ETHUSDT", "universe"): "exchangeInfo cannot be read: orderTypes is None",
+        ("BTCUSDT", "universe"): "exchangeInfo cannot be read: LOT_SIZE.stepSize is null or missing",
+        ("ETHUSDT", "universe"): "exchangeInfo cannot be read: orderTypes is null or missing",
     }
 
 

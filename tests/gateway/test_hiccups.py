@@ -22,10 +22,15 @@ from tests.gateway.trading import BTC, Books
 
 ORDER, TIME = "POST /api/v3/order", "GET /api/v3/time"
 HICCUPS: dict[str, Answer] = {
-    "502": html(502), "202 without an answer": body(202, ""), "429": error(-1003, status=429),
-    "no answer in time": {"silence": 0.7}, "a page": html(200), "no time": body(200, "{}"), "a list": body(200, "[]"),
+    "502": html(502),
+    "202 without an answer": body(202, ""),
+    "429": error(-1003, status=429),
+    "no answer in time": {"silence": 0.7},
+    "a page": html(200),
+    "no time": body(200, "{}"),
+    "a list": body(200, "[]"),
     "a redirect": html(302),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HICCUPS)

@@ -96,7 +96,7 @@ def test_an_order_for_which_there_is_no_connection_was_never_sent(
     assert words in failure.message
 
 
-def test_an_order_never_goes_to_whom_nobody_vouches_for(
+def test_an_order_never_goes_out_under_an_untrusted_certificate(
     configure: Configure, decided: tuple[Engine, int], tmp_path: Path
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -91,7 +91,7 @@ ODD: dict[str, list[Any]] = {
     "a step of null": [entry("ODDUSDT", filters=[{"filterType": "LOT_SIZE", "stepSize": None}])],
     "a step that is NaN": [entry("ODDUSDT", filters=[{"filterType": "LOT_SIZE", "stepSize": float("nan")}])],
     "no order types": [entry("ODDUSDT", orderTypes=None)],
-    "NaN where nobody looks": [entry("ODDUSDT", something=float("nan"))],
+    "NaN in a field that is not used": [entry("ODDUSDT", something=float("nan"))],
     "twice, differently": [entry("ODDUSDT"), entry("ODDUSDT", status="BREAK")],
     "only its name": [{"symbol": "ODDUSDT"}],
 }

@@ -111,24 +111,27 @@ NO_NUMBER = [
     "1E-999999",
 ]
 ODD: list[tuple[dict[str, Any], str]] = [
-    ({"filters": None}, "filters is None"),
+    ({"filters": None}, "filters is null or missing"),
     ({"filters": "none"}, "filters is none"),
     ({"filters": [lot("0.1"), lot("0.2")]}, "lists the filter LOT_SIZE twice"),
-    ({"filters": [{"stepSize": "1"}]}, "filterType is None"),
-    ({"orderTypes": None}, "orderTypes is None"),
+    ({"filters": [{"stepSize": "1"}]}, "filterType is null or missing"),
+    ({"orderTypes": None}, "orderTypes is null or missing"),
     ({"orderTypes": []}, r"orderTypes is \[\]"),
     ({"orderTypes": "LIMIT"}, "orderTypes is LIMIT"),
-    ({"baseAsset": None}, "baseAsset is None"),
+    ({"baseAsset": None}, "baseAsset is null or missing"),
     ({"quoteAsset": 5}, "quoteAsset is 5"),
     ({"status": ""}, "status is "),
-    ({"baseAssetPrecision": None}, "baseAssetPrecision is None"),
+    ({"baseAssetPrecision": None}, "baseAssetPrecision is null or missing"),
     ({"baseAssetPrecision": -1}, "baseAssetPrecision is -1"),
     ({"quoteAssetPrecision": 8.5}, "quoteAssetPrecision is 8.5"),
     *[
         ({"filters": [{"filterType": "LOT_SIZE", "stepSize": step}]}, "LOT_SIZE.stepSize is ")
         for step in NO_NUMBER
     ],
-    ({"filters": [{"filterType": "PRICE_FILTER", "tickSize": None}]}, "PRICE_FILTER.tickSize is None"),
+    (
+        {"filters": [{"filterType": "PRICE_FILTER", "tickSize": None}]},
+        "PRICE_FILTER.tickSize is null or missing",
+    ),
     (
         {"filters": [{"filterType": "MAX_NUM_ORDERS", "maxNumOrders": "many"}]},
         "MAX_NUM_ORDERS.maxNumOrders is many",
@@ -136,7 +139,7 @@ ODD: list[tuple[dict[str, Any], str]] = [
     ({"filters": [{"filterType": "NOTIONAL", "applyMinToMarket": "no"}]}, "NOTIONAL.applyMinToMarket is no"),
     (
         {"filters": [{"filterType": "PERCENT_PRICE", "multiplierUp": None}]},
-        "PERCENT_PRICE.multiplierUp is None",
+        "PERCENT_PRICE.multiplierUp is null or missing",
     ),
 ]
 
