@@ -8,7 +8,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
+from eightbells.addresses import hidden
 from eightbells.errors import EightbellsError
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
@@ -21,6 +23,13 @@ def say(facts: dict[str, Any], as_json: bool) -> None:
         return
     for name, value in facts.items():
         print(f"{name:12} {value}")
+
+
+def complain(problem: object) -> None:
+    """Say on stderr what went wrong: a line, or one for each thing that is wrong."""
+    console = Console(stderr=True)
+    for line in hidden(str(problem)).splitlines():
+        console.print(f"eightbells: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def plain(value: object) -> str:

@@ -36,6 +36,7 @@ from eightbells.trading.execution import Desk, to_settle
 DATABASE = "eightbells_demo"
 PREFECT_DATABASE = "prefect_demo"
 CAPITAL = "100000"
+MADE_UP_END = "2026-01-01T00:00:02Z"  # the same candles on every day
 SETTLED_MS = 3_500  # the clock is set so long after each close
 
 
@@ -81,8 +82,11 @@ class Demo:
 
     def _find_data(self, settings: Settings) -> Path | None:
         folder = self.data or (Path(settings.market_data) if settings.market_data else None)
-        if folder is not None and not (folder / "klines-4h").is_dir():
-            raise EightbellsError(f"there is no folder klines-4h in {folder}")
+        if folder is not None and not os.path.isdir(folder / "klines-4h"):
+            raise EightbellsError(
+                f"there is no folder klines-4h in {folder}: put Binance's klines there as "
+                "klines-4h/SYMBOL-4h.csv.gz, and exchange-info/*.json.gz beside it"
+            )
         return folder.resolve() if folder else None
 
     def _prepare_database(self, stack: ExitStack, settings: Settings) -> None:
@@ -101,21 +105,22 @@ class Demo:
         engine.dispose()
 
     def _start_exchange(self, processes: Processes, settings: Settings) -> Exchange:
-        symbols = self.symbols or self._offered(settings)
-        arguments = [
-            "--port",
-            "0",
-            "--account",
-            f"{PAPER_KEY}:{PAPER_SECRET}:{settings.quote_asset}={CAPITAL}",
-        ]
-        arguments += ["--data", str(self._data)] if self._data else ["--generate", str(max(5, len(symbols)))]
-        arguments += ["--symbols", ",".join(symbols)] if self._data else []
-        child = processes.start(
-            "simulator",
-            python("-m", "simulator", *arguments, "--parent-pid", str(os.getpid())),
-            speaks=True,
-        )
-        address = child.first_line().split()[-1]
+        account = f"{PAPER_KEY}:{PAPER_SECRET}:{settings.quote_asset}={CAPITAL}"
+        arguments = ["--port", "0", "--account", account, "--parent-pid", str(os.getpid())]
+        if self._data:
+            arguments += ["--data", str(self._data)]
+            arguments += ["--symbols", ",".join(self.symbols)] if self.symbols else []
+        else:
+            made_up = max(5, len(self.symbols or settings.symbols))
+            arguments += ["--generate", str(made_up), "--clock", MADE_UP_END]
+        child = processes.start("simulator", python("-m", "simulator", *arguments), speaks=True)
+        try:
+            address = child.first_line().split()[-1]
+        except EightbellsError:
+            raise EightbellsError("\n".join(_complaints(child)) or child.last_words()) from None
+        source = f"real klines from {self._data}" if self._data else "made-up candles of the seeded generator"
+        exchange = Exchange(address, child, source)
+        symbols = self.symbols or (self._offered(exchange, settings) if self._data else settings.symbols)
         os.environ.update(
             EIGHTBELLS_MODE="paper",
             EIGHTBELLS_SYMBOLS=json.dumps(symbols),
@@ -124,15 +129,10 @@ class Demo:
             EIGHTBELLS_EXCHANGE__STREAM_URL=f"{address.replace('http', 'ws', 1)}/",
             EIGHTBELLS_EXCHANGE__WS_API_URL=f"{address.replace('http', 'ws', 1)}/ws-api/v3",
         )
-        source = f"real klines from {self._data}" if self._data else "made-up candles of the seeded generator"
-        return Exchange(address, child, source, symbols)
+        return exchange
 
-    def _offered(self, settings: Settings) -> list[str]:
-        if self._data is None:
-            return list(settings.symbols)
-        files = sorted((self._data / "klines-4h").glob("*-4h.csv.gz"))
-        names = [file.name.removesuffix("-4h.csv.gz") for file in files]
-        return [name for name in names if quoted_otherwise(name, settings.quote_asset) is None]
+    def _offered(self, exchange: Exchange, settings: Settings) -> list[str]:
+        return [it for it in exchange.symbols() if quoted_otherwise(it, settings.quote_asset) is None]
 
     async def _watch(self, exchange: Exchange, engine: Engine) -> dict[str, Any]:
         from flows.deployments import register
@@ -191,26 +191,34 @@ class Exchange:
     address: str
     child: Child
     source: str
-    symbols: list[str]
 
     def time(self) -> int:
-        return int(self._ask("clock")["time"])
+        return int(self._ask("simulator/clock")["time"])
+
+    def symbols(self) -> list[str]:
+        """Those that have a price, which are those with candles."""
+        return [ticker["symbol"] for ticker in self._ask("api/v3/ticker/price")]
 
     def set_time(self, moment_ms: int) -> None:
-        self._ask("clock", {"time": moment_ms})
+        self._ask("simulator/clock", {"time": moment_ms})
 
     def truth(self) -> dict[str, Any]:
-        return self._ask("truth")
+        return dict(self._ask("simulator/truth"))
 
-    def _ask(self, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         request = urllib.request.Request(
-            f"{self.address}/simulator/{what}",
+            f"{self.address}/{path}",
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
-            found: dict[str, Any] = json.load(answer)
-        return found
+            return json.load(answer)
+
+
+def _complaints(child: Child) -> list[str]:
+    """What the simulator says about each file that it cannot use."""
+    said = (line.removeprefix("simulator: ") for line in child.logged() if line.startswith("simulator: "))
+    return list(said)
 
 
 @contextmanager

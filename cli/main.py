@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cli.answers import AsJson, listed, say
+from cli.answers import AsJson, complain, listed, say
 from cli.control_room import control_room
 from cli.environment import tidy
 from cli.prefect_api import part_login
@@ -46,9 +46,7 @@ def run() -> None:
         part_login()
         app(prog_name="eightbells")
     except EightbellsError as error:
-        Console(stderr=True).print(
-            f"eightbells: {hidden(str(error))}", style="red", markup=False, highlight=False, soft_wrap=True
-        )
+        complain(error)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

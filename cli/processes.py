@@ -102,9 +102,13 @@ class Child:
                 raise EightbellsError(f"{self.name} is not ready after {seconds:g} s (its log: {self.log})")
             time.sleep(0.1)
 
-    def last_words(self) -> str:
+    def logged(self) -> list[str]:
+        """The lines of its log since its start."""
         said = self.log.read_bytes()[self._log_begins :].decode(errors="replace")
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        return [line.strip() for line in said.splitlines() if line.strip()]
+
+    def last_words(self) -> str:
+        lines = self.logged()
         return hidden(lines[-1])[:300] if lines else f"its log is empty ({self.log})"
 
     def trim_log(self) -> None:

@@ -9,7 +9,7 @@ from simulator.options import read_options
 
 
 def main() -> int:
-    """Run until told to end; 2 with one line on stderr when it cannot start."""
+    """Run until told to end; 2 with a line on stderr for each thing that keeps it from starting."""
     options = read_options()
     from simulator.server import build, run  # only now: a wrong argument is answered without this second
 
@@ -17,7 +17,8 @@ def main() -> int:
         exchange, told = build(options)
         asyncio.run(run(options, exchange, told))
     except (ValueError, OSError) as problem:
-        print(f"simulator: {getattr(problem, 'strerror', None) or problem}", file=sys.stderr)
+        for line in str(getattr(problem, "strerror", None) or problem).splitlines():
+            print(f"simulator: {line}", file=sys.stderr)
         return 2
     return 0
 

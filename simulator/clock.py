@@ -29,6 +29,11 @@ def iso(time_ms: int) -> str:
     )
 
 
+def machine_time() -> int:
+    """The machine's clock in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
 class Clock:
     """Exchange time: `speed` exchange seconds pass in one real second, 0 stands still."""
 

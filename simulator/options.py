@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 from simulator.accounts import Account, parse_account
 from simulator.clock import parse_time
@@ -18,7 +20,7 @@ class Options:
     host: str
     port: int
     data: Path | None
-    clock: int | None
+    clock: int | Literal["now"] | None
     speed: float
     accounts: tuple[Account, ...]
     symbols: tuple[str, ...] | None
@@ -52,14 +54,30 @@ def _checked(read, name: str):  # type: ignore[no-untyped-def]
     return parse
 
 
+def _clock(text: str) -> int | Literal["now"]:
+    return "now" if text == "now" else parse_time(text)
+
+
+def _version() -> str:
+    try:
+        return version("eightbells")
+    except PackageNotFoundError:
+        return "from a folder that is not installed"
+
+
 def _parser() -> Parser:
     parser = Parser(prog="simulator", description="A Binance Spot exchange to test against.")
     add = parser.add_argument
     moment, account = _checked(parse_time, "time"), _checked(parse_account, "account")
+    add("--version", action="version", version=f"simulator of Eightbells {_version()}")
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=8765, help="port, 0 for a free one (default: %(default)s)")
     add("--data", type=Path, help="folder with klines-4h/ and exchange-info/")
-    add("--clock", type=moment, help="exchange time at the start, ISO or ms (default: end of data)")
+    add(
+        "--clock",
+        type=_checked(_clock, "time"),
+        help="exchange time at the start: ISO, ms, or now (default: the end of --data, else now)",
+    )
     add("--speed", type=float, default=1.0, help="exchange seconds in a real one, 0 stands (default: 1)")
     add(
         "--account",

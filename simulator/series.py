@@ -5,7 +5,6 @@ All rows of a series lie in one byte string with an array of offsets: a thousand
 
 from __future__ import annotations
 
-import gzip
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from simulator.candles import H4, Candle, parse
+from simulator.kline_files import Fields, read_rows
 
 Times = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -45,28 +45,19 @@ class Series(Protocol):
 class StoredSeries:
     """Candles from a CSV file in Binance's format."""
 
-    def __init__(self, symbol: str, lines: list[str]):
+    def __init__(self, symbol: str, rows: list[Fields]):
         self.symbol = symbol
-        self._lay_out(lines)
+        self._opens: Times = np.array([int(row[0]) for row in rows], np.int64)
+        self._closes: Times = np.array([int(row[6]) for row in rows], np.int64)
+        rendered = [_row(row) for row in rows]
+        self._offsets = np.cumsum([0, *(len(row) + 1 for row in rendered)])
+        self._text = b",".join(rendered)
         self.candle = lru_cache(4096)(self._candle)  # type: ignore[method-assign]
-
-    def _lay_out(self, lines: list[str]) -> None:
-        rows = [_row(line.split(",")) for line in lines]
-        self._opens: Times = np.array([int(line[: line.index(",")]) for line in lines], np.int64)
-        self._closes: Times = np.array([int(line.split(",", 7)[6]) for line in lines], np.int64)
-        self._offsets = np.cumsum([0, *(len(row) + 1 for row in rows)])
-        self._text = b",".join(rows)
 
     @classmethod
     def load(cls, path: Path, symbol: str) -> StoredSeries:
-        """Read SYMBOL-4h.csv.gz or .csv; raises ValueError with file and reason when it cannot be used."""
-        try:
-            raw = path.read_bytes()
-            text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("ascii")
-            lines = [line for line in text.splitlines() if line[:1].isdigit()]
-            return cls(symbol, sorted(lines, key=lambda line: int(line[: line.index(",")])))
-        except (OSError, EOFError, ValueError, IndexError) as problem:
-            raise ValueError(f"{path} is not a file of klines: {problem}") from None
+        """Read SYMBOL-4h.csv.gz or .csv; raises BadFile when it cannot be used."""
+        return cls(symbol, read_rows(path))
 
     def count_until(self, time: int) -> int:
         return int(self._opens.searchsorted(time, "right"))
@@ -111,7 +102,7 @@ def _sound(row: list[Any]) -> bool:
     return bool(times and 0 < lo <= min(o, c) and max(o, c) <= h and min(rest) >= 0)
 
 
-def _row(fields: list[str]) -> bytes:
+def _row(fields: Fields) -> bytes:
     """A CSV line as a JSON row; the decimal strings stay as they are."""
     o, op, h, lo, c, v, ct, q, n, tb, tq, *rest = fields
     ignore = rest[0] if rest else "0"

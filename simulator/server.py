@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 from simulator.accounts import Accounts
-from simulator.clock import Clock, iso
+from simulator.clock import Clock, iso, machine_time
 from simulator.control import Control
 from simulator.exchange import Exchange
 from simulator.options import Options
@@ -32,13 +32,17 @@ PULSE = 0.1  # real seconds between two looks at the clock
 def build(options: Options) -> tuple[Exchange, str]:
     """The exchange as the options want it, and where its data comes from; ValueError when that cannot be."""
     market, end, told = open_market(options)
-    clock = Clock(options.clock if options.clock is not None else end, options.speed)
+    given = end if options.clock is None else options.clock
+    # the machine's clock is read last: what takes time before must not make it late
+    clock = Clock(given if isinstance(given, int) else machine_time(), options.speed)
     settings = Settings(limits=options.limits, stream_interval=options.stream_interval)
     exchange = Exchange(clock, market, Accounts(options.accounts), settings)
     if options.state is not None:
         told += _keep_state(exchange, options.state)
-        if options.upstream is not None:
+        if options.upstream is not None and end is not None:
             clock.set(end)
+        elif options.clock == "now":
+            clock.set(machine_time())
     return exchange, told
 
 
@@ -94,6 +98,8 @@ async def run(options: Options, exchange: Exchange, told: str) -> None:
     runner = web.AppRunner(application(exchange, upstream), access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     try:
+        if upstream is not None:  # exchangeInfo took its time since the clock was set
+            exchange.clock.set(int((await upstream.read("/api/v3/time"))["serverTime"]))
         site = web.TCPSite(runner, options.host, options.port, backlog=1024)
         await site.start()
         port = runner.addresses[0][1]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from simulator.clock import parse_time
 from simulator.generator import GeneratedSeries, profiles
+from simulator.info_files import newest_info
+from simulator.kline_files import BadFile, find_files
 from simulator.market import Market
 from simulator.options import Options
 from simulator.series import Series, StoredSeries
@@ -13,11 +14,22 @@ from simulator.symbols import RATE_LIMITS, SymbolTable, made_up
 from simulator.upstream import Upstream
 
 SETTLE = 2000  # without --clock, the exchange stands this long after the last candle's close
-GENERATED_NOW = "2026-01-01T00:00:02Z"
+MOST_LINES = 20
 
 
-def open_market(options: Options) -> tuple[Market, int, str]:
-    """The market, the time at which its data ends, and a sentence that says where it comes from.
+class BadData(ValueError):
+    """Files that cannot be used, a line for each; with --symbols, files of other symbols do not matter."""
+
+    def __init__(self, bad: list[BadFile]):
+        more = len(bad) - MOST_LINES
+        lines = [*map(str, bad[:MOST_LINES]), *([f"{more} more files cannot be used"] if more > 0 else [])]
+        super().__init__("\n".join(lines))
+
+
+def open_market(options: Options) -> tuple[Market, int | None, str]:
+    """The market, the exchange's time that goes with it, and a sentence that says where it comes from.
+
+    Made-up candles have no end: their time is None, and the machine's clock serves.
 
     Raises ValueError with a sentence when the data cannot be used.
     """
@@ -33,21 +45,28 @@ def open_market(options: Options) -> tuple[Market, int, str]:
         p.symbol: GeneratedSeries(p, options.seed, options.history_start) for p in chosen
     }
     told = f"made-up candles of {len(series)} symbols, seed {options.seed}"
-    return Market(series, table), parse_time(GENERATED_NOW), told
+    return Market(series, table), None, told
 
 
 def _from_folder(folder: Path, only: tuple[str, ...] | None) -> tuple[Market, int, str]:
-    table = SymbolTable.load(folder / "exchange-info")
-    files = {path.name.split("-")[0]: path for path in sorted((folder / "klines-4h").glob("*-4h.csv*"))}
-    if not files:
-        raise ValueError(f"{folder / 'klines-4h'} holds no SYMBOL-4h.csv.gz")
-    missing = [symbol for symbol in only or () if symbol not in files]
-    if missing:
-        raise ValueError(f"{folder / 'klines-4h'} has no candles of {', '.join(missing)}")
+    """The candles of a folder, all of them or none; BadData with a line for each file that cannot be used."""
+    klines, info = folder / "klines-4h", newest_info(folder / "exchange-info")
+    table = SymbolTable.load(info)
+    files, bad = find_files(klines, only)
+    if missing := [symbol for symbol in only or () if symbol not in files]:
+        raise ValueError(f"{klines} has no candles of {', '.join(missing)}; name the files SYMBOL-4h.csv.gz")
+    if not files and not bad:
+        raise ValueError(f"{klines} holds no SYMBOL-4h.csv.gz; put Binance's klines of interval 4h there")
     series: dict[str, Series] = {}
     for symbol in only or files:
-        table.get(symbol)
-        series[symbol] = StoredSeries.load(files[symbol], symbol)
+        try:
+            if symbol not in table.rules:
+                raise BadFile(files[symbol], f"{symbol} is not listed in {info}", "take a newer exchangeInfo")
+            series[symbol] = StoredSeries.load(files[symbol], symbol)
+        except BadFile as problem:
+            bad.append(problem)
+    if bad:
+        raise BadData(bad)
     end = max((s.end() or 0) for s in series.values())
     count = sum(s.count_until(end) for s in series.values())
     return Market(series, table), end + 1 + SETTLE, f"{count} candles of {', '.join(series)} from {folder}"

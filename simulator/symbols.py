@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
-import gzip
 import json
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 from simulator.candles import plain
 from simulator.errors import bad_symbol
 from simulator.generator import Profile
+from simulator.info_files import REMEDY, read_info
+from simulator.kline_files import BadFile
 
 RATE_LIMITS: list[dict[str, Any]] = [
     {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000},
@@ -64,16 +65,13 @@ class SymbolTable:
         self._original = {name: copy.deepcopy(rules.entry) for name, rules in self.rules.items()}
 
     @classmethod
-    def load(cls, folder: Path) -> SymbolTable:
-        """Read the newest whole-exchange file `*.json.gz`; ValueError when there is none that is sound."""
-        files = sorted(folder.glob("*.json.gz"))
-        if not files:
-            raise ValueError(f"{folder} holds no exchangeInfo (*.json.gz)")
+    def load(cls, path: Path) -> SymbolTable:
+        """Read a whole-exchange file; raises BadFile when it is not one."""
+        info = read_info(path)
         try:
-            info = json.loads(gzip.decompress(files[-1].read_bytes()))
             return cls(info["symbols"], info["rateLimits"])
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as problem:
-            raise ValueError(f"{files[-1]} is not an exchangeInfo: {problem}") from None
+        except (ValueError, TypeError, AttributeError, InvalidOperation, OverflowError) as problem:
+            raise BadFile(path, f"a filter cannot be read: {problem}", REMEDY, line=1) from None
 
     def get(self, symbol: str) -> Rules:
         """A symbol's rules; -1121 when the exchange does not list it."""

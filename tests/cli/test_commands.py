@@ -22,6 +22,7 @@ KEYS = {
     "candles", "quarantined", "absent", "cycles", "signals", "orders", "fills", "exchange_orders", "mismatches",
     "equity", "seconds",
 }  # fmt: skip
+SYMBOL = {"symbol": "BTCUSDT", "status": "TRADING", "baseAsset": "BTC", "quoteAsset": "USDT", "filters": []}
 
 
 def eightbells(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -68,6 +69,24 @@ def test_a_mistake_is_one_clear_line(folder, postgres, arguments, environment, w
     if arguments[0] == "explain":
         assert eightbells("migrate", folder=folder).returncode == 0
     assert_one_line(eightbells(*arguments, folder=folder, **environment), words)
+
+
+def test_files_that_the_demo_cannot_use_are_a_line_each(folder, postgres, tmp_path):
+    klines = tmp_path / "klines-4h"
+    for name in (klines, tmp_path / "exchange-info"):
+        name.mkdir()
+    for name in ("BTCUSDT", "ETHUSDT"):
+        (klines / f"{name}-4h.csv.gz").write_bytes(b"")
+    info = {"rateLimits": [], "symbols": [SYMBOL]}
+    (tmp_path / "exchange-info" / "all.json.gz").write_bytes(gzip.compress(json.dumps(info).encode()))
+    done = eightbells("demo", "--once", "--port", "0", "--data", str(tmp_path), folder=folder)
+    assert (done.returncode, done.stdout) == (1, "")
+    first, second = done.stderr.splitlines()
+    assert (
+        first
+        == f"eightbells: {klines}/BTCUSDT-4h.csv.gz:1: holds no candles; download it again, or remove it"
+    )
+    assert second.startswith(f"eightbells: {klines}/ETHUSDT-4h.csv.gz: ETHUSDT is not listed in ")
 
 
 def test_a_taken_port_is_one_clear_line(folder, postgres):

@@ -125,13 +125,14 @@ def test_months_begin_on_the_first(simulator: Simulator) -> None:
 
 
 def test_generated_candles_do_not_depend_on_the_order_of_asking() -> None:
-    with running("--generate", "7", "--seed", "3", "--speed", "0") as one:
+    made_up = ("--generate", "7", "--clock", "2026-01-01", "--speed", "0", "--seed")
+    with running(*made_up, "3") as one:
         late = klines(one, symbol="S007USDT", limit=1000)
         early = klines(one, symbol="S007USDT", startTime=0, limit=1000)
-    with running("--generate", "7", "--seed", "3", "--speed", "0") as other:
+    with running(*made_up, "3") as other:
         assert klines(other, symbol="S007USDT", startTime=0, limit=1000) == early
         assert klines(other, symbol="S007USDT", limit=1000) == late
-    with running("--generate", "7", "--seed", "4", "--speed", "0") as another:
+    with running(*made_up, "4") as another:
         assert klines(another, symbol="S007USDT", limit=1000) != late
 
 

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from decimal import Decimal
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from simulator_process import ACCOUNTS, H4, KEY, ROOT, Simulator, running, start, stop
+from binance import Client
+from simulator_process import ACCOUNTS, H4, KEY, ROOT, SECRET, Simulator, running, start, stop
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -45,6 +47,27 @@ def test_it_says_where_its_data_comes_from() -> None:
     )
 
 
+@pytest.mark.parametrize("arguments", [[], ["--clock", "now"]], ids=["by default", "as told"])
+def test_a_client_that_signs_with_the_machines_clock_is_taken_at_once(arguments: list[str]) -> None:
+    with running("--account", ACCOUNTS[0], *arguments) as simulator:
+        client = Client(KEY, SECRET, ping=False)
+        client.API_URL = f"{simulator.url}/api"
+        assert client.get_account(recvWindow=1000)["canTrade"]
+        assert client.create_test_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.01") == {}
+        assert client.get_klines(symbol="BTCUSDT", interval="4h", limit=1)[0][6] > time.time() * 1000
+        client.close_connection()
+
+
+def test_a_clock_that_is_told_to_be_now_is_so_over_old_state(tmp_path: Path) -> None:
+    arguments = ["--state", str(tmp_path / "state"), "--speed", "0"]
+    with running(*arguments, "--clock", "2021-03-01") as simulator:
+        assert simulator.now() == 1_614_556_800_000
+    with running(*arguments) as simulator:  # orders that are kept belong to their time
+        assert simulator.now() == 1_614_556_800_000
+    with running(*arguments, "--clock", "now") as simulator:
+        assert abs(simulator.now() - time.time() * 1000) < 10_000
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -68,6 +91,11 @@ def test_what_it_cannot_do_it_says_in_one_line(arguments: list[str]) -> None:
     assert done.stdout == ""
     assert done.stderr.startswith("simulator: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_it_says_its_version() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stdout) == (0, f"simulator of Eightbells {version('eightbells')}\n")
 
 
 def test_a_busy_port_is_named() -> None:
