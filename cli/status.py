@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from cli import prefect_api
 from cli.sole_up import Note, running_up
+from cli.words import span
 from eightbells.addresses import shown
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
@@ -121,7 +122,7 @@ def _of_orders(connection: Connection, account: str) -> Iterator[str]:
     )
     for row in rows:
         yield (
-            f"order {row.client_order_id} ({row.side} {row.symbol}) is {row.state} for {_span(float(row.age))}: "
+            f"order {row.client_order_id} ({row.side} {row.symbol}) is {row.state} for {span(float(row.age))}: "
             "`eightbells reconcile` asks for it"
         )
     drifts = connection.execute(
@@ -218,19 +219,6 @@ def _next_cycle(up: Note | None) -> tuple[str, datetime | None]:
     return shown(api), due
 
 
-def _span(seconds: float) -> str:
-    """A length of time in words, to two parts: `3 h 5 min`."""
-    minutes, rest = divmod(int(max(0.0, seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [
-        f"{count} {unit}"
-        for count, unit in ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
-        if count
-    ]
-    return " ".join(parts[:2]) or "0 s"
-
-
 def in_words(found: Status) -> list[tuple[str, str]]:
     """The status in rows of a name and its value."""
     now, last = found.exchange_time, found.last_cycle
@@ -242,9 +230,9 @@ def in_words(found: Status) -> list[tuple[str, str]]:
         since = found.up.started_at.replace("T", " ")[:16]
         rows += [("up", f"since {since} UTC" + (f"; started again: {again}" if again else ""))]
     rows += [("Prefect", found.prefect.removesuffix("/api") or "does not answer")]
-    ago = f"{_span((now - last.finished_at).total_seconds())} ago" if last else ""
+    ago = f"{span((now - last.finished_at).total_seconds())} ago" if last else ""
     rows += [("last cycle", f"candle {last.candle:%Y-%m-%d %H:%M} UTC, {ago}" if last else "none yet")]
-    wait = _span((found.next_cycle - datetime.now(UTC)).total_seconds()) if found.next_cycle else ""
+    wait = span((found.next_cycle - datetime.now(UTC)).total_seconds()) if found.next_cycle else ""
     rows += [
         (
             "next cycle",

@@ -22,6 +22,7 @@ from cli.doctor.findings import Finding, fail, ok, warn
 from cli.doctor.strategies import look_at_strategies
 from cli.paper import PAPER_PORT, is_our_paper_exchange
 from cli.processes import is_free
+from cli.words import span
 from eightbells.addresses import hidden
 from eightbells.errors import EightbellsError, UnsendableKey
 from eightbells.exchange.classification import classify
@@ -121,17 +122,19 @@ def _limits(info: Mapping[str, Any], seen: Mapping[str, str]) -> Finding:
 
 def _offset(settings: Settings, clock: ExchangeClock) -> Finding:
     offset = clock.now_ms() / 1000 - time.time()
-    words = f"the exchange's is {abs(offset):.3f} s {'ahead of' if offset > 0 else 'behind'} this machine's"
+    length = f"{abs(offset):.3f} s" if abs(offset) <= _OFFSET_TOO_FAR else span(abs(offset))
+    words = f"the exchange's is {length} {'ahead of' if offset > 0 else 'behind'} this machine's"
     if abs(offset) < _OFFSET_SHOWN:
         return ok("clock", words)
-    if settings.mode == "paper" and abs(offset) > _OFFSET_TOO_FAR:
-        return warn(
-            "clock",
-            words,
-            "only right for a simulator that lives in another time: cycles start by this clock",
-        )
+    if abs(offset) > _OFFSET_TOO_FAR and _may_live_in_another_time(settings):
+        return ok("clock", f"{words}: a simulator's own time, which candles and orders follow")
     verdict = fail if abs(offset) > _OFFSET_TOO_FAR else warn
     return verdict("clock", words, _TIME)
+
+
+def _may_live_in_another_time(settings: Settings) -> bool:
+    """Whether the exchange is a simulator without live prices: its clock is where its candles are."""
+    return settings.mode == "paper" and not (is_our_paper_exchange(settings) and settings.paper.prices)
 
 
 def _symbols(settings: Settings, info: Mapping[str, Any]) -> Finding:
@@ -164,17 +167,24 @@ async def _private(settings: Settings, client: StampedClient) -> AsyncIterator[F
     counts = await _tried(lambda: client._get("rateLimit/order", True, data={}))
     if not isinstance(counts, Failure):
         shown = ", ".join(
-            f"{it['count']} of {it['limit']} in {it['intervalNum']} {it['interval']}" for it in counts
+            f"{it['count']} of {it['limit']} used in {_window(it['intervalNum'], it['interval'])}"
+            for it in counts
         )
         full = any(int(it["count"]) > _MUCH * int(it["limit"]) for it in counts)
         yield (
-            warn("orders left", shown, "wait, or lower risk.max_orders_per_cycle")
+            warn("order limits", shown, "wait, or lower risk.max_orders_per_cycle")
             if full
-            else ok("orders left", shown)
+            else ok("order limits", shown)
         )
     if settings.mode == "live":
         async for finding in _permissions(client):
             yield finding
+
+
+def _window(count: int, unit: str) -> str:
+    """The length of a limit's window: 10 SECOND is `10 s`."""
+    short = {"SECOND": "s", "MINUTE": "min", "HOUR": "h", "DAY": "day"}
+    return f"{count} {short.get(unit, unit.lower())}{'s' * (unit == 'DAY' and int(count) > 1)}"
 
 
 async def _permissions(client: StampedClient) -> AsyncIterator[Finding]:

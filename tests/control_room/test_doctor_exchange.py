@@ -16,7 +16,7 @@ from tests.exchange import Simulator
 
 async def test_an_exchange_that_is_well(use: Use) -> None:
     findings = await gathered(look_at_exchange(use()))
-    expected = ["exchange", "clock", "symbols", "limits", "key", "secret", "orders left", "permissions"]
+    expected = ["exchange", "clock", "symbols", "limits", "key", "secret", "order limits", "permissions"]
     for name in (*expected, "stream socket", "account socket"):
         of(findings, name, "ok")
     assert "restrict it" in of(findings, "permissions", "warn").remedy
@@ -84,8 +84,10 @@ async def test_a_clock_that_is_off(use: Use, market: Simulator, seconds: int, ve
 
 
 async def test_a_simulator_in_another_time_is_no_failure_in_paper_mode(use: Use, market: Simulator) -> None:
-    market.begin()
-    of(await gathered(look_at_exchange(use(mode="paper"))), "clock", "warn")
+    settings = use(mode="paper")
+    market.advance(-328 * 24 * 3600 * 1000)
+    told = of(await gathered(look_at_exchange(settings)), "clock", "ok").what
+    assert "the exchange's is 328 days behind this machine's: a simulator's own time" in told
 
 
 async def test_symbols_that_are_not_listed_or_rest(use: Use, market: Simulator) -> None:
@@ -123,7 +125,7 @@ async def test_limits_that_are_nearly_used_up(use: Use, market: Simulator) -> No
     finally:
         market.control("settings", rate_limits={"REQUEST_WEIGHT": 6000})
     assert "[budgets]" in of(findings, "limits", "warn").remedy
-    assert "49 of 50 in 10 SECOND" in of(findings, "orders left", "warn").what
+    assert "49 of 50 used in 10 s" in of(findings, "order limits", "warn").what
 
 
 @pytest.mark.parametrize(
