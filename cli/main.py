@@ -83,15 +83,14 @@ def cycle(
     as_json: AsJson = False,
 ) -> None:
     """Run the watch once, for the newest closed candle or a past one."""
+    from cli.cycle_view import facts, show
+
     parameters: dict[str, Any] = {"candle": _moment(candle), "symbols": _symbols(symbols), "trade": trade}
     report = _run_flow("four-hour-cycle", parameters)
-    facts = {
-        "candle": report.candle, "outcome": report.outcome, "inserted": report.ingested.inserted,
-        "quarantined": report.ingested.quarantined, "signals": len(report.evaluated.decisions),
-        "orders": len(report.orders), "equity": str(report.equity), "problems": report.problems,
-        "refused": [list(row) for row in report.refused],
-    }  # fmt: skip
-    say(facts, as_json)
+    if as_json:
+        print(json.dumps(facts(report)))
+    else:
+        show(report)
     if report.outcome != "complete":
         raise typer.Exit(1)
 
@@ -197,14 +196,22 @@ def halt(
     sell_everything: Annotated[bool, typer.Option(help="Sell every position at market, too.")] = False,
 ) -> None:
     """Switch trading off at once and cancel the open orders."""
+    from cli.status import open_orders, order_words
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
     from eightbells.trading.switch import set_switch
 
-    with open_database(load_settings()) as engine:  # first of all, and without waiting for anything else
+    settings = load_settings()
+    with open_database(settings) as engine:  # first of all, and without waiting for anything else
         set_switch(engine, False, reason)
-    print("trading is off; cancelling the open orders")
+    print("trading is off; cancelling the open orders", flush=True)
     problems = _run_flow("halt", {"action": "halt", "reason": reason, "sell_everything": sell_everything})
+    with open_database(settings) as engine, engine.connect() as connection:
+        left = open_orders(connection, settings.account)
+    for order in left:
+        print(f"still open: {order.symbol} {order_words(order)}")
+    if not left:
+        print("no order is open")
     _complain(problems)
 
 

@@ -19,6 +19,7 @@ from eightbells.errors import EightbellsError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings, config_file
 from eightbells.trading.ledger import holding
+from eightbells.trading.states import LIVE
 from eightbells.trading.switch import read_switch
 
 _LATE_AFTER = grid.STEP + timedelta(minutes=15)  # as the alert NoCycle
@@ -39,6 +40,21 @@ class Held:
     @property
     def profit(self) -> Decimal | None:
         return None if self.value is None else self.value - self.cost
+
+
+@dataclass(frozen=True)
+class OpenOrder:
+    """An order that is not final: at the exchange, on its way there, or in doubt. `planned_at` is exchange time."""
+
+    id: str
+    symbol: str
+    side: str
+    type: str
+    state: str
+    left: Decimal
+    price: Decimal | None
+    stop_price: Decimal | None
+    planned_at: datetime
 
 
 @dataclass(frozen=True)
@@ -71,6 +87,7 @@ class Status:
     positions: list[Held] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     settings_file: str = field(default_factory=lambda: str(config_file()))
+    open_orders: list[OpenOrder] = field(default_factory=list)
 
 
 def read_status(settings: Settings, connection: Connection) -> Status:
@@ -90,6 +107,7 @@ def read_status(settings: Settings, connection: Connection) -> Status:
         settings.quote_asset, last.equity if last else None, _positions(connection, settings.account),
     )  # fmt: skip
     found.problems.extend(_problems(connection, settings, found))
+    found.open_orders.extend(open_orders(connection, settings.account))
     return found
 
 
@@ -186,6 +204,18 @@ def _positions(connection: Connection, account: str) -> list[Held]:
     return [Held(*row, holding(connection, account, row.strategy, row.symbol).cost) for row in rows.all()]
 
 
+def open_orders(connection: Connection, account: str) -> list[OpenOrder]:
+    """The account's orders that are not final, oldest first."""
+    rows = connection.execute(
+        text(
+            "SELECT client_order_id, symbol, side, type, state, quantity - executed_quantity, price, stop_price, "
+            "planned_at FROM orders WHERE account = :account AND state = ANY(:states) ORDER BY id"
+        ),
+        {"account": account, "states": list(LIVE)},
+    )
+    return [OpenOrder(*row) for row in rows]
+
+
 def _has_stream(connection: Connection, account: str) -> bool:
     return bool(
         connection.execute(
@@ -245,7 +275,22 @@ def in_words(found: Status) -> list[tuple[str, str]]:
     for held in found.positions:
         worth = "" if held.value is None else f": {held.value:,.2f} {found.quote_asset} ({held.profit:+,.2f})"
         rows += [(f"  {held.symbol}", f"{wire(held.quantity)} of {held.strategy}{worth}")]
+    rows += [("orders", f"{len(found.open_orders) or 'none'} open")]
+    rows += [
+        (f"  {order.symbol}", f"{order_words(order)}, {_age(order, now)} old") for order in found.open_orders
+    ]
     return rows
+
+
+def order_words(order: OpenOrder) -> str:
+    """What is left of an order and its id: `SELL 0.5 STOP_LOSS at 60000, OPEN, eb-...`."""
+    price = order.price if order.stop_price is None else order.stop_price
+    asked = "" if price is None else f" at {wire(price)}"
+    return f"{order.side} {wire(order.left)} {order.type}{asked}, {order.state}, {order.id}"
+
+
+def _age(order: OpenOrder, now: datetime) -> str:
+    return span((now - order.planned_at).total_seconds())
 
 
 def _stream_words(found: Status) -> str:

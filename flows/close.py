@@ -35,7 +35,9 @@ def trade_on_close(session: Session) -> OnClose:
             with stage("settle"):
                 problems = await settle_orders(session, before=opened)
             with stage("trade"):
-                problems += await trade(session, evaluated.decisions, opened)
+                traded = await trade(session, evaluated.decisions, opened)
+            problems += traded.problems
+            evaluated.refused += traded.refused
             with stage("books"):
                 report = await close_books(session, opened, ingested, evaluated, problems, candle)
             with stage("report"):

@@ -71,9 +71,11 @@ async def four_hour_cycle(
             evaluated = evaluate_strategies(session, universe.symbols, opened, ingested, label)
         if trade:
             with stage("trade"):
-                problems += await trade_on(session, evaluated.decisions, opened)
+                traded = await trade_on(session, evaluated.decisions, opened)
+            problems += traded.problems
+            evaluated.refused += traded.refused
         with stage("books"):
-            report = await close_books(session, opened, ingested, evaluated, problems, label)
+            report = await close_books(session, opened, ingested, evaluated, problems, label, trade)
         with stage("report"):
             await publish_cycle(report, label)
         return report

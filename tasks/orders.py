@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -14,12 +15,12 @@ from eightbells.candles import grid
 from eightbells.exchange.gateway import PLACE_ORDER
 from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.strategies.contract import Target
-from eightbells.strategies.evaluation import Decision, Moment
+from eightbells.strategies.evaluation import Decision, Moment, Refused
 from eightbells.trading import outbox, protection
 from eightbells.trading.execution import Desk, to_settle
 from eightbells.trading.lease import Lease, LeaseLost, hold_lease
 from eightbells.trading.outbox import Order
-from eightbells.trading.planning import plan_orders
+from eightbells.trading.planning import Plan, plan_orders
 from eightbells.trading.reconciliation import Reconciliation, reconcile
 from eightbells.trading.states import IN_FLIGHT, LIVE, State
 from tasks.candles import refresh_rules
@@ -48,9 +49,17 @@ async def trading_lease(session: Session) -> AsyncIterator[Lease]:
         yield lease
 
 
-async def trade(session: Session, decisions: list[Decision], opened: int) -> list[str]:
-    """Take the account from where it is to where the decisions want it; returns what went wrong, in words."""
-    label, problems = grid.label(opened), list[str]()
+@dataclass(frozen=True)
+class Traded:
+    """What came of trading a candle: what went wrong, in words, and what was refused, and why."""
+
+    problems: list[str] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+
+async def trade(session: Session, decisions: list[Decision], opened: int) -> Traded:
+    """Take the account from where it is to where the decisions want it."""
+    label, problems, refused = grid.label(opened), list[str](), list[Refused]()
     try:
         async with trading_lease(session) as lease:
             # who had the lease before may have died with orders in flight
@@ -60,17 +69,18 @@ async def trade(session: Session, decisions: list[Decision], opened: int) -> lis
             problems += await cancel_obsolete(session, decisions)
             for rounds in range(_MOST_ROUNDS):
                 # what the exchange refused for the moment in an earlier run goes again, once in this one
-                orders = await plan(session, decisions, opened, lease, label, again=rounds == 0)
-                if not orders:
+                planned = await plan(session, decisions, opened, lease, label, again=rounds == 0)
+                refused = planned.refused
+                if not planned.orders:
                     break
-                problems += await send_orders(session, orders, lease)
+                problems += await send_orders(session, planned.orders, lease)
                 problems += await settle_orders(session)
             problems += await cancel_obsolete(session)
             problems += await send_orders(session, await plan_protection(session, opened, lease), lease)
             problems += await settle_orders(session)
     except LeaseLost as error:
         problems.append(str(error))
-    return problems
+    return Traded(problems, refused)
 
 
 @telling
@@ -90,10 +100,10 @@ async def reconcile_books(session: Session, symbols: Iterable[str] = ()) -> Reco
 @recovering
 async def plan(
     session: Session, decisions: Iterable[Decision], opened: int, lease: Lease, label: str, again: bool
-) -> list[int]:
-    """Commit the orders that the decisions call for to the outbox; returns those that wait to be sent."""
+) -> Plan:
+    """Commit the orders that the decisions call for to the outbox."""
     last, moment = await session.gateway.prices(), moment_of(session, opened)
-    return plan_orders(session.engine, session.settings, decisions, moment, lease, last, again=again).orders
+    return plan_orders(session.engine, session.settings, decisions, moment, lease, last, again=again)
 
 
 @task(task_run_name="plan protective stops", cache_policy=NO_CACHE)

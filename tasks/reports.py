@@ -116,6 +116,7 @@ def cycle_markdown(report: CycleReport) -> str:
         _table(
             ("symbol", "strategy", "side", "type", "quantity", "price", "state", "executed", "id"), orders
         ),
+        *([f"Nothing was ordered: {report.idle.words}."] if report.idle else []),
         "## Not traded",
         _table(("symbol", "strategy", "stage", "reason"), refused),
         "## Positions",

@@ -24,6 +24,7 @@ from eightbells.strategies.obstacles import idle_strategies
 from eightbells.trading import ledger, outbox
 from eightbells.trading.ledger import Standing
 from eightbells.trading.outbox import Order
+from eightbells.trading.outcome import Found, Idle, placed_by, reasons, served_before, why_idle
 from eightbells.trading.planning import record_refusals
 from tasks.candles import Ingested
 from tasks.orders import moment_of
@@ -36,7 +37,7 @@ _HISTORY = 180  # cycles that the equity's picture goes back: thirty days
 
 @dataclass
 class Evaluated:
-    """What the strategies said, and what was refused before they were asked."""
+    """What the strategies said, and what this run did not trade, and why."""
 
     decisions: list[Decision] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
@@ -112,14 +113,18 @@ class CycleReport:
     asset: str
     positions: list[Standing]
     history: list[tuple[datetime, Decimal | None]]  # equity of the newest cycles, this one the last
+    placed: frozenset[int]  # which of the orders this run has placed
+    idle: Idle | None  # why it has placed none
+    reasons: dict[int, str]  # why orders are in their state, where their newest event says so
 
 
 @telling
 @task(task_run_name="close the books of {label}", cache_policy=NO_CACHE)
 @recovering
 async def close_books(
-    session: Session, opened: int, ingested: Ingested, evaluated: Evaluated, problems: list[str], label: str
-) -> CycleReport:
+    session: Session, opened: int, ingested: Ingested, evaluated: Evaluated, problems: list[str], label: str,
+    trade: bool = True,
+) -> CycleReport:  # fmt: skip
     """Fetch the balances, value what is held at the candle's close, and keep the cycle's row."""
     account = session.settings.account
     problems = [*evaluated.problems, *problems]
@@ -133,14 +138,35 @@ async def close_books(
         fills = ledger.fills_booked_by(connection, account, session.flow_run)
         outcome = "problems" if problems or ingested.failed else "complete"
         standings = ledger.standings(connection, session.settings, opened)
+        placed = placed_by(connection, account, grid.to_time(opened), session.flow_run)
+        idle = None if placed else _why_idle(session, connection, opened, evaluated, len(orders), trade)
         before = ledger.equity_history(connection, account, grid.to_time(opened) - grid.STEP, _HISTORY - 1)
         report = CycleReport(
             grid.label(opened), outcome, ingested, evaluated, orders, fills, refused, equity, problems,
             session.settings.quote_asset, standings, [*before, (grid.to_time(opened), equity)],
+            placed, idle, reasons(connection, [order.id for order in orders]),
         )  # fmt: skip
         _save_cycle(session, connection, opened, report)
     metrics.CYCLES.labels(report.outcome).inc()
     return report
+
+
+def _why_idle(
+    session: Session, connection: Connection, opened: int, evaluated: Evaluated, orders: int, trade: bool
+) -> Idle:
+    settings = session.settings
+    return why_idle(
+        Found(
+            asked=trade,
+            strategies=len(settings.strategies),
+            off=outbox.switched_off(connection),
+            late=outbox.lateness(opened, session.now_ms, settings),
+            served=served_before(connection, settings.account, grid.to_time(opened), session.flow_run),
+            earlier=orders,
+            decisions=len(evaluated.decisions),
+            refused=evaluated.refused,
+        )
+    )
 
 
 def _refusals(connection: Connection, account: str, opened: int) -> list[tuple[str, str, str, str]]:

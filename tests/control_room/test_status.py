@@ -109,6 +109,10 @@ def test_an_order_whose_fate_is_unknown_and_since_when(read: Read, engine: Engin
         bring(connection, order, State.SENDING, State.UNKNOWN)
     (problem,) = without_prefect(read())
     assert order.client_order_id in problem
+    (shown,) = read().open_orders
+    assert (shown.id, shown.symbol, shown.left) == (order.client_order_id, "BTCUSDT", order.quantity)
+    (words,) = [value for name, value in in_words(read()) if name == "  BTCUSDT"]
+    assert re.fullmatch(rf"BUY \S+ LIMIT at \S+, UNKNOWN, {order.client_order_id}, .+ old", words)
     assert re.search(r"is UNKNOWN for \d+ s", problem)
 
 
