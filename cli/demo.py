@@ -18,6 +18,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL
 
 from cli import prefect_server
+from cli.answers import complain
 from cli.comparison import compare
 from cli.demo_view import View
 from cli.processes import Child, Processes, python
@@ -137,8 +138,10 @@ class Demo:
     async def _watch(self, exchange: Exchange, engine: Engine) -> dict[str, Any]:
         from flows.deployments import register
         from tasks.session import PROGRESS
+        from tasks.waits import TERMINAL
 
         quiet_console()
+        TERMINAL.set(complain)
         await register()
         last = grid.last_closed(exchange.time())
         exchange.set_time(grid.closes_at(last - self.cycles * grid.STEP_MS) + SETTLED_MS)

@@ -283,8 +283,10 @@ def _run_flow(name: str, parameters: dict[str, Any]) -> Any:
         _migrate(settings)  # the embedded database is ours alone
     with open_database(settings), prefect_server.running(settings, warm_up):
         from flows.deployments import register
+        from tasks.waits import TERMINAL
 
         quiet_console()
+        TERMINAL.set(complain)
 
         async def registered() -> Any:
             await register()

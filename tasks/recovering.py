@@ -12,7 +12,9 @@ from prefect.client.schemas import State
 from prefect.runtime import task_run
 from prefect.states import AwaitingRetry
 
+from eightbells.exchange.budgets import ANNOUNCED_SECONDS
 from eightbells.exchange.recovery import Action, ExchangeError, Failure
+from tasks.waits import announce
 
 if TYPE_CHECKING:
     from tasks.session import Session
@@ -69,7 +71,8 @@ def telling(step: Task[..., Any]) -> Callable[..., Awaitable[Any]]:
 def awaiting(failure: Failure, words: str) -> State[Any]:
     """The state that makes Prefect run the task again after the failure's delay."""
     remedy, run = failure.remedy, task_run.get_run_count() or 1
-    return AwaitingRetry(
-        scheduled_time=datetime.now(UTC) + timedelta(seconds=remedy.delay),
-        message=f"{words}: waiting {remedy.delay:g} s (attempt {run} of {remedy.attempts})",
-    )
+    due = datetime.now(UTC) + timedelta(seconds=remedy.delay)
+    attempts = f"(attempt {run} of {remedy.attempts})"
+    if remedy.delay > ANNOUNCED_SECONDS:
+        announce(f"waiting until {due:%H:%M:%S} UTC: {words} {attempts}")
+    return AwaitingRetry(scheduled_time=due, message=f"{words}: waiting {remedy.delay:g} s {attempts}")

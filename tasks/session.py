@@ -18,6 +18,7 @@ from eightbells.exchange.gateway import Gateway, naming_the_exchange, unset_gate
 from eightbells.exchange.history import Page
 from eightbells.settings import Settings, load_settings
 from tasks.recovering import recovering, telling
+from tasks.waits import announce
 
 Progress = Callable[[int, int], None]
 # Who runs a flow in this process may watch how far it is (slots done, slots in all).
@@ -62,6 +63,7 @@ async def unset_session() -> AsyncIterator[Session]:
     with open_database(settings) as engine:
         try:
             async with unset_gateway(settings, engine) as gateway:
+                gateway.budgets.announce = announce
                 yield Session(settings, engine, gateway)
         finally:
             metrics.flush(engine)

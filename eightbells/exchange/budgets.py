@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -24,6 +26,8 @@ MARGIN_SECONDS = 0.5
 DOWNLOAD_SHARE = 0.9
 WEIGHT = "weight"
 _MOST_AT_ONCE = 100
+# A longer wait is announced: what is waited for, and until when.
+ANNOUNCED_SECONDS = 3.0
 
 Queue = deque[tuple[int, "asyncio.Future[None]"]]
 
@@ -47,6 +51,7 @@ class Budgets:
     settings: BudgetSettings
     weight: Limit = Limit(6000, 60)
     now_ms: Callable[[], int] | None = None
+    announce: Callable[[str], None] = logging.getLogger(__name__).warning
     _seen: tuple[int, int] | None = None
     _connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -119,6 +124,7 @@ class Budgets:
 
     async def _dispense(self, budget: str, limit: Limit, queue: Queue) -> None:
         """Ask for all who wait at once: under load a permit costs a fraction of a round trip."""
+        announced = 0.0
         try:
             while queue:
                 granted, wait = await self._ask(budget, [cost for cost, _ in queue], limit)
@@ -126,6 +132,9 @@ class Budgets:
                     _, permit = queue.popleft()
                     if not permit.done():
                         permit.set_result(None)
+                if wait > ANNOUNCED_SECONDS and time.monotonic() + wait > announced + 1:
+                    announced = time.monotonic() + wait
+                    self.announce(await self._in_words(budget, limit, wait))
                 if wait:
                     await asyncio.sleep(wait * random.uniform(1.0, 1.05))
         except Exception as error:  # the database is away: who waits is told
@@ -133,6 +142,18 @@ class Budgets:
                 _, permit = queue.popleft()
                 if not permit.done():
                     permit.set_exception(error)
+
+    async def _in_words(self, budget: str, limit: Limit, wait: float) -> str:
+        """What a wait is for, and until when by this machine's clock."""
+        row = await self._execute(
+            "SELECT reason FROM budgets WHERE name = %s AND closed_until > clock_timestamp()", (budget,)
+        )
+        window = {60.0: "per minute", 1.0: "per second"}.get(limit.seconds, f"in {limit.seconds:g} s")
+        named = "the exchange's request weight" if budget == WEIGHT else f"budgets.{budget}"
+        until = datetime.now(UTC) + timedelta(seconds=wait)
+        return f"waiting until {until:%H:%M:%S} UTC: " + (
+            str(row[0]) if row else f"{named} of {limit.allowed} {window} is used up"
+        )
 
     async def _ask(self, budget: str, costs: list[int], limit: Limit) -> tuple[int, float]:
         margin = MARGIN_SECONDS if limit.seconds > 10 else MARGIN_SECONDS / 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -185,3 +186,25 @@ def test_permits_go_on_after_the_connection_was_lost(engine: Engine, database: U
 
     run(engine, lose_and_take)
     assert rows_of(engine, "SELECT sum(cost) >= 2 FROM budget_grants WHERE name = 'weight'") == [(True,)]
+
+
+def test_a_long_wait_is_announced_once_with_what_it_is_for(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eightbells.exchange.budgets.ANNOUNCED_SECONDS", 0.3)
+    told: list[str] = []
+
+    async def take() -> None:
+        budgets = Budgets(engine, BudgetSettings(account=1), announce=told.append)
+        await asyncio.gather(*(budgets.take("account", 1) for _ in range(2)))
+        await budgets.close_until(0.5, "Binance -1003 on klines: IP banned")
+        await asyncio.gather(*(budgets.take(None, 1) for _ in range(5)))
+        await budgets.take(None, 1)
+        await budgets.close()
+
+    asyncio.run(take())
+    assert len(told) == 2
+    assert re.fullmatch(
+        r"waiting until \d\d:\d\d:\d\d UTC: budgets.account of 1 per second is used up", told[0]
+    )
+    assert told[1].endswith(" UTC: Binance -1003 on klines: IP banned")

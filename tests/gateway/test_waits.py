@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from tasks.candles import refresh_rules
 from tasks.orders import send_order, trading_lease
 from tasks.session import Session
+from tasks.waits import TERMINAL
 from tests.conftest import Configure
 from tests.exchange import Simulator
 from tests.gateway.answers import Answer, error, html
@@ -42,6 +44,8 @@ def test_a_wait_is_as_long_as_the_exchange_or_the_table_says(
     answer: Callable[[Simulator], Answer], seconds: float, for_all: bool,
 ) -> None:  # fmt: skip
     configure(errors={})
+    told: list[str] = []
+    TERMINAL.set(told.append)
     simulator.fault("GET /api/v3/exchangeInfo", answer(simulator))
 
     async def ask(session: Session) -> list[Any]:
@@ -51,6 +55,8 @@ def test_a_wait_is_as_long_as_the_exchange_or_the_table_says(
     assert wait.seconds == pytest.approx(seconds, abs=2)
     assert "Binance" in wait.message
     assert "(attempt 1 of 3)" in wait.message
+    assert len(told) == 1
+    assert re.fullmatch(r"waiting until \d\d:\d\d:\d\d UTC: Binance .* \(attempt 1 of 3\)", told[0])
     shown = float(wait.message.split("waiting ")[1].split(" s ")[0])
     assert shown == pytest.approx(seconds, abs=2)
     if for_all:
