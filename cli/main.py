@@ -10,6 +10,7 @@ import sys
 import traceback
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ from cli.answers import AsJson, complain, listed, say
 from cli.control_room import control_room
 from cli.environment import tidy
 from cli.prefect_api import part_login
+from cli.usage import UsageError, in_words
 from eightbells.addresses import hidden
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
@@ -44,16 +46,34 @@ def run() -> None:
     sys.excepthook = _without_secrets
     try:
         part_login()
-        app(prog_name="eightbells")
+        sys.exit(app(prog_name="eightbells", standalone_mode=False))
+    except UsageError as error:
+        complain(in_words(error))
+        sys.exit(2)
     except EightbellsError as error:
         complain(error)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
 
 
 def _without_secrets(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     print(hidden("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"eightbells {version('eightbells')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Keeps the four-hour watch on Binance Spot."""
 
 
 @app.command()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -96,14 +96,53 @@ def test_a_cycle_run_twice_leaves_both_sides_as_they_were(
     first = answer(eightbells("cycle", "--json"))
     assert (first["candle"], first["outcome"]) == ("2025-12-31 20:00", "complete")
     assert first["signals"] == 4
+    assert all(placed["by_this_run"] for placed in first["placed"])
     before = counts(engine, without=FLEETING), simulator.truth()
     again = answer(eightbells("cycle", "--json"))
     assert (again["signals"], again["orders"]) == (first["signals"], first["orders"])
+    assert again["idle"] == "done"
     assert (counts(engine, without=FLEETING), simulator.truth()) == before
 
 
-def test_what_is_not_known_is_refused_with_help(eightbells: Eightbells) -> None:
-    done = eightbells("cycle", "--candel", "2021-03-01T04:00Z")
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            "cycle --candel x",
+            "No such option: --candel. Did you mean --candle? See `eightbells cycle --help`.",
+        ),
+        ("cycel", "No such command 'cycel'. Did you mean 'cycle'? See `eightbells --help`."),
+        (
+            "gaps --state odd",
+            "'odd' is not one of 'open', 'repaired', 'absent'. See `eightbells gaps --help`.",
+        ),
+        ("demo --cycles many", "Invalid value for '--cycles': Input should be a valid integer"),
+        ("explain", "Missing argument 'order'. See `eightbells explain --help`."),
+        ("cycle now", "unexpected extra argument"),
+    ],
+)
+def test_what_is_not_known_is_one_line_with_help(arguments: str, line: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", *arguments.split()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 2
-    assert re.search("No such option", done.stderr)
-    assert "Traceback" not in done.stderr
+    said = complaint(done)
+    assert said.startswith("eightbells: ")
+    assert line in said
+
+
+def test_the_version_is_told() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "--version"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == f"eightbells {version('eightbells')}\n"
