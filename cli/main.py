@@ -251,15 +251,17 @@ def resume(reason: Annotated[str, typer.Option(help="Why, for the record.")] = "
 def reconcile(as_json: AsJson = False) -> None:
     """Hold the exchange against the books."""
     found = _run_flow("reconcile", {})
-    facts = {"orders": found.orders, "foreign": found.foreign, "accepted": found.accepted}
-    say(
-        {**facts, "drifts": [asdict(drift) for drift in found.drifts] if as_json else len(found.drifts)},
-        as_json,
-    )
-    if found.drifts and not as_json:
+    if as_json:
+        facts = {"orders": found.orders, "foreign": found.foreign, "accepted": found.accepted}
+        print(json.dumps({**facts, "drifts": [asdict(drift) for drift in found.drifts]}))
+    else:
+        verdict = "do not agree" if found.drifts else "agree"
+        print(f"the exchange and the books {verdict}")
+        print(f"orders seen: {found.orders}, not ours: {found.foreign}; drifts accepted: {found.accepted}")
         for drift in found.drifts:
             print(f"drift {drift.id}: {drift.symbol} is not traded: {drift.detail}")
-        print("`eightbells accept-drift NUMBER --reason ...` settles one that you have looked into")
+        if found.drifts:
+            print("`eightbells accept-drift NUMBER --reason ...` settles one that you have looked into")
     if found.drifts:
         raise typer.Exit(1)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from eightbells.exchange.rules import wire
 from eightbells.trading.story import Story
@@ -60,8 +61,12 @@ def show(story: Story) -> None:
 
 
 def _facts(console: Console, facts: dict[str, Any]) -> None:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=18, no_wrap=True)
+    table.add_column(overflow="fold", ratio=1)
     for name, value in facts.items():
-        console.print(f"  {name:16} {value}", soft_wrap=True, markup=False)
+        table.add_row(Text(f"  {name}"), Text(str(value)))
+    console.print(table)
 
 
 def _table(console: Console, title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
@@ -71,7 +76,7 @@ def _table(console: Console, title: str, rows: list[dict[str, Any]], columns: tu
         return
     table = Table(title=title, title_justify="left")
     for name in columns:
-        table.add_column(name.replace("_", " "))
+        table.add_column(name.replace("_", " ") + ", UTC" * (name in ("at", "open_time", "traded_at")))
     for row in rows:
         table.add_row(*(_cell(row[name]) for name in columns))
     console.print(table)
@@ -80,11 +85,13 @@ def _table(console: Console, title: str, rows: list[dict[str, Any]], columns: tu
 def _cell(value: Any) -> str:
     if isinstance(value, Decimal):
         return _plain(value)
-    return _time(value) if isinstance(value, datetime) else str(value)
+    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value)
 
 
 def _detail(detail: dict[str, Any]) -> str:
-    return ", ".join(str(value) for value in detail.values())
+    """Reasons as they stand, figures with their name: `status NEW, executed 0`."""
+    named = (str(it) if name in ("reason", "sizing") else f"{name} {it}" for name, it in detail.items())
+    return ", ".join(named)
 
 
 def _plain(value: Decimal) -> str:
@@ -92,4 +99,4 @@ def _plain(value: Decimal) -> str:
 
 
 def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
