@@ -12,7 +12,7 @@ from prefect.client.schemas import State
 from prefect.runtime import task_run
 from prefect.states import AwaitingRetry
 
-from eightbells.exchange.budgets import ANNOUNCED_SECONDS
+from eightbells.exchange.budgets import ANNOUNCED_SECONDS, moment_after
 from eightbells.exchange.recovery import Action, ExchangeError, Failure
 from tasks.waits import announce
 
@@ -74,5 +74,5 @@ def awaiting(failure: Failure, words: str) -> State[Any]:
     due = datetime.now(UTC) + timedelta(seconds=remedy.delay)
     attempts = f"(attempt {run} of {remedy.attempts})"
     if remedy.delay > ANNOUNCED_SECONDS:
-        announce(f"waiting until {due:%H:%M:%S} UTC: {words} {attempts}")
+        announce(f"waiting until {moment_after(remedy.delay)}: {words} {attempts}")
     return AwaitingRetry(scheduled_time=due, message=f"{words}: waiting {remedy.delay:g} s {attempts}")

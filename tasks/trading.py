@@ -122,9 +122,14 @@ class CycleReport:
 @task(task_run_name="close the books of {label}", cache_policy=NO_CACHE)
 @recovering
 async def close_books(
-    session: Session, opened: int, ingested: Ingested, evaluated: Evaluated, problems: list[str], label: str,
+    session: Session,
+    opened: int,
+    ingested: Ingested,
+    evaluated: Evaluated,
+    problems: list[str],
+    label: str,
     trade: bool = True,
-) -> CycleReport:  # fmt: skip
+) -> CycleReport:
     """Fetch the balances, value what is held at the candle's close, and keep the cycle's row."""
     account = session.settings.account
     problems = [*evaluated.problems, *problems]

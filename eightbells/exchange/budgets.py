@@ -32,6 +32,13 @@ ANNOUNCED_SECONDS = 3.0
 Queue = deque[tuple[int, "asyncio.Future[None]"]]
 
 
+def moment_after(seconds: float) -> str:
+    """The end of a wait by this machine's clock, with its day where that is another one."""
+    now = datetime.now(UTC)
+    end = now + timedelta(seconds=seconds)
+    return f"{end:%H:%M:%S} UTC" if end.date() == now.date() else f"{end:%Y-%m-%d %H:%M:%S} UTC"
+
+
 @dataclass(frozen=True)
 class Limit:
     """At most `allowed` in any `seconds`."""
@@ -150,10 +157,8 @@ class Budgets:
         )
         window = {60.0: "per minute", 1.0: "per second"}.get(limit.seconds, f"in {limit.seconds:g} s")
         named = "the exchange's request weight" if budget == WEIGHT else f"budgets.{budget}"
-        until = datetime.now(UTC) + timedelta(seconds=wait)
-        return f"waiting until {until:%H:%M:%S} UTC: " + (
-            str(row[0]) if row else f"{named} of {limit.allowed} {window} is used up"
-        )
+        reason = str(row[0]) if row else f"{named} of {limit.allowed} {window} is used up"
+        return f"waiting until {moment_after(wait)}: {reason}"
 
     async def _ask(self, budget: str, costs: list[int], limit: Limit) -> tuple[int, float]:
         margin = MARGIN_SECONDS if limit.seconds > 10 else MARGIN_SECONDS / 5

@@ -205,6 +205,6 @@ def test_a_long_wait_is_announced_once_with_what_it_is_for(
     asyncio.run(take())
     assert len(told) == 2
     assert re.fullmatch(
-        r"waiting until \d\d:\d\d:\d\d UTC: budgets.account of 1 per second is used up", told[0]
+        r"waiting until [-\d ]*\d\d:\d\d:\d\d UTC: budgets.account of 1 per second is used up", told[0]
     )
     assert told[1].endswith(" UTC: Binance -1003 on klines: IP banned")

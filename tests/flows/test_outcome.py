@@ -42,9 +42,14 @@ async def test_a_cycle_shows_its_orders_or_why_there_are_none(
     watch: Watch, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    watch.use(symbols=["BTCUSDT", "ETHUSDT"], risk__max_order="6000", strategies=[
-        strategy(symbols=["BTCUSDT"]), strategy("greedy", symbols=["ETHUSDT"]),
-    ])  # fmt: skip
+    watch.use(
+        symbols=["BTCUSDT", "ETHUSDT"],
+        risk__max_order="6000",
+        strategies=[
+            strategy(symbols=["BTCUSDT"]),
+            strategy("greedy", symbols=["ETHUSDT"]),
+        ],
+    )
 
     async def told(**parameters: Any) -> tuple[str, dict[str, Any]]:
         report = await watch.cycle(**parameters)

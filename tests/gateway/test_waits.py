@@ -56,7 +56,7 @@ def test_a_wait_is_as_long_as_the_exchange_or_the_table_says(
     assert "Binance" in wait.message
     assert "(attempt 1 of 3)" in wait.message
     assert len(told) == 1
-    assert re.fullmatch(r"waiting until \d\d:\d\d:\d\d UTC: Binance .* \(attempt 1 of 3\)", told[0])
+    assert re.fullmatch(r"waiting until [-\d ]*\d\d:\d\d:\d\d UTC: Binance .* \(attempt 1 of 3\)", told[0])
     shown = float(wait.message.split("waiting ")[1].split(" s ")[0])
     assert shown == pytest.approx(seconds, abs=2)
     if for_all:
