@@ -35,7 +35,7 @@ async def backfill(
         start: First day, UTC. None: the beginning of history.
         end: Last day, UTC. None: up to the newest closed candle.
     """
-    async with open_session() as session:
+    async with open_session("backfill_seconds") as session:
         first, last = _span(session, start, end)
         universe = await refresh_rules(session, symbols or session.settings.symbols, chosen=bool(symbols))
         pages = await plan_history(session, universe.symbols, first, last)

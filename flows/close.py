@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from prefect import flow
 
 from eightbells.candles import grid
 from eightbells.quality.gate import Verdict
 from tasks.candles import Ingested
+from tasks.limits import flow_limit
 from tasks.orders import settle_orders, trade
 from tasks.reports import publish_cycle
 from tasks.session import Session
 from tasks.stages import stage
 from tasks.streaming import OnClose
-from tasks.trading import check_key, close_books, evaluate_strategies
+from tasks.trading import check_key, close_books, evaluate_strategies, prepare_strategies
 
 
 def trade_on_close(session: Session) -> OnClose:
@@ -27,21 +26,21 @@ def trade_on_close(session: Session) -> OnClose:
         @flow(name="trade-on-close", flow_run_name="close of {candle}")
         async def trade_the_close(candle: str) -> None:
             """Evaluate and trade the candle that has just come; the scheduled cycle finds it done."""
-            await check_key(session)
-            with stage("evaluate"):  # in a thread: the frames of the next close are read meanwhile
-                evaluated = await asyncio.to_thread(
-                    evaluate_strategies, session, symbols, opened, ingested, candle
-                )
-            with stage("settle"):
-                problems = await settle_orders(session, before=opened)
-            with stage("trade"):
-                traded = await trade(session, evaluated.decisions, opened)
-            problems += traded.problems
-            evaluated.refused += traded.refused
-            with stage("books"):
-                report = await close_books(session, opened, ingested, evaluated, problems, candle)
-            with stage("report"):
-                await publish_cycle(report, candle)
+            async with flow_limit(session.settings.limits):
+                await check_key(session)
+                with stage("evaluate"):
+                    panel = await prepare_strategies(session)
+                    evaluated = await evaluate_strategies(session, panel, symbols, opened, ingested, candle)
+                with stage("settle"):
+                    problems = await settle_orders(session, before=opened)
+                with stage("trade"):
+                    traded = await trade(session, evaluated.decisions, opened)
+                problems += traded.problems
+                evaluated.refused += traded.refused
+                with stage("books"):
+                    report = await close_books(session, opened, ingested, evaluated, problems, candle)
+                with stage("report"):
+                    await publish_cycle(report, candle)
 
         await trade_the_close(grid.label(opened), return_state=True)
 

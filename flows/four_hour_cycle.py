@@ -18,7 +18,7 @@ from tasks.reports import name_run, publish_cycle
 from tasks.session import open_session
 from tasks.stages import stage
 from tasks.superseding import superseded_by
-from tasks.trading import CycleReport, check_key, close_books, evaluate_strategies
+from tasks.trading import CycleReport, check_key, close_books, evaluate_strategies, prepare_strategies
 
 
 def _run_name() -> str:
@@ -63,12 +63,14 @@ async def four_hour_cycle(
                 session, symbols or session.settings.symbols, bool(symbols), session.settings.quote_asset
             )
         with stage("fetch"):
-            ingested = await fetch_newest(session, universe.symbols, opened, label)
+            panel = await prepare_strategies(session)
+            window = panel.window(session.settings.candles.refetch)
+            ingested = await fetch_newest(session, universe.symbols, opened, window, label)
         ingested.failed |= universe.refused
         with stage("settle"):
             problems = await settle_orders(session, before=opened if trade else None)
         with stage("evaluate"):
-            evaluated = evaluate_strategies(session, universe.symbols, opened, ingested, label)
+            evaluated = await evaluate_strategies(session, panel, universe.symbols, opened, ingested, label)
         if trade:
             with stage("trade"):
                 traded = await trade_on(session, evaluated.decisions, opened)

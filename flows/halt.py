@@ -25,7 +25,7 @@ async def halt(
         sell_everything: After halting, sell every position of the strategies at market.
     """
     async with unset_session() as session:
-        switch(session, action == "resume", reason)  # also while the exchange does not answer
+        await switch(session, action == "resume", reason)  # also while the exchange does not answer
         if action == "resume":
             return []
         await set_clock(session)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from prefect import flow
 
 from eightbells.settings import load_settings
+from tasks.limits import flow_limit
 from tasks.pruning import Pruned, prune_runs
 
 
@@ -19,5 +20,7 @@ async def housekeeping(keep_days: float | None = None) -> Pruned:
     Args:
         keep_days: How many days of runs to keep. None: prefect.keep_days of eightbells.toml.
     """
-    days = load_settings().prefect.keep_days if keep_days is None else keep_days
-    return await prune_runs(datetime.now(UTC) - timedelta(days=days))
+    settings = load_settings()
+    days = settings.prefect.keep_days if keep_days is None else keep_days
+    async with flow_limit(settings.limits):
+        return await prune_runs(datetime.now(UTC) - timedelta(days=days))

@@ -20,6 +20,7 @@ from tasks.sole_stream import AnotherStream, SoleStream
 from tasks.stopping import on_signals
 from tasks.stream_report import stream_report
 from tasks.streaming import Stream, settle
+from tasks.trading import prepare_strategies
 
 
 @flow(name="stream", flow_run_name="stream")
@@ -30,17 +31,19 @@ async def stream() -> State[Any]:
     a second one ends at once. It ends when it is told to, by SIGTERM or by cancelling its run, with everything
     written that has come.
     """
-    async with open_session() as session:
+    async with open_session(limit=None) as session:
         try:
             with SoleStream(session.engine, session.settings.account) as sole:
                 universe = await refresh_rules(
                     session, session.settings.symbols, quote=session.settings.quote_asset
                 )
+                panel = await prepare_strategies(session)
                 async with stream_report() as report:
                     follow = partial(follow_orders, session, partial(settle_orders, session), report.warn)
                     trades = session.settings.stream.trade_on_close
                     streaming = Stream(
-                        session, universe.symbols, report, trade_on_close(session) if trades else None,
+                        session, universe.symbols, report, panel.window(session.settings.candles.refetch),
+                        trade_on_close(session) if trades else None,
                         others=(sole.keep, follow, report.until_cancelled, *([_compare_books] * trades)),
                     )  # fmt: skip
                     with on_signals(streaming.end):

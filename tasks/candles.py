@@ -20,7 +20,8 @@ from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.exchange.universe import Universe, first_candle, refresh_universe
 from eightbells.quality.gate import Admission, Verdict, admit
 from eightbells.settings.symbols import chosen as normal_names
-from eightbells.strategies.contract import build
+from eightbells.strategies.process import PROCESS
+from tasks.limits import limited, progressed
 from tasks.progress import shown_progress
 from tasks.recovering import attempts_left, recovering, telling
 from tasks.session import Progress, Session
@@ -52,8 +53,10 @@ class Ingested:
 
 
 @task(task_run_name="wait for the close", cache_policy=NO_CACHE)
+@limited
 async def await_close(session: Session, candle: datetime | None) -> int:
     """Wait until the candle is over by the exchange's clock and has settled; returns its open time (ms)."""
+    PROCESS.start(session.settings.limits)  # meanwhile: it takes a second
     if candle is not None:
         opened = grid.to_ms(candle)
         if opened % grid.STEP_MS:
@@ -89,13 +92,15 @@ async def refresh_rules(
 @telling
 @task(task_run_name="candles to {label}", cache_policy=NO_CACHE)
 @recovering
-async def fetch_newest(session: Session, symbols: tuple[str, ...], opened: int, label: str) -> Ingested:
+async def fetch_newest(
+    session: Session, symbols: tuple[str, ...], opened: int, window: int, label: str
+) -> Ingested:
     """Fetch what the strategies' windows lack and the newest candles again, all symbols at once; prove and store."""
     pages = [
         page
         for symbol in symbols
         for page in _pages(
-            session, symbol, _since(session, symbol, opened), opened, refetch=True, settle=True
+            session, symbol, _since(session, symbol, opened, window), opened, refetch=True, settle=True
         )
     ]
     ingested = await _ingest(session, pages, isolate=True)
@@ -112,6 +117,7 @@ async def plan_history(session: Session, symbols: tuple[str, ...], start_ms: int
     pages = []
     for symbol in symbols:
         listed = await first_candle(session.gateway, session.engine, symbol)
+        progressed()
         if listed is not None and listed <= end_ms:
             pages += _pages(
                 session, symbol, max(start_ms, listed), end_ms, refetch=_is_newest(session, end_ms)
@@ -153,10 +159,8 @@ async def ask_again(session: Session, pages: list[Page]) -> Ingested:
     return ingested
 
 
-def _since(session: Session, symbol: str, opened: int) -> int:
+def _since(session: Session, symbol: str, opened: int, window: int) -> int:
     """From where a cycle wants candles: the longest window, or the last stored candle where that is older."""
-    strategies = session.settings.strategies
-    window = max([build(entry).window for entry in strategies], default=session.settings.candles.refetch)
     wanted = opened - (window - 1) * grid.STEP_MS
     with session.engine.connect() as connection:
         _, last = gaps.stored_span(connection, symbol, opened)
@@ -194,6 +198,7 @@ async def _ingest(
         if rows >= session.settings.candles.rows_per_batch:
             ingested.add(await _admit(session, waiting))
             waiting, rows = [], 0
+        progressed()
         if progress:
             progress(done, total)
     ingested.add(await _admit(session, waiting))
@@ -245,6 +250,7 @@ async def _record_asked(session: Session, symbol: str, pages: Iterable[Page]) ->
         if slots.size and (first is None or slots[0] < first):
             with suppress(ExchangeError):  # the next run asks, and takes note, again
                 first = await first_candle(session.gateway, session.engine, symbol)
+                progressed()
             slots = slots[slots >= (page.last_ms + 1 if first is None else first)]
         with session.engine.begin() as connection:
             absent += gaps.record_asked(connection, symbol, slots.tolist(), session.now_ms)

@@ -14,7 +14,6 @@ from eightbells.candles import grid
 from eightbells.errors import EightbellsError
 from eightbells.exchange.missed import fetch_all, missing_pages
 from eightbells.exchange.recovery import ExchangeError
-from eightbells.strategies.contract import build
 from tasks.session import Session
 
 _MOST_AT_ONCE = 500  # symbols judged together: the first of many need not wait for the last
@@ -31,22 +30,20 @@ class CatchUp:
     """Asks for what is missing, again and again until it is there.
 
     Args:
+        window: how many of the newest candles are to be there; None: `candles.refetch`.
         admit: judges and stores frames.
         stored_all: waits until nothing that the streams brought is still to be stored.
         warn: told what went wrong.
     """
 
     def __init__(
-        self, session: Session, symbols: tuple[str, ...], admit: Admit,
+        self, session: Session, symbols: tuple[str, ...], window: int | None, admit: Admit,
         stored_all: Callable[[], Awaitable[object]], warn: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.wanted = asyncio.Event()
         self._session, self._symbols, self._admit, self._warn = session, symbols, admit, warn
         self._stored_all = stored_all
-        settings = session.settings
-        self._window = max(
-            [build(entry).window for entry in settings.strategies], default=settings.candles.refetch
-        )
+        self._window = window or session.settings.candles.refetch
         self._whole_to: int | None = None  # nothing was missing up to here
 
     async def run(self) -> None:

@@ -13,12 +13,14 @@ from eightbells.trading.lease import Lease, LeaseLost
 from eightbells.trading.sizing import Sized, of_owned, sellable
 from eightbells.trading.states import LIVE
 from eightbells.trading.switch import set_switch
+from tasks.limits import limited
 from tasks.orders import cancel_orders, send_orders, settle_orders, trading_lease
 from tasks.session import Session
 
 
 @task(task_run_name="turn the trading switch", cache_policy=NO_CACHE)
-def switch(session: Session, on: bool, reason: str) -> None:
+@limited
+async def switch(session: Session, on: bool, reason: str) -> None:
     """Turn trading on or off; with the next order of any process it holds."""
     set_switch(session.engine, on, reason)
 
@@ -38,14 +40,15 @@ async def sell_out(session: Session) -> list[str]:
     try:
         async with trading_lease(session) as lease:
             problems = await cancel_everything(session, stops_too=True)
-            problems += await send_orders(session, plan_sellout(session, lease), lease)
+            problems += await send_orders(session, await plan_sellout(session, lease), lease)
             return problems + await settle_orders(session)
     except LeaseLost as error:
         return [str(error)]
 
 
 @task(task_run_name="plan the sale of everything", cache_policy=NO_CACHE)
-def plan_sellout(session: Session, lease: Lease) -> list[int]:
+@limited
+async def plan_sellout(session: Session, lease: Lease) -> list[int]:
     """Commit a MARKET sale for each position that the exchange would take, and of which no other sale is out."""
     planned: list[int | None] = []
     account, now, run = session.settings.account, session.now_ms, session.flow_run

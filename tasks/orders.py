@@ -24,6 +24,7 @@ from eightbells.trading.planning import Plan, plan_orders
 from eightbells.trading.reconciliation import Reconciliation, reconcile
 from eightbells.trading.states import IN_FLIGHT, LIVE, State
 from tasks.candles import refresh_rules
+from tasks.limits import limited
 from tasks.recovering import attempts_left, awaiting, recovering, telling
 from tasks.session import Session
 
@@ -107,6 +108,7 @@ async def plan(
 
 
 @task(task_run_name="plan protective stops", cache_policy=NO_CACHE)
+@limited
 async def plan_protection(session: Session, opened: int, lease: Lease) -> list[int]:
     """Commit a stop for each holding that should have one and has none."""
     return protection.plan_stops(session.engine, session.settings, moment_of(session, opened), lease)
@@ -146,6 +148,7 @@ async def cancel_orders(session: Session, orders: Iterable[Order]) -> list[str]:
 
 @telling
 @task(task_run_name="send {label}", cache_policy=NO_CACHE)
+@limited
 async def send_order(session: Session, order_id: int, lease: Lease, label: str) -> State | PrefectState:
     """Send one planned order. A refusal that can be mended leads to another attempt, shown as this task's retry.
 

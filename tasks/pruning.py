@@ -21,6 +21,8 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 
+from tasks.limits import limited, progressed
+
 _AT_ONCE = 50  # what the server deletes with one request
 
 
@@ -34,6 +36,7 @@ class Pruned:
 
 
 @task(task_run_name="forget runs that ended before {before:%Y-%m-%d %H:%M}", cache_policy=NO_CACHE)
+@limited
 async def prune_runs(before: datetime) -> Pruned:
     """Delete the runs that ended before a time, with their logs and artifacts.
 
@@ -47,6 +50,7 @@ async def prune_runs(before: datetime) -> Pruned:
             answer = await client.request("POST", "/flow_runs/bulk_delete", json=chosen)
             deleted = len(answer.json()["deleted"])
             pruned.flow_runs += deleted
+            progressed()
             if not deleted:
                 break
         pruned.task_runs = await _delete_task_runs(client, before)
@@ -81,5 +85,6 @@ async def _delete_task_runs(client: PrefectClient, before: datetime) -> int:
     while tasks := await client.read_task_runs(flow_run_filter=going_on, task_run_filter=ended):
         for run in tasks:
             await client.request("DELETE", f"/task_runs/{run.id}")
+            progressed()
         deleted += len(tasks)
     return deleted

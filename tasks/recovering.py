@@ -14,6 +14,7 @@ from prefect.states import AwaitingRetry
 
 from eightbells.exchange.budgets import ANNOUNCED_SECONDS, moment_after
 from eightbells.exchange.recovery import Action, ExchangeError, Failure
+from tasks.limits import limited
 from tasks.waits import announce
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ def recovering(
     `cache_policy=NO_CACHE`, else that state is taken for its result.
     """
 
-    @functools.wraps(body)
+    within_limit = limited(body)
+
+    @functools.wraps(within_limit)
     async def attempt(session: Session, *args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
         try:
-            return await body(session, *args, **kwargs)
+            return await within_limit(session, *args, **kwargs)
         except ExchangeError as error:
             failure = error.failure
             if failure.remedy.action in (Action.REFUSE, Action.STOP) or attempts_left(failure) < 1:

@@ -19,6 +19,7 @@ from eightbells.trading.equity_picture import draw
 from eightbells.trading.ledger import Standing
 from eightbells.trading.reconciliation import Reconciliation
 from tasks.candles import Ingested
+from tasks.limits import limited
 from tasks.session import Session
 from tasks.trading import CycleReport
 
@@ -31,6 +32,7 @@ async def name_run(name: str) -> None:
 
 
 @task(task_run_name="report of {label}", cache_policy=NO_CACHE)
+@limited
 async def publish_cycle(report: CycleReport, label: str) -> None:
     """Publish what was ingested, what validation said, the signals and the orders of one cycle."""
     await acreate_markdown_artifact(
@@ -39,6 +41,7 @@ async def publish_cycle(report: CycleReport, label: str) -> None:
 
 
 @task(task_run_name="report of the backfill", cache_policy=NO_CACHE)
+@limited
 async def publish_backfill(
     session: Session, universe: Universe, start: int, end: int, ingested: Ingested
 ) -> None:
@@ -58,6 +61,7 @@ async def publish_backfill(
 
 
 @task(task_run_name="report of the reconciliation", cache_policy=NO_CACHE)
+@limited
 async def publish_reconciliation(found: Reconciliation, problems: list[str]) -> None:
     """Publish what the exchange and the books do not agree on."""
     drifts = [(drift.id, drift.symbol, drift.kind, drift.detail) for drift in found.drifts]

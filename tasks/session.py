@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 
 import pandas as pd
@@ -17,6 +17,7 @@ from eightbells.database.engine import open_database
 from eightbells.exchange.gateway import Gateway, naming_the_exchange, unset_gateway
 from eightbells.exchange.history import Page
 from eightbells.settings import Settings, load_settings
+from tasks.limits import FlowLimit, flow_limit
 from tasks.recovering import recovering, telling
 from tasks.waits import announce
 
@@ -48,21 +49,28 @@ async def set_clock(session: Session) -> None:
 
 
 @asynccontextmanager
-async def open_session() -> AsyncIterator[Session]:
-    """A session with its clock set; what was counted is flushed at its end, however it ends."""
-    async with unset_session() as session:
+async def open_session(limit: FlowLimit | None = "flow_seconds") -> AsyncIterator[Session]:
+    """A session with its clock set; what was counted is flushed at its end, however it ends.
+
+    Args:
+        limit: the setting that says how long the flow may take; None for one without end.
+    """
+    async with unset_session(limit) as session:
         with naming_the_exchange(session.settings):
             await set_clock(session)
         yield session
 
 
 @asynccontextmanager
-async def unset_session() -> AsyncIterator[Session]:
+async def unset_session(limit: FlowLimit | None = "flow_seconds") -> AsyncIterator[Session]:
     """A session that has not met the exchange yet, for what must not wait for it."""
     settings = load_settings()
     with open_database(settings) as engine:
         try:
-            async with unset_gateway(settings, engine) as gateway:
+            async with (
+                flow_limit(settings.limits, limit) if limit else nullcontext(),
+                unset_gateway(settings, engine) as gateway,
+            ):
                 gateway.budgets.announce = announce
                 yield Session(settings, engine, gateway)
         finally:

@@ -53,6 +53,7 @@ class Stream:
     """One run of the stream: its connections, what waits to be stored, and what the heartbeat shows.
 
     Args:
+        window: how many of the newest candles are to be there; None: `candles.refetch`.
         on_close: called with a candle's open time and the verdicts on it, once its symbols are in.
         others: what else is to go on beside it, until it ends.
         gather_seconds: frames of one close come in a burst: judged together they cost one run of the suite. A burst is
@@ -63,6 +64,7 @@ class Stream:
     session: Session
     symbols: tuple[str, ...]
     reporter: Reporter
+    window: int | None = None
     on_close: OnClose | None = None
     others: tuple[Part, ...] = ()
     pace: Pace | None = None
@@ -87,7 +89,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         self._catch_up = CatchUp(
-            self.session, self.symbols, self._admit, self._stored_all.wait, self.reporter.warn
+            self.session, self.symbols, self.window, self._admit, self._stored_all.wait, self.reporter.warn
         )
         pace = self.pace or usual_pace(self.session)
         for start in range(0, len(self.symbols), self.streams_a_connection):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -18,15 +18,16 @@ from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.exchange.permissions import require_trading_key
 from eightbells.exchange.rules import wire
-from eightbells.strategies.contract import build
 from eightbells.strategies.evaluation import Decision, Failed, Moment, Refused, evaluate
 from eightbells.strategies.obstacles import idle_strategies
+from eightbells.strategies.panel import Panel
 from eightbells.trading import ledger, outbox
 from eightbells.trading.ledger import Standing
 from eightbells.trading.outbox import Order
 from eightbells.trading.outcome import Found, Idle, placed_by, reasons, served_before, why_idle
 from eightbells.trading.planning import record_refusals
 from tasks.candles import Ingested
+from tasks.limits import limited, progressed
 from tasks.orders import moment_of
 from tasks.recovering import recovering, telling
 from tasks.session import Session
@@ -65,9 +66,17 @@ async def check_key(session: Session) -> None:
         await require_trading_key(session.gateway)
 
 
+@task(task_run_name="prepare the strategies", cache_policy=NO_CACHE)
+@limited
+async def prepare_strategies(session: Session) -> Panel:
+    """Import and construct the strategies in their process; one that fails keeps no other from being asked."""
+    return await asyncio.to_thread(Panel, session.settings, progressed)
+
+
 @task(task_run_name="evaluate {label}", cache_policy=NO_CACHE)
-def evaluate_strategies(
-    session: Session, symbols: tuple[str, ...], opened: int, ingested: Ingested, label: str
+@limited
+async def evaluate_strategies(
+    session: Session, panel: Panel, symbols: tuple[str, ...], opened: int, ingested: Ingested, label: str
 ) -> Evaluated:
     """Ask every strategy about every symbol whose candles are proven; keep why the others were not asked."""
     evaluated = Evaluated()
@@ -75,26 +84,29 @@ def evaluate_strategies(
     for symbol, reason in ingested.failed.items():
         evaluated.refused.append(Refused(symbol, "", "universe", reason))
     asked = tuple(symbol for symbol in symbols if symbol not in ingested.failed)
-    for outcome in _ask(session, asked, ingested, moment):
+    # in a thread: the frames of the next close are read meanwhile
+    for outcome in await asyncio.to_thread(_ask, session, panel, asked, ingested, moment):
         (evaluated.decisions if isinstance(outcome, Decision) else evaluated.refused).append(outcome)  # type: ignore[arg-type]
     with session.engine.begin() as connection:
         record_refusals(connection, evaluated.refused, moment)
-        windows = {entry.name: build(entry).window for entry in session.settings.strategies}
+        windows = {member.name: member.window for member in panel.members}
         evaluated.idle = idle_strategies(connection, session.settings, windows, ingested.failed, asked)
     return evaluated
 
 
 def _ask(
-    session: Session, symbols: tuple[str, ...], ingested: Ingested, moment: Moment
-) -> Iterator[Decision | Refused]:
+    session: Session, panel: Panel, symbols: tuple[str, ...], ingested: Ingested, moment: Moment
+) -> list[Decision | Refused]:
     """The strategies' answers. Where another worker decides at the same moment, its decisions are found and taken."""
+    answers: list[Decision | Refused] = []
     for first in range(0, len(symbols), _ASKED_TOGETHER):
         some = symbols[first : first + _ASKED_TOGETHER]
-        ask = partial(evaluate, session.engine, session.settings, ingested.verdicts, some, moment)
+        ask = partial(evaluate, session.engine, panel, ingested.verdicts, some, moment)
         try:
-            yield from ask()
+            answers += ask()
         except (IntegrityError, OperationalError):  # all of them are in the books by now, or none
-            yield from ask()
+            answers += ask()
+    return answers
 
 
 @dataclass(frozen=True)

@@ -66,19 +66,19 @@ def _disk(directory: Path) -> Finding:
 
 def _strategies(settings: Settings) -> Iterator[Finding]:
     """A finding for each that cannot be built, or one for all of them."""
-    from eightbells.strategies.contract import build
+    from eightbells.strategies.panel import Panel
 
-    windows = []
-    for strategy in settings.strategies:
-        try:
-            windows.append(build(strategy).window)
-        except EightbellsError as error:
-            yield fail("strategies", str(error), "correct its [[strategies]] entry in eightbells.toml")
+    panel = Panel(settings)
+    for entry, reason in panel.failed:
+        named = reason if f"'{entry.name}'" in reason else f"strategy '{entry.name}': {reason}"
+        yield fail(
+            "strategies", named, "correct the strategy, or its [[strategies]] entry in eightbells.toml"
+        )
     if not settings.strategies:
         what = f"none in {config_file()}: candles are kept, nothing is traded"
         yield warn("strategies", what, "add [[strategies]] to that file")
-    elif len(windows) == len(settings.strategies):
-        yield ok("strategies", f"{len(windows)}, looking back {max(windows)} candles at most")
+    elif not panel.failed:
+        yield ok("strategies", f"{len(panel.members)}, looking back {panel.window(0)} candles at most")
 
 
 def _overrides(settings: Settings) -> Iterator[Finding]:

@@ -19,14 +19,14 @@ _REMEDY = "change its symbols or capital in eightbells.toml"
 
 def look_at_strategies(settings: Settings, info: Mapping[str, Any]) -> Iterator[Finding]:
     """A finding for each strategy that cannot trade all its symbols; it fails where it can trade none of them."""
-    from eightbells.strategies.contract import build
     from eightbells.strategies.obstacles import in_words, obstacles, symbols_of
+    from eightbells.strategies.process import PROCESS, NoAnswer
 
     listed, known = _listed(settings, info), _known(settings)
     for entry in settings.strategies:
         try:
-            window = build(entry).window
-        except EightbellsError:  # told by what looks at the machine
+            _, window = PROCESS.prepare(entry, settings.limits)
+        except NoAnswer:  # told by what looks at the machine
             continue
         found = obstacles(settings, entry, window, listed, known)
         if not found:

@@ -2,7 +2,7 @@
 
 from eightbells.settings.model import PAPER_KEY, PAPER_SECRET, PROJECT, Credentials, Mode, Settings
 from eightbells.settings.reading import SettingsRefused, load_settings
-from eightbells.settings.sections import BudgetSettings, RiskSettings, StrategySettings
+from eightbells.settings.sections import BudgetSettings, LimitSettings, RiskSettings, StrategySettings
 from eightbells.settings.sources import config_file
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "PROJECT",
     "BudgetSettings",
     "Credentials",
+    "LimitSettings",
     "Mode",
     "RiskSettings",
     "Settings",

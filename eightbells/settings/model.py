@@ -20,6 +20,7 @@ from eightbells.settings.sections import (
     CandleSettings,
     DatabaseSettings,
     ExchangeSettings,
+    LimitSettings,
     MetricsSettings,
     NotificationSettings,
     PaperSettings,
@@ -80,6 +81,7 @@ class Settings(BaseSettings):
     strategies: list[StrategySettings] = []
     stream: StreamSettings = StreamSettings()
     paper: PaperSettings = PaperSettings()
+    limits: LimitSettings = LimitSettings()
     prefect: PrefectSettings = PrefectSettings()
     notifications: NotificationSettings = NotificationSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -136,6 +136,16 @@ class PaperSettings(_Section):
     capital: Money = Decimal(20000)
 
 
+class LimitSettings(_Section):
+    decide_seconds: PositiveSeconds = 5
+    strategy_seconds: PositiveSeconds = 60
+    start_seconds: PositiveSeconds = 30
+    strategy_memory_mb: int = Field(default=2048, ge=0, le=10**9)
+    task_seconds: PositiveSeconds = 600
+    flow_seconds: PositiveSeconds = 3600
+    backfill_seconds: PositiveSeconds = 86400
+
+
 class PrefectSettings(_Section):
     keep_days: float = Field(default=30, gt=0, le=36500)
 

@@ -53,6 +53,7 @@ class Strategy(Protocol):
         Args:
             candles: `window` closed candles, oldest first; float columns open, high, low, close, volume,
                 quote_volume, trades; index open_time (UTC). The exchange's own holes are simply not there.
+                Columns may be added; what is there must stay as it is.
         """
         ...
 

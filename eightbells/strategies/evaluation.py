@@ -6,14 +6,10 @@ import functools
 import hashlib
 import json
 import subprocess
-import sys
-import traceback
 from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import version
-from pathlib import Path
-from typing import get_args
 
 import pandas as pd
 from sqlalchemy import Connection, Engine, text
@@ -21,10 +17,10 @@ from sqlalchemy import Connection, Engine, text
 from eightbells import metrics
 from eightbells.candles import gaps, grid, store
 from eightbells.quality.gate import Verdict, objection
-from eightbells.settings import PROJECT, Settings, StrategySettings
-from eightbells.strategies.contract import Opinion, Strategy, Target, build
-
-_LONGEST_SAID = 200  # characters of what a strategy's exception says
+from eightbells.settings import PROJECT, StrategySettings
+from eightbells.strategies.contract import Opinion, Target
+from eightbells.strategies.panel import Member, Panel
+from eightbells.strategies.process import NoAnswer
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ class Moment:
 
 
 def evaluate(
-    engine: Engine, settings: Settings, verdicts: dict[str, Verdict], symbols: tuple[str, ...], moment: Moment
+    engine: Engine, panel: Panel, verdicts: dict[str, Verdict], symbols: tuple[str, ...], moment: Moment
 ) -> list[Decision | Refused]:
     """Ask every strategy about each of its symbols, on one snapshot of the candles as stored.
 
@@ -77,37 +73,42 @@ def evaluate(
     Raises:
         IntegrityError, OperationalError: another worker has decided at the same moment; ask again.
     """
-    strategies = [(entry, build(entry)) for entry in settings.strategies]
-    asked = {
-        symbol: [(entry, strategy) for entry, strategy in strategies if symbol in (entry.symbols or symbols)]
-        for symbol in symbols
-    }
+    asked = [symbol for symbol in symbols if any(_trades(member.entry, symbol) for member in panel.members)]
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
     with snapshot.begin() as connection:
-        answers, new = _evaluate(
-            connection, {symbol: of for symbol, of in asked.items() if of}, verdicts, moment
-        )
+        answers, new = _evaluate(connection, panel, asked, verdicts, moment)
     for opined in new:  # only now are they in the books
         metrics.SIGNALS.labels(opined.opinion.target).inc()
-    return answers
+    unready = [
+        Failed(symbol, entry.name, "evaluation", reason)
+        for entry, reason in panel.failed
+        for symbol in symbols
+        if _trades(entry, symbol)
+    ]
+    return [*answers, *unready]
+
+
+def _trades(entry: StrategySettings, symbol: str) -> bool:
+    return not entry.symbols or symbol in entry.symbols
 
 
 def _evaluate(
-    connection: Connection, asked: dict[str, list[tuple[StrategySettings, Strategy]]],
+    connection: Connection, panel: Panel, asked: list[str],
     verdicts: dict[str, Verdict], moment: Moment,
 ) -> tuple[list[Decision | Refused], list[Opined]]:  # fmt: skip
     """All answers, and those among them that are new."""
-    longest = max((strategy.window for of in asked.values() for _, strategy in of), default=0)
-    windows = store.read_windows(connection, asked, moment.open_ms, longest)
+    windows = store.read_windows(connection, asked, moment.open_ms, panel.window(0))
     absent = gaps.absent(connection, asked, moment.open_ms)
     batch, known = store.newest_batch(connection), _known(connection, asked, moment)
-    answers: list[Decision | Refused | Opined] = []
-    for symbol, of in asked.items():
-        view = View(windows[symbol], absent[symbol], verdicts.get(symbol))
-        answers += [
-            known.get((entry.name, strategy.version, symbol)) or _ask(view, symbol, entry, strategy, moment)
-            for entry, strategy in of
-        ]
+    views = {symbol: View(windows[symbol], absent[symbol], verdicts.get(symbol)) for symbol in asked}
+    found: dict[tuple[str, str], Decision | Refused | Opined] = {}
+    for member in panel.members:  # one after the other: one that hangs loses the process, and would for all
+        for symbol, view in views.items():
+            if _trades(member.entry, symbol):
+                place = (member.name, member.version, symbol)
+                found[symbol, member.name] = known.get(place) or _ask(view, symbol, panel, member, moment)
+    order = [(symbol, member.name) for symbol in asked for member in panel.members]
+    answers = [found[place] for place in order if place in found]
     new = [answer for answer in answers if isinstance(answer, Opined)]
     signals = _keep(connection, new, batch, moment)
     return [
@@ -180,33 +181,20 @@ class Opined:
         }  # fmt: skip
 
 
-def _ask(
-    view: View, symbol: str, entry: StrategySettings, strategy: Strategy, moment: Moment
-) -> Refused | Opined:
-    window = view.candles.iloc[-strategy.window :]
+def _ask(view: View, symbol: str, panel: Panel, member: Member, moment: Moment) -> Refused | Opined:
+    window = view.candles.iloc[-member.window :]
     if reason := objection(view.verdict, moment.open_ms, window, view.absent):
-        return Refused(symbol, entry.name, "quality", reason)
-    if len(window) < strategy.window:
-        short = f"{strategy.window} candles are needed, {len(window)} are there"
-        return Refused(symbol, entry.name, "evaluation", short)
+        return Refused(symbol, member.name, "quality", reason)
+    if len(window) < member.window:
+        short = f"{member.window} candles are needed, {len(window)} are there"
+        return Refused(symbol, member.name, "evaluation", short)
     assert view.verdict is not None
     try:
-        opinion = strategy.decide(view.shown.iloc[-strategy.window :])
-        if not isinstance(opinion, Opinion) or opinion.target not in get_args(Target):
-            raise TypeError(f"{opinion!r} is no Opinion of {' or '.join(get_args(Target))}")
-    except Exception as error:  # it may be anyone's code, and keeps no other from trading
-        return Failed(symbol, entry.name, "evaluation", _failure(strategy, error))
+        opinion = panel.ask(member, view.shown.iloc[-member.window :])
+    except NoAnswer as error:  # one strategy keeps no other from trading
+        return Failed(symbol, member.name, "evaluation", str(error))
     inputs = view.hash(window)
-    return Opined(entry, strategy.version, symbol, window, inputs, view.verdict.validation, opinion)
-
-
-def _failure(strategy: Strategy, error: Exception) -> str:
-    """What went wrong in a line, and where in the strategy's own file."""
-    file = getattr(sys.modules[type(strategy).__module__], "__file__", None)
-    said = "".join(str(error).splitlines()[:1])[:_LONGEST_SAID]
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
-    return f"the strategy failed: {type(error).__name__}: {said}{place}"
+    return Opined(member.entry, member.version, symbol, window, inputs, view.verdict.validation, opinion)
 
 
 _KEEP = """

@@ -116,7 +116,7 @@ def idle_strategies(
     """A line for each strategy that cannot trade any of its symbols.
 
     Args:
-        windows: how many candles each strategy needs.
+        windows: how many candles each strategy needs; one that is not there is not judged.
         refused: symbols that are left out, with the reason.
         asked: the other symbols of this run; a strategy with symbols that are in neither is not judged.
     """
@@ -124,7 +124,7 @@ def idle_strategies(
     lines = []
     for entry in settings.strategies:
         symbols = symbols_of(settings, entry)
-        if not set(symbols) <= {*refused, *asked}:
+        if entry.name not in windows or not set(symbols) <= {*refused, *asked}:
             continue
         left_out = [Obstacle(symbol, refused[symbol]) for symbol in symbols if symbol in refused]
         others = obstacles(settings, entry, windows[entry.name], listed, known)

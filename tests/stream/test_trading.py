@@ -30,6 +30,12 @@ STRATEGIES = [
     }
     for name in ("one", "two")
 ]
+HUNG = {
+    "name": "hung",
+    "kind": "tests.misbehaving:Misbehaving",
+    "capital": "1",
+    "parameters": {"how": "regex"},
+}
 pytestmark = pytest.mark.filterwarnings(
     "ignore:unclosed <socket:ResourceWarning"
 )  # Prefect's client leaves them
@@ -74,7 +80,8 @@ async def test_the_cycle_after_a_trade_on_the_close_places_no_order_again(
     symbols = symbols[:8]
 
     configure(
-        symbols=list(symbols), strategies=STRATEGIES, stream__trade_on_close="true", trading__order_type="market",
+        symbols=list(symbols), strategies=[HUNG | {"symbols": symbols[:1]}, *STRATEGIES],
+        limits__decide_seconds="1", stream__trade_on_close="true", trading__order_type="market",
         budgets__orders="exchange", budgets__account="exchange", exchange__clock_speed=str(STANDS),
     )  # fmt: skip
     market.control("clock", time=CLOSE - 1, speed=0)
@@ -90,7 +97,11 @@ async def test_the_cycle_after_a_trade_on_the_close_places_no_order_again(
         assert len(sent) == len(symbols) * len(STRATEGIES)
         assert dict(rows_of(engine, "SELECT source, count(*) FROM candles WHERE open_time = :at GROUP BY source",
                             at=grid.to_time(OPENED))) == {"ws": len(symbols)}  # fmt: skip
-        configure(candles__settle_seconds="0")  # the clock stands: it would wait for ever
+        (problem,) = one(engine, "SELECT summary -> 'problems' FROM cycles")
+        assert problem.startswith(f"hung on {symbols[0]}: decide did not return")
+        configure(
+            strategies=STRATEGIES, candles__settle_seconds="0"
+        )  # the clock stands: it would wait for ever
         await four_hour_cycle(candle=grid.to_time(OPENED))
     assert len(orders_sent(market)) == len(sent)
     assert one(engine, "SELECT count(*) FROM orders") == len(sent)
