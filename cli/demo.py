@@ -30,6 +30,7 @@ from eightbells.database.migrations import migrate
 from eightbells.errors import EightbellsError
 from eightbells.exchange.gateway import open_gateway
 from eightbells.exchange.rules import wire
+from eightbells.proxies import open_directly
 from eightbells.settings import PAPER_KEY, PAPER_SECRET, Settings, load_settings
 from eightbells.settings.symbols import quoted_otherwise
 from eightbells.trading.execution import Desk, to_settle
@@ -214,7 +215,7 @@ class Exchange:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with open_directly(request, timeout=60) as answer:
             return json.load(answer)
 
 

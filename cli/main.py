@@ -22,6 +22,7 @@ from cli.answers import AsJson, complain, listed, say
 from cli.control_room import control_room
 from cli.environment import tidy
 from cli.prefect_api import part_login
+from cli.process import prepare_process
 from cli.usage import UsageError, in_words
 from eightbells.addresses import hidden
 from eightbells.errors import EightbellsError
@@ -46,6 +47,7 @@ def run() -> None:
     sys.excepthook = _without_secrets
     try:
         part_login()
+        prepare_process()
         sys.exit(app(prog_name="eightbells", standalone_mode=False))
     except UsageError as error:
         complain(in_words(error))

@@ -15,6 +15,7 @@ from typing import Any
 from cli.sole_up import Note
 from eightbells.addresses import shown, slip, without_credentials
 from eightbells.errors import EightbellsError
+from eightbells.proxies import open_url
 
 USUAL_PORT = 4200
 USUAL = f"http://127.0.0.1:{USUAL_PORT}/api"
@@ -37,7 +38,8 @@ def ask(path: str, body: dict[str, Any] | None = None, *, api: str = "", timeout
     deadline = time.monotonic() + timeout
     while True:
         try:
-            with urllib.request.urlopen(asked, data=data, timeout=timeout) as answer:
+            asked.data = data
+            with open_url(asked, timeout) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             if error.code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -16,6 +15,7 @@ from cli.supervisor import Part
 from eightbells.addresses import shown
 from eightbells.database import embedded
 from eightbells.errors import EightbellsError
+from eightbells.proxies import open_url
 from eightbells.settings import Settings
 
 _LAST_PORT = 65535
@@ -73,7 +73,7 @@ def wait_ready(server: Child) -> None:
 def answers(url: str) -> bool:
     """Whether a Prefect API answers there."""
     try:
-        with urllib.request.urlopen(request(url, "/health"), timeout=2) as answer:
+        with open_url(request(url, "/health"), timeout=2) as answer:
             return bool(answer.status == 200)
     except (OSError, HTTPException):
         return False

@@ -27,6 +27,7 @@ from eightbells.database import embedded
 from eightbells.database.engine import connect, require_mode, require_quote_asset
 from eightbells.database.migrations import migrate
 from eightbells.errors import EightbellsError
+from eightbells.proxies import open_directly
 from eightbells.settings import Settings, load_settings
 from flows.declared import declared
 
@@ -234,8 +235,9 @@ def _is_running(postgres: embedded.EmbeddedServer) -> bool:
 
 
 def _answers(url: str) -> bool:
+    """Whether a part of ours answers; where /metrics listens at another address, that is this machine's, too."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with open_directly(urllib.request.Request(url), timeout=2) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -19,6 +19,7 @@ from simulator.connections import Connection
 from simulator.errors import Refusal
 from simulator.exchange import Exchange
 from simulator.market import Market
+from simulator.proxies import way_to
 from simulator.streams import Hub
 from simulator.symbols import SymbolTable
 
@@ -56,6 +57,7 @@ class Upstream:
     def __init__(self, url: str):
         self.url = url.rstrip("/").removesuffix("/api")
         self.streams = streams_of(self.url)
+        self._way, self.way_of_streams = way_to(self.url), way_to(self.streams)
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -71,7 +73,7 @@ class Upstream:
     async def read(self, path: str) -> Any:
         """A JSON answer; ValueError with a sentence when there is none."""
         try:
-            async with self.session.get(self.url + path) as response:
+            async with self.session.get(self.url + path, **self._way) as response:
                 if response.status != 200:
                     raise ValueError(f"{self.url} answers {response.status}: {(await response.text())[:200]}")
                 return await response.json()
@@ -129,7 +131,7 @@ class Upstream:
     async def fetch(self, path_and_query: str) -> tuple[int, bytes]:
         """The upstream's own answer to a request for market data."""
         try:
-            async with self.session.get(self.url + path_and_query) as response:
+            async with self.session.get(self.url + path_and_query, **self._way) as response:
                 return response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError):
             msg = "Timeout waiting for response from backend server."
@@ -177,7 +179,9 @@ def passing_streams(upstream: Upstream, hub: Hub) -> Any:
 
     async def connect(request: web.Request) -> web.StreamResponse:
         try:
-            source = await upstream.session.ws_connect(upstream.streams + request.raw_path, heartbeat=30)
+            source = await upstream.session.ws_connect(
+                upstream.streams + request.raw_path, heartbeat=30, **upstream.way_of_streams
+            )
         except (aiohttp.ClientError, TimeoutError):
             return web.Response(status=503, text="Service Unavailable")
         connection = PassedConnection(hub.exchange, request, source)

@@ -11,6 +11,7 @@ from rich.text import Text
 from cli.doctor.exchange import look_at_exchange
 from cli.doctor.findings import Finding, fail, ok
 from cli.doctor.machine import look_at_machine
+from cli.doctor.route import look_at_route
 from cli.doctor.services import BAN, look_at_postgres, look_at_prefect
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings, config_file, load_settings
@@ -40,6 +41,8 @@ async def before_trading(settings: Settings) -> AsyncIterator[Finding]:
     banned = False
     for finding in look_at_postgres(settings):
         banned |= finding.name == BAN
+        yield finding
+    for finding in look_at_route(settings):
         yield finding
     if not banned:
         async for finding in look_at_exchange(settings):

@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 import orjson
 from pydantic import SecretStr
-from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from cli.doctor.findings import Finding, fail, ok, warn
@@ -30,6 +29,7 @@ from eightbells.exchange.client import StampedClient
 from eightbells.exchange.clock import ExchangeClock
 from eightbells.exchange.permissions import objections
 from eightbells.exchange.recovery import KEY_ROWS, TABLE, Failure
+from eightbells.exchange.sockets import open_socket
 from eightbells.exchange.universe import by_symbol, objection
 from eightbells.settings import Credentials, Settings
 
@@ -215,7 +215,7 @@ async def _stream(settings: Settings) -> Finding:
     url = f"{settings.stream_url}stream?streams={quote(settings.symbols[0].lower())}@kline_4h"
 
     async def listen() -> None:
-        async with connect(url, open_timeout=_PATIENCE_SECONDS, close_timeout=1) as socket:
+        async with open_socket(url, open_timeout=_PATIENCE_SECONDS) as socket:
             await (await socket.ping())
 
     return await _socket("stream socket", settings.stream_url, listen)
@@ -223,7 +223,7 @@ async def _stream(settings: Settings) -> Finding:
 
 async def _ws_api(settings: Settings) -> Finding:
     async def ping() -> None:
-        async with connect(settings.ws_api_url, open_timeout=_PATIENCE_SECONDS, close_timeout=1) as socket:
+        async with open_socket(settings.ws_api_url, open_timeout=_PATIENCE_SECONDS) as socket:
             await socket.send('{"id":"doctor","method":"ping"}')
             answer = orjson.loads(await socket.recv())
             if answer.get("status") != 200:

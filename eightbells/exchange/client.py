@@ -14,6 +14,7 @@ from binance import AsyncClient
 from eightbells.errors import EightbellsError
 from eightbells.exchange.answers import BadAnswer
 from eightbells.exchange.clock import ExchangeClock
+from eightbells.proxies import Proxy, proxy_for
 from eightbells.settings import Credentials
 
 
@@ -45,6 +46,9 @@ class StampedClient(AsyncClient):  # type: ignore[misc]
         self.API_URL = rest_url.rstrip("/")
         self.MARGIN_API_URL = self.API_URL.removesuffix("/api") + "/sapi"
         self.REQUEST_TIMEOUT = timeout
+        proxy = proxy_for(rest_url)
+        self.https_proxy = proxy.url if proxy else None  # of the parent: for http, too
+        self._proxy_headers = _authorization(proxy, rest_url)
         self._clock, self._recv_window_ms, self._observe = clock, recv_window_ms, observe
 
     def _get_request_kwargs(
@@ -56,8 +60,7 @@ class StampedClient(AsyncClient):  # type: ignore[misc]
             data.setdefault("recvWindow", self._recv_window_ms)
             data["signature"] = self._generate_signature(data)
         ready: dict[str, Any] = super()._get_request_kwargs(method, False, force_params, **kwargs)
-        ready["allow_redirects"] = False
-        return ready
+        return ready | self._proxy_headers | {"allow_redirects": False}
 
     async def _handle_response(self, response: aiohttp.ClientResponse) -> Any:
         self._observe(response.headers)
@@ -77,3 +80,12 @@ def _read(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         return json.loads(body)
+
+
+def _authorization(proxy: Proxy | None, url: str) -> dict[str, Any]:
+    """A request's parameter for a proxy with a password, which stays out of the address that errors show."""
+    if proxy is None or not proxy.user:
+        return {}
+    # without a tunnel aiohttp itself makes it the request's Proxy-Authorization
+    name = "Proxy-Authorization" if url.startswith("https") else "Authorization"
+    return {"proxy_headers": {name: aiohttp.encode_basic_auth(proxy.user, proxy.password.get_secret_value())}}

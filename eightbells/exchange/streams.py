@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from eightbells.candles import grid
+from eightbells.exchange.sockets import open_socket
 
 STREAMS_A_CONNECTION = 1024
 _NAMES_A_MESSAGE = 200
@@ -175,8 +176,8 @@ class Feed:
     async def _lived(self, ready: asyncio.Event) -> Lost:
         try:
             # compression costs more than it saves: the exchange sends half a megabyte in a second
-            async with connect(
-                f"{self.url}stream", open_timeout=10, close_timeout=1, max_queue=4096, compression=None
+            async with open_socket(
+                f"{self.url}stream", open_timeout=10, max_queue=4096, compression=None
             ) as socket:
                 async with self._changing:
                     await self._ask(socket, "SUBSCRIBE", sorted(self.symbols))

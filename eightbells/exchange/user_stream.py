@@ -8,9 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 import orjson
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
+from eightbells.exchange.sockets import open_socket
 from eightbells.exchange.streams import Pace, Waits
 
 _METHOD = "userDataStream.subscribe.signature"
@@ -33,7 +34,7 @@ async def user_events(
     waits = Waits(pace)
     while True:
         try:
-            async with connect(url, open_timeout=10, close_timeout=1, compression=None) as socket:
+            async with open_socket(url, open_timeout=10, compression=None) as socket:
                 await _subscribe(socket, sign())
                 yield None
                 waits.begin()

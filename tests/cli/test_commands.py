@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from eightbells.database.engine import connect
 from eightbells.settings import PROJECT
+from tests import proxy
 
 KEYS = {
     "candles", "quarantined", "absent", "cycles", "signals", "orders", "fills", "exchange_orders", "mismatches",
@@ -61,6 +62,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], words: str) -> None:
         (["backfill", "--start", "2021-13-01"], {}, "2021-13-01 is not a day"),
         (["backfill", "--symbols", " , "], {}, "--symbols is empty"),
         (["demo", "--data", "/nowhere"], {}, "no folder klines-4h in /nowhere"),
+        (["status"], {"ALL_PROXY": "socks5h://me:it@proxy:1"}, "ALL_PROXY: socks5h proxy is not supported"),
         (["demo", "--port", "99999"], {}, "there is no port 99999"),
         (["explain", "eb-none"], {}, "there is no order eb-none"),
     ],
@@ -106,9 +108,12 @@ def test_a_database_without_migrations_is_told_apart(folder, postgres):
 
 
 def test_the_demo_on_made_up_candles_agrees_with_its_exchange(folder, postgres):
-    found = demo(folder, "--cycles", "2", "--symbols", "BTCUSDT,ETHUSDT")
+    with proxy.running() as refusing:  # nothing that the demo asks for is elsewhere
+        ways = dict.fromkeys(("HTTP_PROXY", "https_proxy", "ALL_PROXY"), refusing.url)
+        found = demo(folder, "--cycles", "2", "--symbols", "BTCUSDT,ETHUSDT", **ways)
     assert found["cycles"] == 2
     assert found["signals"] == 8
+    assert refusing.asked == []
 
 
 def test_the_demo_on_real_klines_loads_them_to_the_last_digit(folder, postgres, market_data):
@@ -129,8 +134,8 @@ def test_the_demo_on_real_klines_loads_them_to_the_last_digit(folder, postgres, 
     assert absent["BTCUSDT"] == 16
 
 
-def demo(folder: Path, *arguments: str) -> dict[str, object]:
-    done = eightbells("demo", "--once", "--json", "--port", "0", *arguments, folder=folder)
+def demo(folder: Path, *arguments: str, **environment: str) -> dict[str, object]:
+    done = eightbells("demo", "--once", "--json", "--port", "0", *arguments, folder=folder, **environment)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert set(found) == KEYS

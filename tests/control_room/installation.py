@@ -52,10 +52,8 @@ def environment(folder: Path, at: Simulator, **given: Any) -> dict[str, str]:
 @contextmanager
 def standing(place: Path, market: Simulator, **given: Any) -> Iterator[Installation]:
     """`eightbells up` for the length of a block, with settings by the names of their variables."""
-    installation = Installation(place, environment(place, market, **given)).start()
-    yield installation
-    if installation.process.poll() is None:
-        installation.end()
+    with Installation(place, environment(place, market, **given)).running() as installation:
+        yield installation
 
 
 def eightbells(*arguments: str, given: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -87,6 +85,13 @@ class Installation:
         assert self.process.poll() is None, self.said()
         self.note = self.noted()
         return self
+
+    @contextmanager
+    def running(self) -> Iterator[Installation]:
+        """Start it, and end it after the block where that has not been done."""
+        yield self.start()
+        if self.process.poll() is None:
+            self.end()
 
     def _is_ready(self) -> bool:
         note = running_up(self.folder)

@@ -36,7 +36,6 @@ from tests.control_room.installation import (
     eightbells,
     environment,
     lives,
-    standing,
 )
 from tests.control_room.prometheus import Prometheus, scraping
 from tests.control_room.webhook import SECRET, Webhook
@@ -54,8 +53,11 @@ def webhook() -> Iterator[Webhook]:
 
 @pytest.fixture(scope="module")
 def up(folder: Path, market: Simulator, webhook: Webhook) -> Iterator[Installation]:
+    """An installation where a proxy is set that reaches nothing: all that it asks for is on this machine."""
     market.begin()
-    with standing(folder / "up", market, notifications__urls=[webhook.url]) as installation:
+    given = environment(folder / "up", market, notifications__urls=[webhook.url])
+    dead = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "all_proxy"), "http://127.0.0.1:9")
+    with Installation(folder / "up", given | dead).running() as installation:
         yield installation
 
 

@@ -11,6 +11,9 @@ import pytest
 import websockets
 from simulator_process import ACCOUNTS, H4, Simulator, running
 
+from simulator.proxies import way_to
+from tests import proxy
+
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[Simulator]:
@@ -20,8 +23,13 @@ def source() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def paper(source: Simulator) -> Iterator[Simulator]:
-    with running("--upstream", source.url, "--account", ACCOUNTS[0]) as simulator:
-        yield simulator
+    """Its upstream is found by a proxy alone, which wants a password."""
+    with proxy.running(source.url) as way:
+        variables = {"HTTP_PROXY": way.url, "NO_PROXY": "", "no_proxy": ""}
+        with running(
+            "--upstream", f"http://{proxy.ELSEWHERE}", "--account", ACCOUNTS[0], env=variables
+        ) as paper:
+            yield paper
 
 
 def test_market_data_is_the_upstreams(source: Simulator, paper: Simulator) -> None:
@@ -69,3 +77,14 @@ def test_when_the_upstream_is_gone_requests_fail_and_the_program_goes_on(
     refused = paper.order(type="MARKET")
     assert (refused.status_code, refused.json()["code"]) == (503, -1001)
     assert paper.signed("GET", "/api/v3/account").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "given", ["socks5://me:w0rd@proxy:1", "http://me:w0rd@proxy:port", "http://me:w0rd@"]
+)
+def test_a_proxy_that_cannot_be_used_is_one_line_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", given)
+    with pytest.raises(ValueError, match=r"^the proxy for https must be like http://host:port$"):
+        way_to("https://exchange.test")
