@@ -43,7 +43,6 @@ def run() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has switched SIGINT off
         signal.signal(number, signal.default_int_handler)
     tidy()
-    sys.path.insert(0, os.getcwd())  # where a strategy of the user's own is looked for, as by `python -m`
     sys.excepthook = _without_secrets
     try:
         part_login()
@@ -306,18 +305,12 @@ def _run_flow(name: str, parameters: dict[str, Any]) -> Any:
     if not settings.database_url.get_secret_value():
         _migrate(settings)  # the embedded database is ours alone
     with open_database(settings), prefect_server.running(settings, warm_up):
-        from flows.deployments import register
         from tasks.waits import TERMINAL
 
         quiet_console()
         TERMINAL.set(complain)
-
-        async def registered() -> Any:
-            await register()
-            return await run_deployed(name, parameters, settings.directory)
-
         with recorded():
-            return asyncio.run(registered())
+            return asyncio.run(run_deployed(name, parameters, settings.directory))
 
 
 def _symbols(given: str | None) -> list[str] | None:

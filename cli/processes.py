@@ -17,7 +17,6 @@ from types import TracebackType
 
 from eightbells.addresses import hidden
 from eightbells.errors import EightbellsError
-from eightbells.settings import PROJECT
 
 _GRACE_SECONDS = 8.0
 _LARGEST_LOG = 10_000_000
@@ -71,7 +70,7 @@ class Child:
         with open(log, "ab") as sink:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if speaks else sink, stderr=sink,
-                cwd=PROJECT, env={**os.environ, **environment}, start_new_session=True,
+                env={**os.environ, **environment}, start_new_session=True,
                 preexec_fn=_die_with_parent(),
             )  # fmt: skip
 

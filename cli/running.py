@@ -1,4 +1,4 @@
-"""Flows run in this process, recorded by the Prefect server under their deployments."""
+"""Flows that run in this process, recorded by the Prefect server under their deployments where it has them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ _DRAIN_SECONDS = 10.0
 
 
 async def run_deployed(name: str, parameters: dict[str, Any], directory: Path) -> Any:
-    """Run a deployment's flow here and now; its run is listed under the deployment like any other.
+    """Run a deployment's flow here and now; the run belongs to the deployment if the server has it.
 
-    Earlier runs whose process was killed are marked as crashed first.
+    Nothing is registered: the server's deployments are those of its worker, which may be started in another folder
+    and be of another version. Earlier runs whose process was killed are marked as crashed first.
 
     Args:
-        name: `flow/deployment` as the UI shows it.
+        name: the deployment's, as in prefect.yaml.
         directory: the data folder, where it is kept which runs have a process.
 
     Raises:
         Exception: what the flow failed with.
     """
     from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
     from prefect.flow_engine import run_flow
     from prefect.states import Pending
 
@@ -34,10 +36,16 @@ async def run_deployed(name: str, parameters: dict[str, Any], directory: Path) -
     entry = next(entry for entry in declared() if entry["name"] == name)
     flow = flow_of(entry)
     async with get_client() as client:
-        deployment = await client.read_deployment_by_name(f"{flow.name}/{name}")
-        given = flow.serialize_parameters(parameters)
         await mark_lost_runs(directory)
-        run = await client.create_flow_run_from_deployment(deployment.id, parameters=given, state=Pending())
+        given = flow.serialize_parameters(parameters)
+        try:
+            deployment = await client.read_deployment_by_name(f"{flow.name}/{name}")
+        except ObjectNotFound:
+            run = await client.create_flow_run(flow, parameters=given, state=Pending())
+        else:
+            run = await client.create_flow_run_from_deployment(
+                deployment.id, parameters=given, state=Pending()
+            )
     with lock_of_run(directory, run.id):
         return await run_flow(flow, flow_run=run, parameters=parameters)
 

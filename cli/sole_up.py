@@ -18,10 +18,15 @@ _PATIENCE_SECONDS = 0.5  # who only looks whether an `up` runs holds the lock fo
 
 @dataclass
 class Note:
-    """What others may want to know of the `up` that runs: addresses, and what was started again how often."""
+    """What others may want to know of the `up` that runs: addresses, and what was started again how often.
+
+    Attributes:
+        folder: where it was started; its parts work there.
+    """
 
     pid: int
     started_at: str
+    folder: str = ""
     prefect_api: str = ""
     metrics: str = ""
     ready: bool = False

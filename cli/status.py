@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from cli import prefect_api
+from cli.failed_runs import failed_runs
 from cli.sole_up import Note, running_up
 from cli.words import span
 from eightbells.addresses import shown
@@ -120,6 +122,7 @@ def _problems(connection: Connection, settings: Settings, found: Status) -> Iter
         if found.exchange_time - found.last_cycle.candle - grid.STEP > _LATE_AFTER:
             yield "no cycle has served a candle for 4 h 15 min: see NoCycle in docs/runbook.md"
     yield from _of_data(connection)
+    yield from _of_runs(found.prefect)
     if not found.prefect:
         yield "no Prefect server answers, so no cycle is planned: `eightbells up`"
     elif found.next_cycle is None:
@@ -176,6 +179,11 @@ def _of_data(connection: Connection) -> Iterator[str]:
     ).one_or_none()
     if shut:
         yield f"nothing is asked of the exchange until {shut.closed_until:%H:%M:%S} UTC: {shut.reason}"
+
+
+def _of_runs(api: str) -> Iterator[str]:
+    with suppress(EightbellsError):  # a server that has just gone is a problem of its own
+        yield from (found.sentence for found in (failed_runs(api) if api else []))
 
 
 def _last_cycle(connection: Connection, account: str) -> LastCycle | None:

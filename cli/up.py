@@ -57,7 +57,7 @@ class Up:
         ):  # its terminal is closed; nohup would ignore that
             signal.signal(signal.SIGHUP, signal.default_int_handler)
         with sole_up(settings.directory) as sole, ExitStack() as stack:
-            self._note = Note(os.getpid(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+            self._note = Note(os.getpid(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", os.getcwd())
             self._sole = sole
             sole.write(self._note)
             self._say("starting ...")

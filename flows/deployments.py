@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from pathlib import Path
 from typing import Any
 
 from prefect import Flow
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
+from prefect.types.entrypoint import EntrypointType
 
 from flows.declared import declared
 from flows.missed import keep_planning
@@ -23,8 +23,8 @@ LOOK_EVERY_SECONDS = 3.0  # for runs started by hand: a halt from the UI does no
 
 def flow_of(entry: dict[str, Any]) -> Flow[..., Any]:
     """The flow that an entry's entrypoint names."""
-    path, _, name = entry["entrypoint"].partition(":")
-    flow: Flow[..., Any] = getattr(importlib.import_module(".".join(Path(path).with_suffix("").parts)), name)
+    module, _, name = entry["entrypoint"].rpartition(".")
+    flow: Flow[..., Any] = getattr(importlib.import_module(module), name)
     return flow
 
 
@@ -59,6 +59,7 @@ async def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
         parameters=entry["parameters"],
         schedules=[{"schedule": schedule_of(item)} for item in entry["schedules"]] or None,
         concurrency_limit=ConcurrencyLimitConfig(**limit) if limit else None,
+        entrypoint_type=EntrypointType.MODULE_PATH,  # a path would be relative to the current folder
     )
 
 

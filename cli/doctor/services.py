@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
 
 from sqlalchemy import Engine
 
 from cli import prefect_api
+from cli.doctor.deployments import look_at_deployments
 from cli.doctor.findings import Finding, fail, ok, warn
+from cli.prefect_server import prepare_environment
 from cli.sole_up import running_up
 from eightbells.addresses import shown
 from eightbells.database import migrations
@@ -22,7 +24,6 @@ from flows.declared import declared
 
 BAN = "ban"
 _LATE = timedelta(minutes=2)
-_SERVE = "register them: `eightbells up`, or `eightbells serve` where the server is another's"
 
 
 def look_at_postgres(settings: Settings) -> Iterator[Finding]:
@@ -109,39 +110,14 @@ def look_at_prefect(settings: Settings) -> Iterator[Finding]:
             f"the server is {theirs}, this is {ours}",
             "run both at one version: restart the server",
         )
-    yield _deployments(known)
+    prepare_environment(settings)  # of Prefect, which the loading of a flow imports
+    yield look_at_deployments(known, Path(up.folder if up else "").absolute())
     if late:
         yield warn(
             "worker", f"{late} runs are late: nobody takes them", "`eightbells up`, or `eightbells serve`"
         )
     else:
         yield ok("worker", "no run is late")
-
-
-def _deployments(known: dict[str, dict[str, Any]]) -> Finding:
-    entries = declared()
-    if missing := [entry["name"] for entry in entries if entry["name"] not in known]:
-        return fail("deployments", f"the server does not know {', '.join(missing)}", _SERVE)
-    if paused := [
-        entry["name"] for entry in entries if entry["schedules"] and _is_paused(known[entry["name"]])
-    ]:
-        return warn("deployments", f"{', '.join(paused)}: paused", "switch the schedule on in the Prefect UI")
-    if old := [entry["name"] for entry in entries if not _is_current(entry, known[entry["name"]])]:
-        return warn("deployments", f"not as prefect.yaml declares them: {', '.join(old)}", _SERVE)
-    return ok("deployments", f"{len(entries)}, as prefect.yaml declares them")
-
-
-def _is_paused(theirs: dict[str, Any]) -> bool:
-    return bool(theirs.get("paused")) or not any(it["active"] for it in theirs["schedules"])
-
-
-def _is_current(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
-    crons = {it["cron"] for it in ours["schedules"]}
-    return (
-        crons == {it["schedule"].get("cron") for it in theirs["schedules"]}
-        and (theirs.get("description") or "").strip() == ours["description"].strip()
-        and set(theirs["tags"]) == set(ours["tags"])
-    )
 
 
 def _late(api: str) -> int:

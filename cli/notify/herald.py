@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.notify.addresses import Address
-from cli.notify.notices import Notice
+from cli.notify.notices import Present
 
 _FIRST_WAIT, _LONGEST_WAIT = 5.0, 600.0  # seconds, after an address has not taken a message
 
@@ -37,15 +37,15 @@ class Herald:
         except (OSError, ValueError):
             self._told = {}
 
-    def tell(self, present: Sequence[Notice]) -> None:
+    def tell(self, present: Present) -> None:
         """Tell what is new, and what is over; a notice that is there for long is told once."""
-        for notice in present:
+        for notice in present.notices:
             entry = self._told.setdefault(
                 notice.key, {"title": notice.title, "lasts": notice.lasts, "to": []}
             )
             self._deliver(entry, "to", notice.title, notice.body, "warning")
-        keys = {notice.key for notice in present}
-        for key in [key for key in self._told if key not in keys]:
+        keys = {notice.key for notice in present.notices}
+        for key in [key for key in self._told if key not in keys and not present.may_last(key)]:
             entry = self._told[key]
             entry.setdefault("over", [])
             if not entry["lasts"] or self._deliver(

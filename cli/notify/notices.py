@@ -10,10 +10,12 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from cli import prefect_api
+from cli.failed_runs import failed_runs
 from eightbells.addresses import shown
 from eightbells.errors import EightbellsError
 
-_CYCLES = ["four-hour-cycle", "trade-on-close"]
+_OF_RUNS = "runs of "  # how the keys of such notices begin
+_ON_CLOSE = "trade-on-close"  # of the stream, without a deployment
 _OF_LATE = timedelta(days=1)
 _SENT_LONG_AGO = 60  # seconds after which an order that is being sent counts as unknown
 
@@ -33,11 +35,30 @@ class Notice:
     lasts: bool = True
 
 
-def present_notices(connection: Connection, account: str, api: str) -> list[Notice]:
-    """All there is at the moment. A Prefect server that is away hides failed runs until it is back."""
+@dataclass(frozen=True)
+class Present:
+    """All there is at the moment.
+
+    Attributes:
+        unknown: how keys begin that may be there still: the Prefect server is away; empty: none.
+    """
+
+    notices: list[Notice]
+    unknown: str = ""
+
+    def may_last(self, key: str) -> bool:
+        """Whether it is not known if this one is over."""
+        return bool(self.unknown) and key.startswith(self.unknown)
+
+
+def present_notices(connection: Connection, account: str, api: str) -> Present:
+    """What the tables say, and the Prefect server if it answers."""
     found = [*_switch(connection), *_orders(connection, account), *_drifts(connection, account)]
     found += _cycle_with_problems(connection, account)
-    return found + list(_failed_runs(api))
+    try:
+        return Present([*found, *_failed_deployments(api), *_failed_closes(api)])
+    except EightbellsError:
+        return Present(found, _OF_RUNS)
 
 
 def _switch(connection: Connection) -> Iterator[Notice]:
@@ -98,18 +119,25 @@ def _cycle_with_problems(connection: Connection, account: str) -> Iterator[Notic
         )
 
 
-def _failed_runs(api: str) -> Iterator[Notice]:
+def _failed_deployments(api: str) -> Iterator[Notice]:
+    for failed in failed_runs(api):
+        body = f"{failed.message}\nThe run: {_page(api, failed.run)}"
+        title = f"{failed.deployment} {failed.state}: {failed.name}"
+        yield Notice(f"{_OF_RUNS}{failed.deployment}", title, body)
+
+
+def _failed_closes(api: str) -> Iterator[Notice]:
     since = (datetime.now(UTC) - _OF_LATE).isoformat()
     chosen: dict[str, Any] = {
-        "flows": {"name": {"any_": _CYCLES}},
+        "flows": {"name": {"any_": [_ON_CLOSE]}},
         "flow_runs": {"state": {"type": {"any_": ["FAILED", "CRASHED"]}}, "end_time": {"after_": since}},
     }
-    try:
-        runs = prefect_api.ask("/flow_runs/filter", chosen, api=api)
-    except EightbellsError:
-        return
-    for run in runs:
+    for run in prefect_api.ask("/flow_runs/filter", chosen, api=api):
         state = run["state"]
-        page = f"{shown(api).removesuffix('/api')}/runs/flow-run/{run['id']}"
-        body = f"{state.get('message') or 'no reason was given'}\nThe run: {page}"
-        yield Notice(f"run {run['id']}", f"Cycle {state['name'].lower()}: {run['name']}", body, lasts=False)
+        body = f"{state.get('message') or 'no reason was given'}\nThe run: {_page(api, run['id'])}"
+        title = f"{_ON_CLOSE} {state['type'].lower()}: {run['name']}"
+        yield Notice(f"run {run['id']}", title, body, lasts=False)
+
+
+def _page(api: str, run: str) -> str:
+    return f"{shown(api).removesuffix('/api')}/runs/flow-run/{run}"

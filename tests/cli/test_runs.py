@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
+from cli import prefect_api
 from tests.conftest import Configure
 from tests.exchange import Simulator
 from tests.klines import counts
@@ -92,7 +93,8 @@ def test_a_mistake_is_one_clear_line_and_writes_nothing(
 def test_a_cycle_run_twice_leaves_both_sides_as_they_were(
     eightbells: Eightbells, simulator: Simulator, engine: Engine
 ) -> None:
-    """The whole installation as it comes, with its own strategies."""
+    """The whole installation as it comes, with its own strategies; the Prefect server need not know the deployments."""
+    known = set(prefect_api.deployments())
     first = answer(eightbells("cycle", "--json"))
     assert (first["candle"], first["outcome"]) == ("2025-12-31 20:00", "complete")
     assert first["signals"] == 4
@@ -102,6 +104,7 @@ def test_a_cycle_run_twice_leaves_both_sides_as_they_were(
     assert (again["signals"], again["orders"]) == (first["signals"], first["orders"])
     assert again["idle"] == "done"
     assert (counts(engine, without=FLEETING), simulator.truth()) == before
+    assert set(prefect_api.deployments()) == known
 
 
 @pytest.mark.parametrize(

@@ -56,11 +56,13 @@ def standing(place: Path, market: Simulator, **given: Any) -> Iterator[Installat
         yield installation
 
 
-def eightbells(*arguments: str, given: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def eightbells(
+    *arguments: str, given: Mapping[str, str], folder: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, in a folder."""
     return subprocess.run(
         [sys.executable, "-m", "cli", *arguments],
-        cwd=ROOT, env=dict(given), capture_output=True, text=True, timeout=PATIENCE, check=False,
+        cwd=folder, env=dict(given), capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
 
 
@@ -68,18 +70,18 @@ class Installation:
     """`eightbells up`, from its start to its end.
 
     Args:
-        project: where its code and prefect.yaml are.
+        at: the folder that it is started in.
     """
 
-    def __init__(self, folder: Path, given: Mapping[str, str], project: Path = ROOT) -> None:
-        self.folder, self.given, self._project = folder, dict(given), project
+    def __init__(self, folder: Path, given: Mapping[str, str], at: Path = ROOT) -> None:
+        self.folder, self.given, self._at = folder, dict(given), at
         self._said = folder.with_name(f"{folder.name}-up.log")
 
     def start(self) -> Installation:
         with open(self._said, "ab") as said:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cli", "up", "--port", "0"],
-                cwd=self._project, env=self.given, stdout=said, stderr=said, start_new_session=True,
+                cwd=self._at, env=self.given, stdout=said, stderr=said, start_new_session=True,
             )  # fmt: skip
         wait_until(lambda: self._is_ready() or self.process.poll() is not None, PATIENCE)
         assert self.process.poll() is None, self.said()

@@ -8,13 +8,16 @@ import urllib.error
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL
 
+from cli import prefect_api
 from cli.doctor import services
+from cli.doctor.deployments import look_at_deployments
 from cli.doctor.services import look_at_postgres, look_at_prefect
 from eightbells.database import embedded
 from eightbells.database import engine as database_engine
@@ -23,6 +26,7 @@ from eightbells.settings import Settings
 from tests.conftest import Configure
 from tests.control_room.examined import DEAD, of
 from tests.exchange import Simulator
+from tests.surroundings import ROOT
 
 
 def test_a_database_that_is_well(configure: Configure, database: URL) -> None:
@@ -160,6 +164,44 @@ async def test_deployments_are_missing_then_current_then_paused_then_changed(
     found = of(look_at_prefect(settings), "deployments", "warn")
     assert "not as prefect.yaml declares" in found.what
     assert "register them" in found.remedy
+    forget_deployments(api)
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "why"),
+    [
+        ("flows.nowhere.halt", "No module named 'flows.nowhere'"),
+        ("flows.halt.stop", "'stop' not found in 'flows.halt'"),
+        ("../nowhere/flows/halt.py:halt", "nowhere/flows/halt.py"),
+        ("eightbells/settings.py:PROJECT", "'PROJECT' is not a flow"),
+    ],
+)
+async def test_a_deployment_whose_flow_cannot_be_loaded(
+    api: str, settings: Settings, entrypoint: str, why: str
+) -> None:
+    """As after registering from another folder: every run would crash, a halt among them."""
+    await registered()
+    halt = ask(api, "/deployments/name/halt/halt", {}, "GET")
+    ask(api, f"/deployments/{halt['id']}", {"entrypoint": entrypoint}, "PATCH")
+    found = of(look_at_prefect(settings), "deployments", "fail")
+    assert f"no run can be started of halt ({entrypoint}: " in found.what
+    assert why in found.what
+    assert "register them" in found.remedy
+    forget_deployments(api)
+
+
+async def test_a_deployment_registered_by_a_path_is_loaded_where_the_worker_was_started(
+    api: str, settings: Settings, tmp_path: Path
+) -> None:
+    await registered()
+    halt = ask(api, "/deployments/name/halt/halt", {}, "GET")
+    ask(api, f"/deployments/{halt['id']}", {"entrypoint": "flows/halt.py:halt"}, "PATCH")
+    known = prefect_api.deployments(api)
+    found = look_at_deployments(known, ROOT)
+    assert (found.verdict, found.what) == ("warn", "not as prefect.yaml declares them: halt")
+    assert look_at_deployments(known, tmp_path).verdict == "fail"
+    known["halt"]["pull_steps"] = [{"set_working_directory": {"directory": str(ROOT)}}]
+    assert look_at_deployments(known, tmp_path).verdict == "warn"
     forget_deployments(api)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -18,10 +18,12 @@ from sqlalchemy.engine import URL
 
 from cli import prefect_api
 from cli.doctor.machine import look_at_machine
+from cli.failed_runs import failed_runs
 from cli.notify import herald as herald_module
 from cli.notify.addresses import addresses
 from cli.notify.herald import Herald
-from cli.notify.notices import Notice, present_notices
+from cli.notify.notices import Notice, Present, present_notices
+from cli.status import read_status
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
@@ -125,29 +127,78 @@ def test_a_cycle_with_problems(told: Told, engine: Engine, webhook: Webhook) -> 
     assert [message["message"] for message in webhook.got] == ["BTCUSDT: no candle"]
 
 
-def test_a_failed_cycle_is_told_with_its_reason_and_where_to_look(
-    settings: Settings, engine: Engine, webhook: Webhook, prefect_server: str, tmp_path: Path
-) -> None:
-    def ask(path: str, body: dict[str, Any]) -> Any:
-        return prefect_api.ask(path, body, api=prefect_server)
-
+async def test_failed_runs_of_a_deployment_are_told_once_and_again_when_one_completes(
+    settings: Settings, engine: Engine, webhook: Webhook, prefect_server: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    ended = await endings_of("housekeeping", prefect_server)
     told = Told(settings, engine, tmp_path / "told.json", prefect_server)
+    ended("COMPLETED", "all is well")
     told.look()
     before = len(webhook.got)
-    flow = ask("/flows/", {"name": "four-hour-cycle"})
-    words = "no live trading with this API key: it may withdraw"
-    for state in ("FAILED", "CRASHED", "COMPLETED"):
-        run = ask(
-            "/flow_runs/", {"flow_id": flow["id"], "name": f"candle {state}", "state": {"type": "RUNNING"}}
-        )
-        done = {"type": state, "message": words}
-        ask(f"/flow_runs/{run['id']}/set_state", {"state": done, "force": True})
+    run = ended("CRASHED", "Flow run could not be loaded\nTraceback ...")
+    (problem,) = problems(settings, engine)
+    assert re.fullmatch(
+        r"housekeeping: the run 'CRASHED' crashed at [-0-9]+ \d\d:\d\d UTC: Flow run could not be loaded",
+        problem,
+    )
     told.look()
+    ended("FAILED", "the second time")
+    ended("CANCELLED", "by a person")
+    (problem,) = problems(settings, engine)
+    assert "'FAILED' failed at" in problem
+    assert problem.endswith(", as 1 before it: the second time")
     told.look()
-    new = webhook.titles[before:]
-    assert sorted(new) == ["Cycle crashed: candle CRASHED", "Cycle failed: candle FAILED"]
-    assert words in webhook.got[-1]["message"]
-    assert f"{prefect_server.removesuffix('/api')}/runs/flow-run/" in webhook.got[-1]["message"]
+    Told(settings, engine, tmp_path / "told.json", NOBODY).look()  # nothing is known of them now
+    assert webhook.titles[before:] == ["housekeeping crashed: CRASHED"]
+    said = webhook.got[before]["message"]
+    assert (
+        said
+        == f"Flow run could not be loaded\nThe run: {prefect_server.removesuffix('/api')}/runs/flow-run/{run}"
+    )
+    ended("COMPLETED", "well again")
+    told.look()
+    assert webhook.titles[before + 1 :] == ["Over: housekeeping crashed: CRASHED"]
+    assert problems(settings, engine) == []
+
+
+async def test_a_stream_that_goes_on_is_over_its_crash(
+    settings: Settings, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    ended = await endings_of("stream", prefect_server)
+    ended("CRASHED", "killed")
+    going_on = ended("RUNNING", "")
+    assert [found.deployment for found in failed_runs(prefect_server)] == [
+        "stream"
+    ]  # it may crash at once again
+    monkeypatch.setattr("cli.failed_runs._STEADY", timedelta(0))
+    assert failed_runs(prefect_server) == []
+    prefect_api.ask(f"/flow_runs/{going_on}/set_state", {"state": {"type": "COMPLETED"}, "force": True})
+
+
+async def endings_of(deployment: str, api: str) -> Callable[[str, str], str]:
+    """Makes runs of a deployment that come to a state, with a message; returns their ids."""
+    from flows.deployments import register
+
+    await register()
+    known = prefect_api.deployments(api)[deployment]["id"]
+
+    def ended(state: str, message: str) -> str:
+        made = {"name": state, "state": {"type": "RUNNING"}}
+        run = str(prefect_api.ask(f"/deployments/{known}/create_flow_run", made, api=api)["id"])
+        done = {"state": {"type": state, "message": message}, "force": True}
+        prefect_api.ask(f"/flow_runs/{run}/set_state", done, api=api)
+        return run
+
+    return ended
+
+
+def problems(settings: Settings, engine: Engine) -> list[str]:
+    """What `eightbells status` has to say of runs that failed."""
+    with engine.connect() as connection:
+        return [it for it in read_status(settings, connection).problems if ": the run '" in it]
 
 
 def test_a_restart_repeats_nothing_and_misses_nothing(
@@ -194,9 +245,9 @@ def test_what_was_never_heard_of_is_not_said_to_be_over(
 ) -> None:
     herald = Herald(addresses(settings), tmp_path / "told.json", lambda words: None)
     webhook.status = 500
-    herald.tell([Notice("key", "Something", "body")])
+    herald.tell(Present([Notice("key", "Something", "body")]))
     webhook.status = 200
-    herald.tell([])
+    herald.tell(Present([]))
     assert webhook.got == []
 
 

@@ -42,6 +42,26 @@ from tests.control_room.webhook import SECRET, Webhook
 from tests.exchange import LAST, STEP, Simulator
 from tests.klines import one, wait_until
 from tests.metrics import documented_metrics
+from tests.surroundings import ROOT
+
+ENTRY = """
+[[strategies]]
+name = "mine"
+kind = "mine:Patient"
+capital = "1000"
+"""
+STRATEGY = """
+from eightbells.strategies.contract import Opinion, Parameters
+
+
+class Patient:
+    version, window, Parameters = "1", 2, Parameters
+
+    def __init__(self, parameters): ...
+
+    def decide(self, candles):
+        return Opinion("flat", "later")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +73,15 @@ def webhook() -> Iterator[Webhook]:
 
 @pytest.fixture(scope="module")
 def up(folder: Path, market: Simulator, webhook: Webhook) -> Iterator[Installation]:
-    """An installation where a proxy is set that reaches nothing: all that it asks for is on this machine."""
+    """Started in a user's folder, behind a proxy that reaches nothing: all that it asks for is on this machine."""
     market.begin()
+    at = folder / "a user's place"
+    at.mkdir()
+    (at / "eightbells.toml").write_text((ROOT / "eightbells.toml").read_text() + ENTRY)
+    (at / "mine.py").write_text(STRATEGY)
     given = environment(folder / "up", market, notifications__urls=[webhook.url])
     dead = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "all_proxy"), "http://127.0.0.1:9")
-    with Installation(folder / "up", given | dead).running() as installation:
+    with Installation(folder / "up", given | dead, at).running() as installation:
         yield installation
 
 
@@ -99,6 +123,7 @@ def test_prometheus_finds_every_metric_that_is_documented(
         run = up.run("four-hour-cycle")
         assert eightbells("backup", str(tmp_path / "a.dump"), given=up.given).returncode == 0
         wait_until(lambda: up.state_of(run) == "Completed", PATIENCE)
+        assert _count(up, "evaluations WHERE strategy = 'mine'") > 0
         wait_until(lambda: set(documented_metrics()) <= _metrics(prometheus), 15)
         for name, every in prometheus.series().items():
             if metric := _metric_of(name):
@@ -120,11 +145,27 @@ def test_a_second_up_says_that_one_is_running_and_where(up: Installation) -> Non
     assert up.note.prefect_api.removesuffix("/api") in done.stderr
 
 
-def test_commands_find_the_prefect_server_of_the_up_that_runs(up: Installation) -> None:
-    before = len(up.runs("reconcile"))
-    done = eightbells("reconcile", "--json", given=up.given)
+def test_a_command_in_another_folder_is_recorded_and_changes_no_deployment(
+    up: Installation, tmp_path: Path
+) -> None:
+    before, runs = registered(up), up.runs("four-hour-cycle")
+    for name in ("flows", "tasks"):  # not ours
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    done = eightbells("cycle", "--no-trade", "--symbols", "BTCUSDT", given=up.given, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert len(up.runs("reconcile")) > before
+    assert len(up.runs("four-hour-cycle")) > len(runs)
+    assert registered(up) == before
+    run = up.run("halt", reason="a look")
+    wait_until(lambda: up.state_of(run) == "Completed", PATIENCE)
+    assert eightbells("resume", given=up.given).returncode == 0
+
+
+def registered(up: Installation) -> list[list[str]]:
+    """What a worker needs of each deployment, and its ids."""
+    names = ("id", "name", "version", "entrypoint", "path", "pull_steps", "schedules", "parameters")
+    found = up.ask("/deployments/filter", {"sort": "NAME_ASC"})
+    return [[str(entry[name]) for name in names] for entry in found]
 
 
 def test_a_killed_stream_comes_back_by_itself_and_its_run_shows_as_crashed(up: Installation) -> None:
