@@ -13,7 +13,7 @@ from prefect.runner import Runner
 from prefect.types.entrypoint import EntrypointType
 
 from flows.declared import declared
-from flows.missed import keep_planning
+from flows.planning import keep_planning
 
 __all__ = ["declared", "flow_of", "register", "serve"]
 

@@ -6,9 +6,7 @@ registering a deployment deletes what is planned, so that a due time a few secon
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 # of Prefect's own, which its schedules are read with; it offers no way to ask for a due time that has passed
 from prefect._vendor.croniter import croniter
@@ -27,21 +25,7 @@ from prefect.states import Scheduled
 
 from flows.declared import declared
 
-_LOOK_EVERY_SECONDS = 60.0
 _SCHEDULER_PLANS_WITHIN = timedelta(seconds=20)  # of its own accord: five, after a deployment was registered
-
-
-async def keep_planning() -> None:
-    """Plan what was missed, at once and every minute, until cancelled; a server that is away is asked later."""
-    while True:
-        try:
-            for name in await plan_missed(datetime.now(UTC)):
-                logging.getLogger(__name__).warning(
-                    "%s: the run that is due was never planned; it is now", name
-                )
-        except Exception as error:  # nothing that the server answers may end the worker
-            logging.getLogger(__name__).warning("could not look for missed runs: %r", error)
-        await asyncio.sleep(_LOOK_EVERY_SECONDS)
 
 
 async def plan_missed(now: datetime) -> list[str]:
@@ -54,7 +38,7 @@ async def plan_missed(now: datetime) -> list[str]:
     async with get_client() as client:
         chosen = DeploymentFilter(name=DeploymentFilterName(any_=scheduled))
         for deployment in await client.read_deployments(deployment_filter=chosen):
-            due = _newest_due(deployment, now - _SCHEDULER_PLANS_WITHIN)
+            due = newest_due(deployment, now - _SCHEDULER_PLANS_WITHIN)
             if due is None or await _runs(client, deployment, due, now):
                 continue
             if await _runs(client, deployment, None, due):
@@ -67,7 +51,8 @@ async def plan_missed(now: datetime) -> list[str]:
     return planned
 
 
-def _newest_due(deployment: DeploymentResponse, before: datetime) -> datetime | None:
+def newest_due(deployment: DeploymentResponse, before: datetime) -> datetime | None:
+    """The last due time of the deployment's schedules; None where none is switched on."""
     crons = [
         entry.schedule
         for entry in deployment.schedules

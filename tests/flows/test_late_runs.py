@@ -1,31 +1,39 @@
-"""Runs of a schedule that come late, all at once or not at all: one of them does the work."""
+"""Runs of a schedule that come late, all at once or not at all, or that fail: one of them does the work."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import State
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 from prefect.flow_engine import run_flow
 from prefect.states import Completed, Crashed, Scheduled
+from sqlalchemy import text
 
 from eightbells.candles import grid
 from flows.deployments import register
+from flows.failed import WAITS, start_failed_again
 from flows.four_hour_cycle import four_hour_cycle
 from flows.missed import plan_missed
 from tests.exchange import LAST, SYMBOLS
 from tests.flows.conftest import Watch
 
 CYCLE = "four-hour-cycle/four-hour-cycle"
+FRESH = timedelta(hours=5)
 
 
 async def due(hours_ago: float, state: State[Any] | None = None, **parameters: Any) -> FlowRun:
     """A run of the cycle's deployment that was due some hours ago, and what has become of it."""
-    at = datetime.now(UTC) - timedelta(hours=hours_ago)
+    return await due_at(datetime.now(UTC) - timedelta(hours=hours_ago), state, **parameters)
+
+
+async def due_at(at: datetime, state: State[Any] | None = None, **parameters: Any) -> FlowRun:
     async with get_client() as client:
         deployment = await client.read_deployment_by_name(CYCLE)
         run = await client.create_flow_run_from_deployment(
@@ -37,7 +45,7 @@ async def due(hours_ago: float, state: State[Any] | None = None, **parameters: A
 
 
 async def outcome(run: FlowRun) -> str:
-    await run_flow(four_hour_cycle, flow_run=run)
+    await run_flow(four_hour_cycle, flow_run=run, return_type="state")
     async with get_client() as client:
         state = (await client.read_flow_run(run.id)).state
     assert state is not None
@@ -130,3 +138,62 @@ async def test_nothing_is_made_up_for_where_a_run_stands_or_the_schedule_is_off(
     await due(30, Completed())
     await due(0.001, Crashed())
     assert "four-hour-cycle" not in await plan_missed(now + timedelta(minutes=1))
+
+
+async def test_one_that_failed_after_its_orders_is_started_again_and_orders_nothing_twice(
+    watch: Watch,
+) -> None:
+    boundary = grid.to_time(grid.floor(grid.to_ms(after_the_wait())))
+    await _switch(paused=False)
+    first = await due_at(boundary)
+    with refusing(watch, "cycles"):  # the books are closed after the orders
+        assert await outcome(first) == "Failed"
+    ordered = watch.simulator.truth()
+    assert len(ordered["orders"]) == len(SYMBOLS)
+    assert await start_failed_again(datetime.now(UTC), FRESH) == ""  # it waits
+    words = await start_failed_again(after_the_wait(), FRESH)
+    assert words.startswith(f"attempt 2 of 5: the run '{(await reread(first)).name}' failed at ")
+    assert await start_failed_again(after_the_wait(), FRESH) == ""  # it is under way
+    (second,) = [run for run in await _runs() if run.expected_start_time == boundary and run.id != first.id]
+    assert set(second.tags) == {"watch", "attempt-2"}
+    of_second = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[second.id]))
+    async with get_client() as client:
+        assert [log.message for log in await client.read_logs(of_second)] == [words]
+    assert await outcome(second) == "Completed"
+    assert watch.simulator.truth() == ordered
+    assert watch.rows("SELECT flow_run FROM cycles") == [(str(second.id),)]
+    assert await start_failed_again(after_the_wait(), FRESH) == ""
+
+
+async def test_one_whose_candle_is_old_or_that_somebody_started_is_not_started_again(watch: Watch) -> None:
+    boundary = grid.to_time(grid.floor(grid.to_ms(after_the_wait())))
+    await _switch(paused=False)
+    await due_at(boundary + timedelta(milliseconds=1), Crashed())
+    assert await start_failed_again(after_the_wait(), FRESH) == ""
+    await due_at(boundary, Crashed())
+    now = after_the_wait()
+    assert await start_failed_again(now, now - boundary) == ""
+    await _switch(paused=True)
+    assert await start_failed_again(now, FRESH) == ""
+    await _switch(paused=False)
+    assert "crashed at" in await start_failed_again(now, FRESH)
+
+
+def after_the_wait() -> datetime:
+    """When a run that has just failed may be started again."""
+    return datetime.now(UTC) + WAITS[0] + timedelta(seconds=1)
+
+
+@contextmanager
+def refusing(watch: Watch, table: str) -> Iterator[None]:
+    """With a table that takes no row for the length of a block."""
+    for change in ("ADD CONSTRAINT refused CHECK (false) NOT VALID", "DROP CONSTRAINT refused"):
+        with watch.engine.begin() as connection:
+            connection.execute(text(f"ALTER TABLE {table} {change}"))
+        if change.startswith("ADD"):
+            yield
+
+
+async def reread(run: FlowRun) -> FlowRun:
+    async with get_client() as client:
+        return await client.read_flow_run(run.id)
