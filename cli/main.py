@@ -254,7 +254,7 @@ def reconcile(as_json: AsJson = False) -> None:
     found = _run_flow("reconcile", {})
     if as_json:
         facts = {"orders": found.orders, "foreign": found.foreign, "accepted": found.accepted}
-        print(json.dumps({**facts, "drifts": [asdict(drift) for drift in found.drifts]}))
+        print(json.dumps({**facts, "drifts": [drift.described() for drift in found.drifts]}))
     else:
         verdict = "do not agree" if found.drifts else "agree"
         print(f"the exchange and the books {verdict}")

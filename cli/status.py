@@ -20,6 +20,7 @@ from eightbells.candles import grid
 from eightbells.errors import EightbellsError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings, config_file
+from eightbells.trading.drift import open_drifts
 from eightbells.trading.ledger import holding
 from eightbells.trading.states import LIVE
 from eightbells.trading.switch import read_switch
@@ -146,15 +147,9 @@ def _of_orders(connection: Connection, account: str) -> Iterator[str]:
             f"order {row.client_order_id} ({row.side} {row.symbol}) is {row.state} for {span(float(row.age))}: "
             "`eightbells reconcile` asks for it"
         )
-    drifts = connection.execute(
-        text(
-            "SELECT id, symbol, detail FROM drifts WHERE account = :account AND cleared_at IS NULL ORDER BY id"
-        ),
-        {"account": account},
-    )
     yield from (
-        f"{row.symbol} is not traded, the books and the exchange differ (drift {row.id}): {row.detail}"
-        for row in drifts
+        f"{drift.symbol} is not traded, the books and the exchange differ (drift {drift.id}): {drift.detail}"
+        for drift in open_drifts(connection, account)
     )
 
 

@@ -64,12 +64,12 @@ async def publish_backfill(
 @limited
 async def publish_reconciliation(found: Reconciliation, problems: list[str]) -> None:
     """Publish what the exchange and the books do not agree on."""
-    drifts = [(drift.id, drift.symbol, drift.kind, drift.detail) for drift in found.drifts]
+    drifts = [(drift.id, drift.symbol, drift.detail) for drift in found.drifts]
     verdict = "agree" if not drifts else "do not agree"
     sections = [
         f"# The exchange and the books {verdict}",
         f"{found.orders} orders seen, {found.foreign} of them not ours; {found.accepted} drifts were accepted.",
-        _table(("drift", "symbol", "kind", "what differs"), drifts),
+        _table(("drift", "symbol", "what differs"), drifts),
         *(f"- {problem}" for problem in problems),
     ]
     await acreate_markdown_artifact(

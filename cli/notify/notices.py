@@ -13,6 +13,7 @@ from cli import prefect_api
 from cli.failed_runs import failed_runs
 from eightbells.addresses import shown
 from eightbells.errors import EightbellsError
+from eightbells.trading.drift import open_drifts
 
 _OF_RUNS = "runs of "  # how the keys of such notices begin
 _ON_CLOSE = "trade-on-close"  # of the stream, without a deployment
@@ -90,18 +91,12 @@ def _orders(connection: Connection, account: str) -> Iterator[Notice]:
 
 
 def _drifts(connection: Connection, account: str) -> Iterator[Notice]:
-    rows = connection.execute(
-        text(
-            "SELECT id, symbol, detail FROM drifts WHERE account = :account AND cleared_at IS NULL ORDER BY id"
-        ),
-        {"account": account},
-    )
-    for row in rows:
+    for drift in open_drifts(connection, account):
         body = (
-            f"{row.detail}. {row.symbol} is not traded until the exchange and the books agree, or drift {row.id} is "
-            'accepted: see "ReconcileDrift" in docs/runbook.md.'
+            f"{drift.detail}. {drift.symbol} is not traded until the exchange and the books agree, or drift "
+            f'{drift.id} is accepted: see "ReconcileDrift" in docs/runbook.md.'
         )
-        yield Notice(f"drift {row.id}", f"Drift: {row.symbol}", body)
+        yield Notice(f"drift {drift.id}", f"Drift: {drift.symbol}", body)
 
 
 def _cycle_with_problems(connection: Connection, account: str) -> Iterator[Notice]:

@@ -21,14 +21,14 @@ def apply(file: str) -> None:
     connection.execute((SQL / file).read_text(encoding="utf-8"))  # type: ignore[union-attr]
 
 
-def migrate(engine: Engine) -> str:
-    """Bring the database to the newest migration; returns its number. Doing it twice changes nothing."""
+def migrate(engine: Engine, to: str = "head") -> str:
+    """Bring the database to a migration, by default the newest; returns its number. Doing it twice changes nothing."""
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    return newest()
+        command.upgrade(config, to)
+    return newest() if to == "head" else to
 
 
 def newest() -> str:

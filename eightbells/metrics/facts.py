@@ -88,7 +88,7 @@ FACTS = (
     ),
     Fact(
         "eightbells_drifts_open", "Disagreements of books and exchange that last.",
-        "SELECT count(*) FROM drifts WHERE account = :account AND cleared_at IS NULL",
+        "SELECT count(*) FROM open_drifts WHERE account = :account",
         ("account",),
     ),
     Fact(

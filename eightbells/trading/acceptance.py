@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Engine, text
 
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
@@ -18,6 +18,7 @@ from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings
 from eightbells.trading import fees, ledger
+from eightbells.trading.drift import clear, require_open
 from eightbells.trading.execution import Desk
 from eightbells.trading.ledger import Position
 from eightbells.trading.reconciliation import at_rest, reconcile
@@ -60,7 +61,7 @@ async def accept_drift(
     if proceeds is not None and not (proceeds.is_finite() and proceeds >= 0):
         raise EightbellsError(f"proceeds of {proceeds}: what the coins were sold for is 0 or more")
     with engine.connect() as connection:
-        drift = _open_drift(connection, settings.account, number)
+        drift = require_open(connection, settings.account, number)
     if drift.exchange_order_id is not None and proceeds is not None:
         raise EightbellsError(
             f"drift {number} ({drift.symbol}) is about an order: proceeds are those of coins that are missing"
@@ -71,7 +72,7 @@ async def accept_drift(
     await _require_over(settings, gateway, drift.symbol, drift.exchange_order_id)
     at = grid.to_time(gateway.clock.now_ms())
     with engine.begin() as connection:
-        drift = _open_drift(connection, settings.account, number, lock=True)
+        drift = require_open(connection, settings.account, number, lock=True)
         connection.execute(
             text(
                 "INSERT INTO drift_acceptances (drift_id, exchange_order_id, reason, accepted_by, accepted_at) "
@@ -79,9 +80,7 @@ async def accept_drift(
             ),
             {"id": number, "order": drift.exchange_order_id, "reason": reason.strip(), "by": by, "at": at},
         )
-        connection.execute(
-            text("UPDATE drifts SET cleared_at = :at WHERE id = :id"), {"id": number, "at": at}
-        )
+        clear(connection, number, at)
     return Accepted(number, drift.symbol, drift.detail)
 
 
@@ -96,12 +95,12 @@ async def _write_off(
     at = grid.to_time(gateway.clock.now_ms())
     with engine.begin() as connection:
         resting = at_rest(connection, account, before, open_orders)
-        drift = _open_drift(connection, account, number, lock=True)
+        drift = require_open(connection, account, number, lock=True)
         short = next(
             (
                 short
                 for short in fees.shortages(connection, account, balances)
-                if drift.symbol in short.symbols and short.detail == drift.detail
+                if drift.symbol in short.symbols and short.facts == drift.facts
             ),
             None,
         )
@@ -127,9 +126,7 @@ async def _write_off(
                 for strategy, quantity, part in parts
             ],
         )  # fmt: skip
-        connection.execute(
-            text("UPDATE drifts SET cleared_at = :at WHERE id = :id"), {"id": number, "at": at}
-        )
+        clear(connection, number, at)
     taken = ", ".join(f"{wire(quantity)} of {strategy}" for strategy, quantity, _ in parts)
     return Accepted(number, drift.symbol, f"{drift.detail}; written off: {taken}")
 
@@ -148,25 +145,6 @@ def _parts(
         part = (proceeds * quantity / gone).quantize(ledger.SMALLEST, ROUND_DOWN) if left else unpaid
         unpaid -= part
         yield position.strategy, quantity, part
-
-
-def _open_drift(
-    connection: Connection, account: str, number: int, *, lock: bool = False
-) -> Row[tuple[str, ...]]:
-    row = connection.execute(
-        text(
-            "SELECT symbol, detail, exchange_order_id, cleared_at FROM drifts WHERE account = :account AND id = :id"
-            + (" FOR UPDATE" if lock else "")
-        ),
-        {"account": account, "id": number},
-    ).one_or_none()
-    if row is None:
-        raise EightbellsError(f"there is no drift {number}: `eightbells reconcile` lists what is open")
-    if row.cleared_at is not None:
-        raise EightbellsError(
-            f"drift {number} ({row.symbol}) is over since {row.cleared_at:%Y-%m-%d %H:%M} UTC"
-        )
-    return row
 
 
 async def _require_over(settings: Settings, gateway: Gateway, symbol: str, number: int) -> None:

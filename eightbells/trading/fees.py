@@ -30,9 +30,9 @@ class Shortage:
         return self.owned - self.there
 
     @property
-    def detail(self) -> str:
-        """In words, as a drift has it."""
-        return f"{wire(self.owned)} {self.asset} in the books, {wire(self.there)} at the exchange"
+    def facts(self) -> dict[str, str]:
+        """What identifies the shortage in a drift."""
+        return {"asset": self.asset, "books": wire(self.owned), "exchange": wire(self.there)}
 
 
 def shortages(connection: Connection, account: str, balances: Iterable[Mapping[str, str]]) -> list[Shortage]:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 
 from eightbells.candles import grid
 from eightbells.settings import Settings
+from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.lease import Lease
 from eightbells.trading.sizing import Sized
 from eightbells.trading.states import State
@@ -317,7 +318,7 @@ def _must_not_go(connection: Connection, order: Order, now_ms: int, settings: Se
     if off:
         return f"trading is switched off: {off}"
     late = lateness(grid.to_ms(order.open_time), now_ms, settings)
-    return late or drift(connection, order.account, order.symbol)
+    return late or blocked_symbols(connection, order.account).get(order.symbol)
 
 
 def lateness(open_ms: int, now_ms: int, settings: Settings) -> str | None:
@@ -337,23 +338,6 @@ def switched_off(connection: Connection) -> str | None:
         text("SELECT reason FROM switches WHERE name = 'trading' AND NOT is_on")
     ).scalar_one_or_none()
     return reason
-
-
-def drift(connection: Connection, account: str, symbol: str) -> str | None:
-    """In what the exchange and the books do not agree on a symbol, or None where they agree."""
-    return drifts(connection, account).get(symbol)
-
-
-def drifts(connection: Connection, account: str) -> dict[str, str]:
-    """By symbol, in what the exchange and the books do not agree; the oldest disagreement of each."""
-    rows = connection.execute(
-        text(
-            "SELECT DISTINCT ON (symbol) symbol, detail FROM drifts WHERE account = :account AND cleared_at IS NULL "
-            "ORDER BY symbol, id"
-        ),
-        {"account": account},
-    )
-    return {symbol: f"the exchange and the books do not agree: {detail}" for symbol, detail in rows}
 
 
 def move(

@@ -14,6 +14,7 @@ from eightbells.exchange.rules import RuleBroken, SymbolRules
 from eightbells.settings import Settings, StrategySettings
 from eightbells.strategies.evaluation import Decision, Moment, Refused
 from eightbells.trading import ledger, outbox, risk
+from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.lease import Lease
 from eightbells.trading.ledger import Position
 from eightbells.trading.outbox import Order
@@ -62,7 +63,7 @@ class Books:
         return cls(
             outbox.newest_attempts(connection, [decision.signal for decision in decisions], again=again), out,
             rules.load_all(connection, {decision.symbol for decision in decisions}), positions, reserved,
-            outbox.switched_off(connection), outbox.drifts(connection, account),
+            outbox.switched_off(connection), blocked_symbols(connection, account),
         )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,8 @@ from eightbells.exchange.gateway import Gateway
 from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings
-from eightbells.trading import fees, ledger, outbox
+from eightbells.trading import drift, fees, ledger, outbox
+from eightbells.trading.drift import Drift, Reason
 from eightbells.trading.execution import Desk
 from eightbells.trading.fees import Shortage
 from eightbells.trading.ledger import Position
@@ -29,17 +30,6 @@ OURS = "eb-"
 _OVERLAP_MS = 5 * grid.STEP_MS
 # An order that moved so shortly before it was looked at may not have been shown as it is.
 _SHOWN_WITHIN = timedelta(minutes=1)
-
-
-@dataclass(frozen=True)
-class Drift:
-    """One disagreement; while it lasts its symbol is not traded. One of a balance belongs to no order."""
-
-    symbol: str
-    kind: str
-    detail: str
-    exchange_order_id: int | None = None
-    id: int | None = None  # its row, once it has one
 
 
 @dataclass(frozen=True)
@@ -68,7 +58,11 @@ async def reconcile(
     now = gateway.clock.now_ms()
     with engine.connect() as connection:
         asked = {*outbox.symbols_moved(connection, settings.account, _SHOWN_WITHIN), *symbols}
-        disputed = _disputed(connection, settings.account)
+        disputed = {
+            (disagreement.symbol, disagreement.exchange_order_id)
+            for disagreement in drift.open_drifts(connection, settings.account)
+            if disagreement.exchange_order_id is not None
+        }
         looks = outbox.last_looks(connection, settings.account)
     recent = []
     for symbol in sorted(asked):
@@ -92,9 +86,9 @@ async def reconcile(
         ]
         foreign = [order for order in seen.values() if not order["clientOrderId"].startswith(OURS)]
         _keep_foreign(connection, settings.account, foreign, at)
-        accepted = _accepted(connection, settings.account)
-        standing = [drift for drift in found if drift not in accepted]
-        kept = _keep_drifts(connection, settings.account, standing, seen, at)
+        accepted = drift.accepted(connection, settings.account)
+        standing = [disagreement for disagreement in found if disagreement not in accepted]
+        kept = drift.keep(connection, settings.account, standing, seen.keys(), grid.to_time(at))
         outbox.note_look(connection, settings.account, asked, grid.to_time(now))
     metrics.LAST_RECONCILIATION.set_to_current_time()
     return Reconciliation(len(seen), len(foreign), kept, len(found) - len(standing))
@@ -121,18 +115,6 @@ async def _order(gateway: Gateway, symbol: str, number: int) -> list[dict[str, A
         if error.failure.code not in ("-1121", "-2013", "-2026"):  # it can no longer be looked at
             raise
         return []
-
-
-def _disputed(connection: Connection, account: str) -> set[tuple[str, int]]:
-    """The orders that did not agree when they were last looked at."""
-    rows = connection.execute(
-        text(
-            "SELECT symbol, exchange_order_id FROM drifts WHERE account = :account AND cleared_at IS NULL "
-            "AND exchange_order_id IS NOT NULL"
-        ),
-        {"account": account},
-    )
-    return {(symbol, number) for symbol, number in rows}
 
 
 async def _book_late_fills(engine: Engine, account: str, desk: Desk, orders: list[dict[str, Any]]) -> None:
@@ -163,32 +145,30 @@ def _order_drifts(orders: Iterable[Mapping[str, Any]], books: dict[str, Any]) ->
     times = Counter(order["clientOrderId"] for order in ours)
     for order in ours:
         name, (symbol, number) = order["clientOrderId"], _place(order)
+        differences = [*_disagreements(order, books.get(name))]
         if times[name] > 1:
-            detail = f"order {name} is there {times[name]} times, here as {number}"
-            yield Drift(symbol, "order", detail, number)
-        for kind, detail in _disagreements(order, books.get(name)):
-            yield Drift(symbol, kind, detail, number)
+            differences.append((Reason.DUPLICATE_ORDER, {"times": str(times[name])}))
+        for reason, facts in differences:
+            yield Drift(symbol, reason, {"client_order_id": name, **facts}, number)
 
 
-def _disagreements(order: Mapping[str, Any], book: Any) -> Iterator[tuple[str, str]]:
-    """How an order at the exchange differs from the one in the books; one that is on its way is settled first."""
-    name, status = order["clientOrderId"], of_exchange(order["status"])
+def _disagreements(order: Mapping[str, Any], book: Any) -> Iterator[tuple[Reason, dict[str, str]]]:
+    """How an order at the exchange differs from the one in the books; one in flight is resolved first."""
     if book is None:
-        yield "order", f"order {name} is at the exchange and not in the books"
+        yield Reason.UNKNOWN_ORDER, {}
     elif book.state not in LIVE - {State.PLANNED}:
-        executed = Decimal(order["executedQty"])
+        status, executed = of_exchange(order["status"]), Decimal(order["executedQty"])
         if State(book.state) is not status:
-            yield "order", f"order {name} is {status} at the exchange, {book.state} in the books"
+            yield Reason.ORDER_STATE, {"exchange": status, "books": book.state}
         if executed != book.booked:
-            detail = f"order {name}: {wire(executed)} executed at the exchange, {wire(book.booked)} booked"
-            yield "fill", detail
+            yield Reason.EXECUTED_QUANTITY, {"exchange": wire(executed), "books": wire(book.booked)}
 
 
 def _balance_drifts(found: Iterable[Shortage]) -> Iterator[Drift]:
     """Less of an asset than the positions say is a drift of all its symbols."""
     for short in found:
         for symbol in short.symbols:
-            yield Drift(symbol, "balance", short.detail)
+            yield Drift(symbol, Reason.BALANCE, short.facts)
 
 
 async def _charge_fees(
@@ -248,50 +228,3 @@ def _keep_foreign(connection: Connection, account: str, orders: Iterable[Mapping
                 "status": order["status"], "quantity": Decimal(order["origQty"]), "at": grid.to_time(at),
             },
         )  # fmt: skip
-
-
-def _accepted(connection: Connection, account: str) -> set[Drift]:
-    """What a person lets stand: these very disagreements, and no other ones about the same orders."""
-    rows = connection.execute(
-        text(
-            "SELECT d.symbol, d.kind, d.detail, d.exchange_order_id FROM drifts AS d "
-            "INNER JOIN drift_acceptances AS a ON a.drift_id = d.id WHERE d.account = :account"
-        ),
-        {"account": account},
-    )
-    return {Drift(*row) for row in rows}
-
-
-def _keep_drifts(
-    connection: Connection, account: str, found: list[Drift], seen: Iterable[tuple[str, int]], at: int
-) -> list[Drift]:
-    """Open what is new, clear what is gone; of orders only what was looked at, in `seen`, can be gone.
-
-    Returns what was found, with the rows' ids.
-    """
-    for drift in found:
-        connection.execute(
-            text(
-                "INSERT INTO drifts (account, symbol, kind, detail, exchange_order_id, found_at) VALUES "
-                "(:account, :symbol, :kind, :detail, :exchange_order_id, :at) ON CONFLICT DO NOTHING"
-            ),
-            {**vars(drift), "account": account, "at": grid.to_time(at)},
-        )
-    connection.execute(
-        text(
-            "UPDATE drifts SET cleared_at = :at WHERE account = :account AND cleared_at IS NULL "
-            "AND NOT (symbol || '|' || kind || '|' || detail) = ANY(:found) "
-            "AND (exchange_order_id IS NULL OR symbol || '|' || exchange_order_id = ANY(:seen))"
-        ),
-        {
-            "account": account, "at": grid.to_time(at),
-            "found": [f"{drift.symbol}|{drift.kind}|{drift.detail}" for drift in found],
-            "seen": [f"{symbol}|{number}" for symbol, number in seen],
-        },
-    )  # fmt: skip
-    rows = connection.execute(
-        text("SELECT symbol, kind, detail, id FROM drifts WHERE account = :account AND cleared_at IS NULL"),
-        {"account": account},
-    )
-    ids = {(symbol, kind, detail): number for symbol, kind, detail, number in rows}
-    return [replace(drift, id=ids[drift.symbol, drift.kind, drift.detail]) for drift in found]

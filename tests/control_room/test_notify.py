@@ -98,14 +98,14 @@ def test_an_order_whose_fate_is_unknown_and_a_drift(told: Told, engine: Engine, 
         order = bring(connection, order, State.UNKNOWN)
         connection.execute(
             text(
-                "INSERT INTO drifts (account, symbol, kind, detail, found_at) "
-                "VALUES ('paper', 'ETHUSDT', 'balance', '1 ETH here, 2 there', now())"
+                "INSERT INTO drifts (account, symbol, reason, facts, found_at) VALUES ('paper', 'ETHUSDT', 'balance', "
+                "jsonb_build_object('asset', 'ETH', 'books', '1', 'exchange', '2'), now())"
             )
         )
     told.look()
     assert webhook.titles == ["Order unknown: BUY BTCUSDT", "Drift: ETHUSDT"]
     assert order.client_order_id in webhook.got[0]["message"]
-    assert "1 ETH here, 2 there" in webhook.got[1]["message"]
+    assert "1 ETH in the books, 2 at the exchange" in webhook.got[1]["message"]
     with engine.begin() as connection:
         bring(connection, order, State.OPEN)
         connection.execute(text("UPDATE drifts SET cleared_at = now()"))

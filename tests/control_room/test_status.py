@@ -122,15 +122,17 @@ def test_drift_gaps_quarantine_and_a_ban(read: Read, engine: Engine) -> None:
     with engine.begin() as connection:
         gaps.record_asked(connection, "BTCUSDT", [FIRST + 5 * STEP], after(9))
         connection.execute(
-            text("INSERT INTO drifts (account, symbol, kind, detail, found_at) "
-                 "VALUES ('paper', 'ETHUSDT', 'balance', '1 ETH here, 2 there', now())")
-        )  # fmt: skip
+            text(
+                "INSERT INTO drifts (account, symbol, reason, facts, found_at) VALUES ('paper', 'ETHUSDT', 'balance', "
+                "jsonb_build_object('asset', 'ETH', 'books', '2', 'exchange', '1'), now())"
+            )
+        )
         connection.execute(
             text("INSERT INTO budgets VALUES ('weight', now() + interval '1 minute', 'IP banned')")
         )
     problems = "\n".join(without_prefect(read()))
     assert (
-        "ETHUSDT is not traded, the books and the exchange differ (drift 1): 1 ETH here, 2 there" in problems
+        "ETHUSDT is not traded, the books and the exchange differ (drift 1): 2 ETH in the books" in problems
     )
     assert "1 candles of 1 symbols are missing" in problems
     assert "1 rows in quarantine have no sound candle in their place: BTCUSDT" in problems

@@ -131,7 +131,7 @@ def test_a_stop_that_is_filled_while_the_books_are_reconciled_is_a_drift_until_t
     _fall(holding)
     child.send(signal.SIGCONT)
     child.wait()
-    assert holding.rows("SELECT kind, cleared_at FROM drifts") == [("balance", None)]
+    assert holding.rows("SELECT reason, cleared_at FROM drifts") == [("balance", None)]
     clean(holding.run("reconcile"))
     assert [order["status"] for order in holding.simulator.orders()] == ["FILLED", "FILLED"]
     assert holding.wrongs() == []

@@ -44,8 +44,8 @@ def _by_hand(trial: Trial, **order: Any) -> dict[str, Any]:
 
 def _drifts(trial: Trial) -> list[tuple[str, str, bool]]:
     return [
-        (symbol, kind, cleared is None)
-        for symbol, kind, cleared in trial.rows("SELECT symbol, kind, cleared_at FROM drifts ORDER BY id")
+        (symbol, reason, cleared is None)
+        for symbol, reason, cleared in trial.rows("SELECT symbol, reason, cleared_at FROM drifts ORDER BY id")
     ]
 
 
@@ -115,7 +115,7 @@ def test_an_order_with_our_name_that_the_books_do_not_know_is_a_drift(trading: T
     clean(trading.run())
     _by_hand(trading, side="BUY", newClientOrderId="eb-0123456789012345678901234567-1")
     trading.run("reconcile")
-    assert _drifts(trading) == [(SYMBOL, "order", True)]
+    assert _drifts(trading) == [(SYMBOL, "unknown_order", True)]
 
 
 def test_a_drift_does_not_go_away_by_itself(trading: Trial) -> None:
@@ -125,13 +125,13 @@ def test_a_drift_does_not_go_away_by_itself(trading: Trial) -> None:
     for candles in (3, 30):
         trading.leap(candles)
         trading.run("reconcile")
-        assert _drifts(trading) == [(SYMBOL, "order", True)]
+        assert _drifts(trading) == [(SYMBOL, "unknown_order", True)]
 
 
 def test_an_order_of_ours_is_found_though_the_books_have_lost_all_of_its_symbol(trading: Trial) -> None:
     _by_hand(trading, side="BUY", newClientOrderId="eb-0123456789012345678901234567-1")
     trading.run("reconcile")
-    assert _drifts(trading) == [(SYMBOL, "order", True)]
+    assert _drifts(trading) == [(SYMBOL, "unknown_order", True)]
 
 
 def test_an_order_that_the_books_have_lost_is_found_however_long_ago_they_were_saved(trading: Trial) -> None:
@@ -141,19 +141,23 @@ def test_an_order_that_the_books_have_lost_is_found_however_long_ago_they_were_s
     _by_hand(trading, side="BUY", newClientOrderId="eb-0123456789012345678901234567-1")
     trading.leap(30)
     trading.run("reconcile")
-    assert _drifts(trading) == [(SYMBOL, "order", True)]
+    assert _drifts(trading) == [(SYMBOL, "unknown_order", True)]
 
 
-@pytest.mark.parametrize("name", ["eb-0123456789012345678901234567-1", ""], ids=["unknown", "planned"])
+@pytest.mark.parametrize(
+    ("name", "drift"),
+    [("eb-0123456789012345678901234567-1", "unknown_order"), ("", "order_state")],
+    ids=["unknown", "planned"],
+)
 def test_what_a_killed_run_planned_is_not_sent_where_the_exchange_and_the_books_disagree(
-    trading: Trial, name: str
+    trading: Trial, name: str, drift: str
 ) -> None:
     """A drift that came after the planning; or the very order is there, though the books never sent it."""
     assert trading.run(target="commit plan_orders, done").killed
     ((planned,),) = trading.rows("SELECT client_order_id FROM orders")
     _by_hand(trading, side="BUY", newClientOrderId=name or planned)
     trading.run()
-    assert (SYMBOL, "order", True) in _drifts(trading)
+    assert (SYMBOL, drift, True) in _drifts(trading)
     assert len(trading.simulator.orders()) == 1
     ((state, reason),) = trading.rows(
         "SELECT state, detail ->> 'reason' FROM orders JOIN order_events e ON order_id = orders.id "

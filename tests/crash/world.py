@@ -206,8 +206,8 @@ def _stuck(trial: Trial) -> Iterator[str]:
         "SELECT client_order_id, state FROM orders WHERE state IN ('PLANNED', 'SENDING', 'UNKNOWN')"
     ):
         yield f"order {name} is stuck in {state}"
-    for (detail,) in trial.rows("SELECT detail FROM drifts WHERE cleared_at IS NULL"):
-        yield f"drift: {detail}"
+    for reason, facts in trial.rows("SELECT reason, facts FROM open_drifts"):
+        yield f"drift: {reason} {facts}"
     if trial.protected:
         held = {symbol for (symbol,) in trial.rows(f"SELECT symbol FROM positions WHERE quantity > {DUST}")}
         out = {symbol for (symbol,) in trial.rows(

@@ -150,10 +150,12 @@ def test_the_switch_drifts_and_what_is_held(told: Told, engine: Engine) -> None:
             {"order": order.id},
         )  # fmt: skip
         connection.execute(
-            text("INSERT INTO drifts (account, symbol, kind, detail, found_at, cleared_at) VALUES "
-                "('paper', 'BTCUSDT', 'balance', 'less', now(), NULL), "
-                "('paper', 'BTCUSDT', 'balance', 'more', now(), now())"),
-        )  # fmt: skip
+            text(
+                "INSERT INTO drifts (account, symbol, reason, facts, found_at, cleared_at) VALUES "
+                "('paper', 'BTCUSDT', 'balance', '{}', now(), NULL), "
+                "('paper', 'BTCUSDT', 'balance', '{}', now(), now())"
+            )
+        )
     set_switch(engine, False, "looking into it")
     found = told()
     assert found["eightbells_positions_value{paper}"] == 0.5 * 105.25

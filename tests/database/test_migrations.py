@@ -12,6 +12,7 @@ from eightbells.database.embedded import EmbeddedServer
 from eightbells.database.engine import connect
 from eightbells.database.migrations import current, migrate, newest, require_current
 from eightbells.errors import EightbellsError
+from eightbells.trading.drift import Drift, Reason, accepted, open_drifts
 from tests.klines import counts, one
 from tests.surroundings import ROOT
 
@@ -65,3 +66,42 @@ def test_a_database_of_a_later_version_is_refused(engine: Engine) -> None:
 def test_every_file_of_sql_has_its_migration() -> None:
     files = {file.stem for file in (ROOT / "sql").glob("0*.sql")}
     assert files == {file.stem for file in (ROOT / "eightbells/database/versions").glob("0*.py")}
+
+
+# What versions before the migration to data wrote, and the drift that it is.
+NAME = "eb-0123456789012345678901234567-1"
+OLD_DRIFTS = [
+    ("order", f"order {NAME} is there 2 times, here as 7", 7, Reason.DUPLICATE_ORDER,
+     {"client_order_id": NAME, "times": "2"}),
+    ("order", f"order {NAME} is at the exchange and not in the books", 7, Reason.UNKNOWN_ORDER,
+     {"client_order_id": NAME}),
+    ("order", f"order {NAME} is PARTIALLY_FILLED at the exchange, OPEN in the books", 7, Reason.ORDER_STATE,
+     {"client_order_id": NAME, "exchange": "PARTIALLY_FILLED", "books": "OPEN"}),
+    ("fill", f"order {NAME}: 0.5 executed at the exchange, 0 booked", 7, Reason.EXECUTED_QUANTITY,
+     {"client_order_id": NAME, "exchange": "0.5", "books": "0"}),
+    ("balance", "2.5 ETH in the books, 0 at the exchange", None, Reason.BALANCE,
+     {"asset": "ETH", "books": "2.5", "exchange": "0"}),
+]  # fmt: skip
+
+
+def test_drifts_in_words_become_data_and_what_was_accepted_stays_accepted(empty: Engine) -> None:
+    migrate(empty, "0006")
+    with empty.begin() as connection:
+        for number, (kind, detail, order, _, _) in enumerate(OLD_DRIFTS, 1):
+            connection.execute(
+                text(
+                    "INSERT INTO drifts (account, symbol, kind, detail, exchange_order_id, found_at) "
+                    "VALUES ('paper', 'ETHUSDT', :kind, :detail, :order, now())"
+                ),
+                {"kind": kind, "detail": detail, "order": order},
+            )
+            if order:
+                connection.execute(
+                    text("INSERT INTO drift_acceptances VALUES (:id, :order, 'by hand', 'me', now())"),
+                    {"id": number, "order": order},
+                )
+    migrate(empty)
+    expected = [Drift("ETHUSDT", reason, facts, order) for *_, order, reason, facts in OLD_DRIFTS]
+    with empty.connect() as connection:
+        assert open_drifts(connection, "paper") == expected
+        assert sorted(accepted(connection, "paper"), key=lambda drift: drift.id or 0) == expected[:-1]
