@@ -11,7 +11,6 @@ from eightbells.exchange import rules
 from eightbells.trading import ledger, outbox
 from eightbells.trading.lease import Lease, LeaseLost
 from eightbells.trading.sizing import Sized, of_owned, sellable
-from eightbells.trading.states import LIVE
 from eightbells.trading.switch import set_switch
 from tasks.limits import limited
 from tasks.orders import cancel_orders, send_orders, settle_orders, trading_lease
@@ -28,7 +27,7 @@ async def switch(session: Session, on: bool, reason: str) -> None:
 async def cancel_everything(session: Session, *, stops_too: bool) -> list[str]:
     """Cancel our open orders; protective stops stay unless told. Returns what could not be cancelled."""
     with session.engine.connect() as connection:
-        live = outbox.in_states(connection, session.settings.account, LIVE)
+        live = outbox.live(connection, session.settings.account)
     return await cancel_orders(session, [order for order in live if stops_too or order.leg != "stop"])
 
 

@@ -22,7 +22,7 @@ from eightbells.trading.lease import Lease, LeaseLost, hold_lease
 from eightbells.trading.outbox import Order
 from eightbells.trading.planning import Plan, plan_orders
 from eightbells.trading.reconciliation import Reconciliation, reconcile
-from eightbells.trading.states import IN_FLIGHT, LIVE, State
+from eightbells.trading.states import IN_FLIGHT, State
 from tasks.candles import refresh_rules
 from tasks.limits import limited
 from tasks.recovering import attempts_left, awaiting, recovering, telling
@@ -123,7 +123,7 @@ async def cancel_obsolete(session: Session, decisions: Iterable[Decision] = ()) 
     with session.engine.connect() as connection:
         orders = {
             order.id: order
-            for order in outbox.in_states(connection, session.settings.account, LIVE)
+            for order in outbox.live(connection, session.settings.account)
             if _goes_against(order, targets.get((order.strategy, order.symbol)))
         }
         orders |= {order.id: order for order in protection.obsolete_stops(connection, session.settings)}

@@ -67,7 +67,7 @@ def plan_order(connection: Connection, of: int, attempt: int = 1, leg: str = "en
     sized = Sized(leg, "BUY", Decimal("0.5"), Decimal(100))  # type: ignore[arg-type]
     identity = ("trend", "1", "BTCUSDT", FIRST)
     assert outbox.plan(connection, ACCOUNT, of, identity, sized, after(1), None, attempt)
-    return outbox.in_states(connection, ACCOUNT, {State.PLANNED})[-1]
+    return outbox.live(connection, ACCOUNT, {State.PLANNED})[-1]
 
 
 def planned_order(engine: Engine, of: int) -> Order:

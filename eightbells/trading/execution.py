@@ -159,9 +159,10 @@ class Desk:
         # a cancel's report carries an id of its own and ours as the original one
         names = [name for name in (event.get("C"), event.get("c")) if name]
         with self._engine.connect() as connection:
-            order = outbox.named(connection, self._settings.account, names)
-        if order is None:
+            found = outbox.named(connection, self._settings.account, names)
+        if not found:
             return None
+        order = found[0]
         answer = {"status": event["X"], "orderId": event["i"], "executedQty": event["z"]}
         fills = [_fill_of_event(event)] if event["x"] == "TRADE" else []
         return self._record(order, answer, fills)
@@ -187,16 +188,17 @@ class Desk:
             return found
         trades = await self._gateway.recent_trades(order.symbol, since)
         known = {int(entry["orderId"]) for entry in recent}
-        stray = {int(trade["orderId"]) for trade in trades} - known - self._ours(order.account)
-        for number in stray:  # a trade whose order the list lacks: whose it is only the order can tell
+        stray = {int(trade["orderId"]) for trade in trades} - known
+        # a trade whose order the list lacks: only the order itself shows whose it is
+        for number in stray - self._in_books(order.account, stray):
             answer = await self._gateway.order_by_number(order.symbol, number)
             if answer["clientOrderId"] == order.client_order_id:
                 return answer
         return None
 
-    def _ours(self, account: str) -> set[int]:
+    def _in_books(self, account: str, numbers: set[int]) -> set[int]:
         with self._engine.connect() as connection:
-            return outbox.exchange_ids(connection, account)
+            return outbox.known_exchange_ids(connection, account, numbers)
 
     async def _follow(self, order: Order, answer: dict[str, Any]) -> State:
         executed = Decimal(answer["executedQty"])
@@ -237,7 +239,7 @@ def to_settle(engine: Engine, account: str) -> list[Order]:
     """Orders whose books are not final: in flight, open, or with trades that are not booked."""
     with engine.connect() as connection:
         open_states = IN_FLIGHT | {State.OPEN, State.PARTIALLY_FILLED}
-        found = {order.id: order for order in outbox.in_states(connection, account, open_states)}
+        found = {order.id: order for order in outbox.live(connection, account, open_states)}
         found |= {order.id: order for order in outbox.unbooked(connection, account)}
     return [found[order] for order in sorted(found)]
 

@@ -153,9 +153,8 @@ def average_cost(connection: Connection, account: str, strategy: str, symbol: st
 
 _RESERVED = """
 SELECT o.strategy, sum((o.quantity - o.executed_quantity) * coalesce(o.price, s.price)) AS cost
-FROM orders AS o INNER JOIN signals AS s ON o.signal_id = s.id
+FROM live_orders AS o INNER JOIN signals AS s ON o.signal_id = s.id
 WHERE o.account = :account AND o.side = 'BUY'
-AND o.state IN ('PLANNED', 'SENDING', 'UNKNOWN', 'OPEN', 'PARTIALLY_FILLED')
 GROUP BY o.strategy
 """
 
@@ -197,9 +196,8 @@ SELECT symbol, sum(value) FROM (
     SELECT symbol, value FROM ({_HELD}) AS positions
     UNION ALL
     SELECT o.symbol, (o.quantity - o.executed_quantity) * coalesce(o.price, s.price)
-    FROM orders AS o INNER JOIN signals AS s ON o.signal_id = s.id
+    FROM live_orders AS o INNER JOIN signals AS s ON o.signal_id = s.id
     WHERE o.account = :account AND o.side = 'BUY'
-    AND o.state IN ('PLANNED', 'SENDING', 'UNKNOWN', 'OPEN', 'PARTIALLY_FILLED')
 ) AS held GROUP BY symbol
 """
 _FIRST_OF_DAY = """

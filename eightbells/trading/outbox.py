@@ -17,7 +17,7 @@ from eightbells.settings import Settings
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.lease import Lease
 from eightbells.trading.sizing import Sized
-from eightbells.trading.states import State
+from eightbells.trading.states import LIVE, State
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Order:
     request_time: datetime | None
     recv_window_ms: int | None
     executed_quantity: Decimal
+    booked_quantity: Decimal
 
 
 _COLUMNS = ", ".join(Order.__annotations__)
@@ -194,19 +195,23 @@ def newest_attempts(
     return {signal: (attempt, is_open) for signal, attempt, is_open in rows}
 
 
-def named(connection: Connection, account: str, names: list[str]) -> Order | None:
-    """The order that carries one of the client order ids."""
-    row = connection.execute(
-        text(f"SELECT {_COLUMNS} FROM orders WHERE account = :account AND client_order_id = ANY(:names)"),
-        {"account": account, "names": names},
-    ).one_or_none()
-    return None if row is None else _order(row._mapping)
-
-
-def in_states(connection: Connection, account: str, states: Collection[State]) -> list[Order]:
-    """The account's orders in any of the states, oldest first."""
+def named(connection: Connection, account: str, names: Collection[str]) -> list[Order]:
+    """The orders that carry any of the client order ids, oldest first."""
     rows = connection.execute(
-        text(f"SELECT {_COLUMNS} FROM orders WHERE account = :account AND state = ANY(:states) ORDER BY id"),
+        text(
+            f"SELECT {_COLUMNS} FROM orders WHERE account = :account AND client_order_id = ANY(:names) ORDER BY id"
+        ),
+        {"account": account, "names": list(names)},
+    )
+    return [_order(row._mapping) for row in rows]
+
+
+def live(connection: Connection, account: str, states: Collection[State] = LIVE) -> list[Order]:
+    """The account's live orders, or those of them in some states, oldest first."""
+    rows = connection.execute(
+        text(
+            f"SELECT {_COLUMNS} FROM live_orders WHERE account = :account AND state = ANY(:states) ORDER BY id"
+        ),
         {"account": account, "states": list(states)},
     )
     return [_order(row._mapping) for row in rows]
@@ -221,13 +226,13 @@ def of_candle(connection: Connection, account: str, open_time: datetime) -> list
     return [_order(row._mapping) for row in rows]
 
 
-def exchange_ids(connection: Connection, account: str) -> set[int]:
-    """The exchange's numbers of all orders in the books."""
+def known_exchange_ids(connection: Connection, account: str, numbers: Collection[int]) -> set[int]:
+    """Those of the exchange's order numbers that are in the books."""
     rows = connection.execute(
         text(
-            "SELECT exchange_order_id FROM orders WHERE account = :account AND exchange_order_id IS NOT NULL"
+            "SELECT exchange_order_id FROM orders WHERE account = :account AND exchange_order_id = ANY(:numbers)"
         ),
-        {"account": account},
+        {"account": account, "numbers": list(numbers)},
     )
     return set(rows.scalars())
 
@@ -239,9 +244,12 @@ def symbols_moved(connection: Connection, account: str, margin: timedelta) -> li
     """
     rows = connection.execute(
         text(
-            "SELECT DISTINCT o.symbol FROM orders AS o INNER JOIN order_events AS e ON e.order_id = o.id "
-            "LEFT JOIN order_looks AS l ON l.account = o.account AND l.symbol = o.symbol WHERE o.account = :account "
-            "AND (l.looked_at IS NULL OR e.at >= l.looked_at - :margin OR o.state = 'PLANNED') ORDER BY o.symbol"
+            "SELECT s.symbol FROM symbols AS s "
+            "LEFT JOIN order_looks AS l ON l.account = :account AND l.symbol = s.symbol WHERE EXISTS ("
+            "SELECT FROM orders AS o WHERE o.account = :account AND o.symbol = s.symbol "
+            "AND o.changed_at >= coalesce(l.looked_at - :margin, '-infinity')) OR EXISTS ("
+            "SELECT FROM live_orders AS o WHERE o.account = :account AND o.symbol = s.symbol AND o.state = 'PLANNED'"
+            ") ORDER BY s.symbol"
         ),
         {"account": account, "margin": margin},
     )
@@ -272,8 +280,8 @@ def unbooked(connection: Connection, account: str) -> list[Order]:
     """Orders of which the exchange has executed more than the fills that are booked."""
     rows = connection.execute(
         text(
-            f"SELECT {_COLUMNS} FROM orders AS o WHERE account = :account AND executed_quantity > "
-            "(SELECT coalesce(sum(f.quantity), 0) FROM fills AS f WHERE f.order_id = o.id) ORDER BY id"
+            f"SELECT {_COLUMNS} FROM orders WHERE account = :account AND executed_quantity > booked_quantity "
+            "ORDER BY id"
         ),
         {"account": account},
     )

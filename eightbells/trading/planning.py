@@ -19,7 +19,7 @@ from eightbells.trading.lease import Lease
 from eightbells.trading.ledger import Position
 from eightbells.trading.outbox import Order
 from eightbells.trading.sizing import Sized, size
-from eightbells.trading.states import IN_FLIGHT, LIVE, State
+from eightbells.trading.states import IN_FLIGHT, State
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Books:
         cls, connection: Connection, account: str, decisions: Collection[Decision], again: bool
     ) -> Books:
         out: dict[str, list[Order]] = {}
-        for order in outbox.in_states(connection, account, LIVE):
+        for order in outbox.live(connection, account):
             out.setdefault(order.symbol, []).append(order)
         # what a fill moves from the one to the other meanwhile is counted twice, never not at all
         reserved = ledger.reservations(connection, account)
@@ -195,9 +195,7 @@ def plan_orders(
             if refused is not None:
                 plan.refused.append(refused)
         record_refusals(connection, plan.refused, moment)
-        plan.orders.extend(
-            order.id for order in outbox.in_states(connection, settings.account, {State.PLANNED})
-        )
+        plan.orders.extend(order.id for order in outbox.live(connection, settings.account, {State.PLANNED}))
     return plan
 
 

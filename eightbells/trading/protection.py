@@ -16,7 +16,7 @@ from eightbells.trading.lease import Lease
 from eightbells.trading.ledger import Position
 from eightbells.trading.outbox import Order
 from eightbells.trading.sizing import Sized, sellable
-from eightbells.trading.states import LIVE, State
+from eightbells.trading.states import State
 
 # The limit of a triggered stop lies so far below its trigger, that it fills in a falling market.
 _BELOW_TRIGGER = Decimal("0.01")
@@ -38,7 +38,7 @@ def obsolete_stops(connection: Connection, settings: Settings) -> list[Order]:
         (position.strategy, position.symbol): position
         for position in ledger.positions(connection, settings.account)
     }
-    stops = [order for order in outbox.in_states(connection, settings.account, LIVE) if order.leg == "stop"]
+    stops = [order for order in outbox.live(connection, settings.account) if order.leg == "stop"]
     return [
         stop
         for stop in stops
@@ -55,7 +55,7 @@ def plan_stops(engine: Engine, settings: Settings, moment: Moment, lease: Lease)
         lease.require(connection)
         busy = {
             (order.strategy, order.symbol)
-            for order in outbox.in_states(connection, settings.account, LIVE)
+            for order in outbox.live(connection, settings.account)
             if order.side == "SELL"
         }
         for position in ledger.positions(connection, settings.account):

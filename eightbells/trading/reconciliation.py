@@ -79,7 +79,7 @@ async def reconcile(
     seen = {_place(order): order for order in [*recent, *open_orders]}
     with engine.begin() as connection:
         ledger.save_balances(connection, settings.account, account["balances"], grid.to_time(at))
-        books = _books(connection, settings.account)
+        books = _books(connection, settings.account, seen.values())
         found = [
             *_order_drifts(seen.values(), books),
             *_balance_drifts(fees.shortages(connection, settings.account, account["balances"])),
@@ -119,28 +119,26 @@ async def _order(gateway: Gateway, symbol: str, number: int) -> list[dict[str, A
 
 async def _book_late_fills(engine: Engine, account: str, desk: Desk, orders: list[dict[str, Any]]) -> None:
     with engine.connect() as connection:
-        books = _books(connection, account)
+        books = _books(connection, account, orders)
     for order in orders:
         book = books.get(order["clientOrderId"])
-        if book is not None and book.state not in LIVE and Decimal(order["executedQty"]) > book.booked:
-            with engine.connect() as connection:
-                late = outbox.load(connection, book.id)
-            await desk.refresh(late)
+        if (
+            book is not None
+            and book.state not in LIVE
+            and Decimal(order["executedQty"]) > book.booked_quantity
+        ):
+            await desk.refresh(book)
 
 
-def _books(connection: Connection, account: str) -> dict[str, Any]:
-    rows = connection.execute(
-        text(
-            "SELECT id, client_order_id, symbol, state, request_time, executed_quantity, coalesce(("
-            "SELECT sum(f.quantity) FROM fills AS f WHERE f.order_id = o.id), 0) AS booked FROM orders AS o "
-            "WHERE account = :account"
-        ),
-        {"account": account},
-    )
-    return {row.client_order_id: row for row in rows}
+def _books(
+    connection: Connection, account: str, orders: Iterable[Mapping[str, Any]]
+) -> dict[str, outbox.Order]:
+    """Our orders in the books that carry the names of orders at the exchange."""
+    names = [order["clientOrderId"] for order in orders]
+    return {order.client_order_id: order for order in outbox.named(connection, account, names)}
 
 
-def _order_drifts(orders: Iterable[Mapping[str, Any]], books: dict[str, Any]) -> Iterator[Drift]:
+def _order_drifts(orders: Iterable[Mapping[str, Any]], books: Mapping[str, outbox.Order]) -> Iterator[Drift]:
     ours = [order for order in orders if order["clientOrderId"].startswith(OURS)]
     times = Counter(order["clientOrderId"] for order in ours)
     for order in ours:
@@ -152,16 +150,18 @@ def _order_drifts(orders: Iterable[Mapping[str, Any]], books: dict[str, Any]) ->
             yield Drift(symbol, reason, {"client_order_id": name, **facts}, number)
 
 
-def _disagreements(order: Mapping[str, Any], book: Any) -> Iterator[tuple[Reason, dict[str, str]]]:
+def _disagreements(
+    order: Mapping[str, Any], book: outbox.Order | None
+) -> Iterator[tuple[Reason, dict[str, str]]]:
     """How an order at the exchange differs from the one in the books; one in flight is resolved first."""
     if book is None:
         yield Reason.UNKNOWN_ORDER, {}
     elif book.state not in LIVE - {State.PLANNED}:
         status, executed = of_exchange(order["status"]), Decimal(order["executedQty"])
-        if State(book.state) is not status:
+        if book.state is not status:
             yield Reason.ORDER_STATE, {"exchange": status, "books": book.state}
-        if executed != book.booked:
-            yield Reason.EXECUTED_QUANTITY, {"exchange": wire(executed), "books": wire(book.booked)}
+        if executed != book.booked_quantity:
+            yield Reason.EXECUTED_QUANTITY, {"exchange": wire(executed), "books": wire(book.booked_quantity)}
 
 
 def _balance_drifts(found: Iterable[Shortage]) -> Iterator[Drift]:
@@ -205,9 +205,8 @@ def at_rest(
     connection.execute(text("LOCK TABLE fee_charges IN SHARE ROW EXCLUSIVE MODE"))
     executed = {order["clientOrderId"]: order["executedQty"] for order in open_orders}
     moving = outbox.unbooked(connection, account) or any(
-        Decimal(executed.get(name, -1)) != book.booked
-        for name, book in _books(connection, account).items()
-        if book.state in LIVE - {State.PLANNED}
+        Decimal(executed.get(order.client_order_id, -1)) != order.booked_quantity
+        for order in outbox.live(connection, account, LIVE - {State.PLANNED})
     )
     return not moving and ledger.positions(connection, account) == before
 
