@@ -91,7 +91,7 @@ def cycle_markdown(report: CycleReport) -> str:
     verdicts = [
         (
             verdict.symbol, verdict.checked, verdict.failed, "passed" if verdict.success else "failed",
-            ", ".join(f"{reason} ({count})" for reason, count in verdict.reasons.items()),
+            verdict.words,
         )
         for verdict in sorted(ingested.verdicts.values(), key=lambda verdict: verdict.symbol)
     ]  # fmt: skip

@@ -18,7 +18,7 @@ ENDPOINTS = (
 )  # fmt: skip
 # Failures of a hundred codes are possible: these are the ones that alerts and people ask for first.
 USUAL_ERRORS = ("-1003", "http-418", "http-429", "network", "timeout")
-USUAL_REASONS = ("not closed", "not on the four-hour grid", "not what was asked for")
+USUAL_REASONS = ("not_closed", "off_grid", "not_requested")
 BUDGETS = ("klines", "orders", "account", "weight")
 STAGES = ("rules", "fetch", "validate", "settle", "evaluate", "trade", "books", "report")
 LOSSES = ("silence", "closed", "garbage", "server-shutdown", "subscription")

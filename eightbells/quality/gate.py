@@ -31,6 +31,11 @@ class Verdict:
     def success(self) -> bool:
         return self.failed == 0
 
+    @property
+    def words(self) -> str:
+        """What the rows break, for a person: `low above open (1)`."""
+        return ", ".join(f"{code.replace('_', ' ')} ({count})" for code, count in self.reasons.items())
+
 
 @dataclass(frozen=True)
 class Admission:
@@ -209,9 +214,7 @@ def objection(verdict: Verdict | None, open_ms: int, window: pd.DataFrame, absen
     if verdict is None or verdict.last_open < open_ms:
         return "the exchange did not deliver the candle"
     if not verdict.success:
-        return "validation failed: " + ", ".join(
-            f"{reason} ({count})" for reason, count in verdict.reasons.items()
-        )
+        return f"validation failed: {verdict.words}"
     if window.empty or grid.to_ms(window.index[-1]) != open_ms:
         return "the candle is not stored"
     opens = pd.DatetimeIndex(window.index).as_unit("ms").asi8

@@ -22,18 +22,18 @@ from eightbells.candles.frame import KLINE, PRICES
 
 NAME = "four-hour-candles-1"
 _NEVER_ABOVE = (
-    ("low", "open", "low above open"),
-    ("low", "close", "low above close"),
-    ("open", "high", "open above high"),
-    ("close", "high", "close above high"),
-    ("taker_buy_base", "volume", "taker volume above volume"),
-    ("open_time", "close_time", "closed before it opened"),
+    ("low", "open", "low_above_open"),
+    ("low", "close", "low_above_close"),
+    ("open", "high", "open_above_high"),
+    ("close", "high", "close_above_high"),
+    ("taker_buy_base", "volume", "taker_volume_above_volume"),
+    ("open_time", "close_time", "closed_before_open"),
 )
 _NEVER_NEGATIVE = ("volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 _TRUE = (
-    ("on_grid", "not on the four-hour grid"),
-    ("closed", "not closed"),
-    ("asked", "not what was asked for"),
+    ("on_grid", "off_grid"),
+    ("closed", "not_closed"),
+    ("asked", "not_requested"),
 )
 
 
@@ -45,7 +45,7 @@ def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
         now_ms: the exchange's time; nothing may close after it.
 
     Returns:
-        The reasons against each bad row, by its index; a sound frame gives an empty dict.
+        The codes of what each bad row breaks, by its index; a sound frame gives an empty dict.
     """
     batch = frame.drop(columns="raw").assign(
         on_grid=[type(opened) is int and opened % grid.STEP_MS == 0 for opened in frame["open_time"]],
@@ -81,17 +81,17 @@ def _suite() -> tuple[Any, Any]:
 
 def _expectations() -> list[Any]:
     null = [
-        gxe.ExpectColumnValuesToNotBeNull(column=name, meta={"reason": f"{name} missing or not exact"})
+        gxe.ExpectColumnValuesToNotBeNull(column=name, meta={"reason": f"{name}_missing_or_inexact"})
         for name in KLINE
     ]
     positive = [
         gxe.ExpectColumnValuesToBeBetween(
-            column=name, min_value=0, strict_min=True, meta={"reason": f"{name} not positive"}
+            column=name, min_value=0, strict_min=True, meta={"reason": f"{name}_not_positive"}
         )
         for name in PRICES
     ]
     negative = [
-        gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, meta={"reason": f"{name} negative"})
+        gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, meta={"reason": f"{name}_negative"})
         for name in _NEVER_NEGATIVE
     ]
     above = [
@@ -108,6 +108,6 @@ def _expectations() -> list[Any]:
     unique = gxe.ExpectCompoundColumnsToBeUnique(
         column_list=["symbol", "open_time"],
         ignore_row_if="any_value_is_missing",
-        meta={"reason": "two versions in one answer"},
+        meta={"reason": "duplicate"},
     )
     return [*null, *positive, *negative, *above, *true, unique]

@@ -15,49 +15,49 @@ from tests.klines import FIRST, STEP, admitted, after, counts, frame, kline, kli
 
 # what is wrong, the values that make it so, and every reason that must stand beside the row
 BAD: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "no open time": ({"open_time": None}, ["open_time missing or not exact", "not on the four-hour grid"]),
-    "no close time": ({"close_time": None}, ["close_time missing or not exact", "not closed"]),
-    "a float, digits may be lost": ({"close": 105.25}, ["close missing or not exact"]),
-    "not a number": ({"open": "NaN"}, ["open missing or not exact"]),
-    "infinite": ({"high": "Infinity"}, ["high missing or not exact"]),
-    "empty": ({"low": ""}, ["low missing or not exact"]),
-    "words": ({"volume": "many"}, ["volume missing or not exact"]),
-    "trades as a float": ({"trades": 42.0}, ["trades missing or not exact"]),
-    "null": ({"taker_buy_quote": None}, ["taker_buy_quote missing or not exact"]),
-    "price zero": ({"low": "0"}, ["low not positive"]),
-    "price negative": ({"low": "-1"}, ["low not positive"]),
-    "volume negative": ({"volume": "-1"}, ["volume negative", "taker volume above volume"]),
-    "trades negative": ({"trades": -1}, ["trades negative"]),
-    "quote volume negative": ({"quote_volume": "-0.1"}, ["quote_volume negative"]),
-    "low above open": ({"open": "99"}, ["low above open"]),
-    "low above close": ({"close": "99"}, ["low above close"]),
-    "open above high": ({"open": "111"}, ["open above high"]),
-    "close above high by a hair": ({"close": "110.5000000000000000001"}, ["close above high"]),
-    "taker above volume": ({"taker_buy_base": "12.6"}, ["taker volume above volume"]),
-    "off the grid": ({"open_time": FIRST + 1}, ["not on the four-hour grid"]),
-    "closed before it opened": ({"close_time": FIRST - 1}, ["closed before it opened"]),
+    "no open time": ({"open_time": None}, ["open_time_missing_or_inexact", "off_grid"]),
+    "no close time": ({"close_time": None}, ["close_time_missing_or_inexact", "not_closed"]),
+    "a float, digits may be lost": ({"close": 105.25}, ["close_missing_or_inexact"]),
+    "not a number": ({"open": "NaN"}, ["open_missing_or_inexact"]),
+    "infinite": ({"high": "Infinity"}, ["high_missing_or_inexact"]),
+    "empty": ({"low": ""}, ["low_missing_or_inexact"]),
+    "words": ({"volume": "many"}, ["volume_missing_or_inexact"]),
+    "trades as a float": ({"trades": 42.0}, ["trades_missing_or_inexact"]),
+    "null": ({"taker_buy_quote": None}, ["taker_buy_quote_missing_or_inexact"]),
+    "price zero": ({"low": "0"}, ["low_not_positive"]),
+    "price negative": ({"low": "-1"}, ["low_not_positive"]),
+    "volume negative": ({"volume": "-1"}, ["volume_negative", "taker_volume_above_volume"]),
+    "trades negative": ({"trades": -1}, ["trades_negative"]),
+    "quote volume negative": ({"quote_volume": "-0.1"}, ["quote_volume_negative"]),
+    "low above open": ({"open": "99"}, ["low_above_open"]),
+    "low above close": ({"close": "99"}, ["low_above_close"]),
+    "open above high": ({"open": "111"}, ["open_above_high"]),
+    "close above high by a hair": ({"close": "110.5000000000000000001"}, ["close_above_high"]),
+    "taker above volume": ({"taker_buy_base": "12.6"}, ["taker_volume_above_volume"]),
+    "off the grid": ({"open_time": FIRST + 1}, ["off_grid"]),
+    "closed before it opened": ({"close_time": FIRST - 1}, ["closed_before_open"]),
     "in microseconds": (
         {"open_time": FIRST * 1000, "close_time": FIRST * 1000 + 1},
         [
-            "open_time missing or not exact",
-            "not on the four-hour grid",
-            "close_time missing or not exact",
-            "not closed",
+            "open_time_missing_or_inexact",
+            "off_grid",
+            "close_time_missing_or_inexact",
+            "not_closed",
         ],
     ),
-    "from the future": ({"open_time": FIRST + 900 * STEP}, ["closed before it opened"]),
-    "before all history": ({"open_time": FIRST - 1_000_000 * STEP}, ["not what was asked for"]),
+    "from the future": ({"open_time": FIRST + 900 * STEP}, ["closed_before_open"]),
+    "before all history": ({"open_time": FIRST - 1_000_000 * STEP}, ["not_requested"]),
     "before all time": (
         {"open_time": -(10**18)},
-        ["open_time missing or not exact", "not on the four-hour grid"],
+        ["open_time_missing_or_inexact", "off_grid"],
     ),
-    "a number too great for Postgres": ({"volume": "1E+200000"}, ["volume missing or not exact"]),
+    "a number too great for Postgres": ({"volume": "1E+200000"}, ["volume_missing_or_inexact"]),
     "a number too small for Postgres": (
         {"taker_buy_quote": "1E-20000"},
-        ["taker_buy_quote missing or not exact"],
+        ["taker_buy_quote_missing_or_inexact"],
     ),
-    "a count too great for Postgres": ({"trades": 2**63}, ["trades missing or not exact"]),
-    "endless": ({"close": "1" * 20_000}, ["close missing or not exact"]),
+    "a count too great for Postgres": ({"trades": 2**63}, ["trades_missing_or_inexact"]),
+    "endless": ({"close": "1" * 20_000}, ["close_missing_or_inexact"]),
 }
 
 
@@ -80,15 +80,15 @@ def test_every_kind_of_bad_row_goes_to_quarantine_with_its_reasons(engine: Engin
 def test_a_short_row_is_refused_for_every_value_it_lacks(engine: Engine) -> None:
     admitted(engine, [kline(0), kline(1)[:5]], after(2))
     (reasons,) = rows_of(engine, "SELECT reasons FROM quarantined_candles")[0]
-    assert {"volume missing or not exact", "close_time missing or not exact"} <= set(reasons)
-    assert "open missing or not exact" not in reasons
+    assert {"volume_missing_or_inexact", "close_time_missing_or_inexact"} <= set(reasons)
+    assert "open_missing_or_inexact" not in reasons
 
 
 def test_two_versions_of_a_candle_in_one_answer_are_both_refused(engine: Engine) -> None:
     admission = admitted(engine, [kline(0), kline(1), kline(1, volume="13")], after(2))
     assert (admission.inserted, admission.quarantined) == (1, 2)
     reasons = rows_of(engine, "SELECT reasons FROM quarantined_candles")
-    assert reasons == [(["two versions in one answer"],)] * 2
+    assert reasons == [(["duplicate"],)] * 2
 
 
 def test_the_same_row_twice_in_one_answer_is_one_candle(engine: Engine) -> None:
@@ -106,7 +106,7 @@ def test_every_symbol_of_a_batch_has_a_verdict_of_its_own(engine: Engine) -> Non
     frames = [frame(klines(2)), frame([kline(0), kline(1, low="200")], "ETHUSDT")]
     verdicts = admit(engine, frames, "rest", after(2)).verdicts
     assert (verdicts["BTCUSDT"].success, verdicts["ETHUSDT"].success) == (True, False)
-    assert verdicts["ETHUSDT"].reasons == {"low above open": 1, "low above close": 1}
+    assert verdicts["ETHUSDT"].reasons == {"low_above_open": 1, "low_above_close": 1}
     assert one(engine, "SELECT count(*) FROM candles WHERE symbol = 'ETHUSDT'") == 1
 
 

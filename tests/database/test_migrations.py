@@ -105,3 +105,33 @@ def test_drifts_in_words_become_data_and_what_was_accepted_stays_accepted(empty:
     with empty.connect() as connection:
         assert open_drifts(connection, "paper") == expected
         assert sorted(accepted(connection, "paper"), key=lambda drift: drift.id or 0) == expected[:-1]
+
+
+def test_reasons_in_words_become_codes_in_quarantine_and_in_metrics(empty: Engine) -> None:
+    migrate(empty, "0006")
+    with empty.begin() as connection:
+        batch = connection.execute(
+            text(
+                "INSERT INTO batches (source, \"interval\", known_at) VALUES ('rest', '4h', now()) RETURNING id"
+            )
+        ).scalar_one()
+        connection.execute(
+            text(
+                'INSERT INTO quarantined_candles (batch_id, symbol, "interval", reasons, raw) VALUES '
+                "(:batch, 'BTCUSDT', '4h', '{low above open,open missing or not exact,not closed}', '[]')"
+            ),
+            {"batch": batch},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO metric_totals VALUES ('eightbells_validation_failures_total', "
+                """'{"reason": "not on the four-hour grid"}', 3)"""
+            )
+        )
+    migrate(empty)
+    assert one(empty, "SELECT reasons FROM quarantined_candles") == [
+        "low_above_open",
+        "open_missing_or_inexact",
+        "not_closed",
+    ]
+    assert one(empty, "SELECT labels ->> 'reason' FROM metric_totals") == "off_grid"

@@ -83,7 +83,7 @@ async def test_a_bad_row_is_set_aside_and_its_slot_stays_open(watch: Watch) -> N
         ingested = await watch.backfill(["BTCUSDT"], FIRST)
         assert ingested.absent == 0
     assert watch.rows("SELECT open_time, reasons FROM quarantined_candles") == [
-        (grid.to_time(bad), ["low not positive"])
+        (grid.to_time(bad), ["low_not_positive"])
     ]
     assert watch.rows("SELECT open_time, state FROM candle_gaps") == [(grid.to_time(bad), "open")]
     watch.simulator.control("candles", symbol="BTCUSDT", reset=True)

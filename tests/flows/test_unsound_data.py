@@ -24,7 +24,7 @@ def corrupt(watch: Watch, at: int = LAST, **changed: Any) -> None:
     ("changed", "reason"),
     [
         ({"low": "999999999"}, "validation failed: low above open (1), low above close (1)"),
-        ({"close": 1.5}, "validation failed: close missing or not exact (1)"),
+        ({"close": 1.5}, "validation failed: close missing or inexact (1)"),
         ({"volume": "-1"}, "validation failed: volume negative (1), taker volume above volume (1)"),
         ({"open_time": "soon"}, "the exchange did not deliver the candle"),
     ],
@@ -54,7 +54,7 @@ async def test_a_row_that_was_not_asked_for_stops_its_symbol_too(watch: Watch) -
     corrupt(watch, LAST - 2 * STEP, open_time=old, close_time=old + STEP - 1)
     await watch.cycle()
     assert watch.orders() == OTHERS
-    assert watch.refusals() == [("BTCUSDT", "quality", "validation failed: not what was asked for (1)")]
+    assert watch.refusals() == [("BTCUSDT", "quality", "validation failed: not requested (1)")]
     assert watch.one("SELECT count(*) FROM candles WHERE symbol = 'BTCUSDT'") == WINDOW - 1
 
 
