@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Scheduled
 
 from flows.missed import newest_due
+from tasks.superseding import ATTEMPT
 
 _CYCLE = "four-hour-cycle/four-hour-cycle"
 # From the end of an attempt to the next start. A cycle that ran before has placed its orders: it places none twice.
@@ -46,7 +47,7 @@ async def start_failed_again(now: datetime, fresh_for: timedelta) -> str:
         run = await client.create_flow_run_from_deployment(
             deployment.id,
             state=Scheduled(scheduled_time=due, message=words),
-            tags=[f"attempt-{len(attempts) + 1}"],
+            tags=[f"{ATTEMPT}{len(attempts) + 1}"],
             idempotency_key=f"again {deployment.id} {due.isoformat()} {len(attempts)}",
         )
         await client.create_logs([_log_entry(run.id, words, now)])

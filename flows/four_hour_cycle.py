@@ -8,16 +8,16 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas import State
 from prefect.runtime import flow_run
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from eightbells.candles import grid
 from tasks.candles import EARLY_MS, await_close, fetch_newest, refresh_rules
-from tasks.orders import settle_orders
+from tasks.orders import settle_orders, waiting_orders
 from tasks.orders import trade as trade_on
 from tasks.reports import name_run, publish_cycle
 from tasks.session import open_session
 from tasks.stages import stage
-from tasks.superseding import superseded_by
+from tasks.superseding import is_of_schedule, superseded_by
 from tasks.trading import CycleReport, check_key, close_books, evaluate_strategies, prepare_strategies
 
 
@@ -80,4 +80,6 @@ async def four_hour_cycle(
             report = await close_books(session, opened, ingested, evaluated, problems, label, trade)
         with stage("report"):
             await publish_cycle(report, label)
+        if trade and is_of_schedule() and (waiting := waiting_orders(session, opened)):
+            return Failed(message=waiting)  # so that it is started again while its candle is fresh
         return report

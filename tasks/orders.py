@@ -226,6 +226,14 @@ async def send_orders(session: Session, orders: list[int], lease: Lease) -> list
     ]
 
 
+def waiting_orders(session: Session, opened: int) -> str:
+    """What the exchange refused for the moment only, in words; empty where nothing waits."""
+    with session.engine.connect() as connection:
+        orders = outbox.put_off(connection, session.settings.account, grid.to_time(opened))
+    named = ", ".join(f"{order.side} {order.symbol}" for order in orders)
+    return f"the exchange does not take these orders for the moment: {named}" if orders else ""
+
+
 def _in_doubt(error: BaseException) -> bool:
     """Whether an order may exist that its sending has failed with; what failed before that is no doubt."""
     if not isinstance(error, ExchangeError) or error.endpoint != PLACE_ORDER:

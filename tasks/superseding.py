@@ -16,6 +16,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import FlowRunContext
 
+ATTEMPT = "attempt-"  # how the tag of such an attempt begins
 _IN_VAIN = [StateType.FAILED, StateType.CRASHED, StateType.CANCELLED, StateType.CANCELLING]
 
 
@@ -41,6 +42,13 @@ async def superseded_by() -> FlowRun | None:
         found = await client.read_flow_runs(flow_run_filter=later)
     due = own.expected_start_time
     return next((run for run in found if _is_after(run, due) and not _is_chosen(run.parameters)), None)
+
+
+def is_of_schedule() -> bool:
+    """Whether the schedule started the present run, or the worker did after an earlier attempt of it failed."""
+    context = FlowRunContext.get()
+    own = context.flow_run if context else None
+    return own is not None and (own.auto_scheduled or any(tag.startswith(ATTEMPT) for tag in own.tags))
 
 
 def _is_after(run: FlowRun, due: datetime) -> bool:

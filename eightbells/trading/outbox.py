@@ -195,6 +195,20 @@ def newest_attempts(
     return {signal: (attempt, is_open) for signal, attempt, is_open in rows}
 
 
+_PUT_OFF = """
+SELECT DISTINCT ON (o.signal_id, o.leg) o.id, o.state = 'REFUSED' AND e.detail ->> 'action' = 'wait' AS waits
+FROM orders AS o LEFT JOIN order_events AS e ON e.order_id = o.id AND e.to_state = 'REFUSED'
+WHERE o.account = :account AND o.open_time = :opened AND o.leg IN ('entry', 'exit')
+ORDER BY o.signal_id, o.leg, o.attempt DESC
+"""
+
+
+def put_off(connection: Connection, account: str, open_time: datetime) -> list[Order]:
+    """The orders of a candle that the exchange refused for the moment only, and that no later attempt replaced."""
+    rows = connection.execute(text(_PUT_OFF), {"account": account, "opened": open_time})
+    return load_all(connection, [order for order, waits in rows if waits])
+
+
 def named(connection: Connection, account: str, names: Collection[str]) -> list[Order]:
     """The orders that carry any of the client order ids, oldest first."""
     rows = connection.execute(

@@ -23,6 +23,7 @@ from flows.four_hour_cycle import four_hour_cycle
 from flows.missed import plan_missed
 from tests.exchange import LAST, SYMBOLS
 from tests.flows.conftest import Watch
+from tests.gateway.answers import QUICK, error
 
 CYCLE = "four-hour-cycle/four-hour-cycle"
 FRESH = timedelta(hours=5)
@@ -33,11 +34,13 @@ async def due(hours_ago: float, state: State[Any] | None = None, **parameters: A
     return await due_at(datetime.now(UTC) - timedelta(hours=hours_ago), state, **parameters)
 
 
-async def due_at(at: datetime, state: State[Any] | None = None, **parameters: Any) -> FlowRun:
+async def due_at(
+    at: datetime, state: State[Any] | None = None, tags: tuple[str, ...] = (), **parameters: Any
+) -> FlowRun:
     async with get_client() as client:
         deployment = await client.read_deployment_by_name(CYCLE)
         run = await client.create_flow_run_from_deployment(
-            deployment.id, state=Scheduled(scheduled_time=at), parameters=parameters
+            deployment.id, state=Scheduled(scheduled_time=at), parameters=parameters, tags=tags
         )
         if state is not None:
             await client.set_flow_run_state(run.id, state, force=True)
@@ -197,3 +200,21 @@ def refusing(watch: Watch, table: str) -> Iterator[None]:
 async def reread(run: FlowRun) -> FlowRun:
     async with get_client() as client:
         return await client.read_flow_run(run.id)
+
+
+async def test_a_cycle_whose_orders_the_exchange_put_off_is_started_again(watch: Watch) -> None:
+    """Its report is complete; the next attempt sends what waits, and nothing twice."""
+    watch.use(errors={"maintenance": {"delay": QUICK}})
+    closed = error(-2010, "Rest API trading is not enabled.")
+    watch.simulator.fault("POST /api/v3/order", closed, times=99, match={"symbol": "BTCUSDT"})
+    boundary = grid.to_time(grid.floor(grid.to_ms(after_the_wait())))
+    await _switch(paused=False)
+    first = await due_at(boundary, tags=("attempt-2",))
+    assert await outcome(first) == "Failed"
+    assert "BUY BTCUSDT" in await start_failed_again(after_the_wait(), FRESH)
+    (second,) = [run for run in await _runs() if run.expected_start_time == boundary and run.id != first.id]
+    watch.simulator.ask("/simulator/faults", method="DELETE")
+    assert await outcome(second) == "Completed"
+    orders = watch.simulator.orders()
+    assert sorted(order["symbol"] for order in orders) == sorted(SYMBOLS)
+    assert watch.differences() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import subprocess
 import sys
@@ -105,6 +106,7 @@ def test_files_as_they_are_found_are_read(tmp_path: Path, content: bytes) -> Non
         (packed(SOUND[1], SOUND[0]), 2, "sort the lines by their first column"),
         (packed(SOUND[0], SOUND[0]), 2, "is there twice; remove one of the two lines"),
     ],
+    ids=itertools.count(),  # packed bytes hold the time, and every worker must name the tests alike
 )
 def test_a_bad_file_is_named_with_its_line_and_a_remedy(
     tmp_path: Path, content: bytes, line: int, words: str
