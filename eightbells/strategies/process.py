@@ -19,6 +19,9 @@ from eightbells.settings import LimitSettings, StrategySettings
 from eightbells.strategies.contract import Opinion
 
 
+_STANDARD_ERROR = 2
+
+
 class NoAnswer(Exception):
     """A strategy gave no answer: its text says why, and what to do."""
 
@@ -94,7 +97,13 @@ class StrategyProcess:
         It is a process group of its own: Ctrl-C does not reach it, and what a strategy starts is killed with it.
         """
         command = [sys.executable, "-m", "eightbells.strategies.child", str(pipe.fileno())]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(pipe.fileno(),), process_group=0)
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=_STANDARD_ERROR,  # ours may be read to its end by somebody, and must not outlive us
+            pass_fds=(pipe.fileno(),),
+            process_group=0,
+        )
 
     def _prepared(self, child: _Child, entry: StrategySettings, limits: LimitSettings) -> tuple[str, int]:
         seconds, key = limits.start_seconds, entry.model_dump_json()
