@@ -29,7 +29,7 @@ def _orders(theirs: list[dict[str, Any]], connection: Connection) -> list[str]:
     rows = connection.execute(
         text(
             "SELECT client_order_id, symbol, side, type, state, quantity, price, executed_quantity FROM orders "
-            "WHERE state NOT IN ('REFUSED', 'ABSENT')"
+            "WHERE state NOT IN ('DENIED', 'REJECTED', 'ABSENT')"
         )
     )
     ours = {row.client_order_id: row for row in rows}

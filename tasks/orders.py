@@ -199,7 +199,7 @@ async def settle_order(session: Session, order: Order, label: str, cancel: bool)
         order = present()
     if cancel and order.state in (State.OPEN, State.PARTIALLY_FILLED):
         return await desk.cancel(order)
-    if order.state in (State.ABSENT, State.REFUSED, State.PLANNED):
+    if order.state in (State.ABSENT, State.DENIED, State.REJECTED, State.PLANNED):
         return order.state
     return await desk.refresh(order)
 

@@ -52,7 +52,7 @@ class Desk:
         except ExchangeError as error:
             certain = error.failure.certainly_not_executed
             detail = {"reason": str(error), "action": str(error.failure.remedy.action)}
-            self._move(order, State.REFUSED if certain else State.UNKNOWN, detail)
+            self._move(order, State.REJECTED if certain else State.UNKNOWN, detail)
             if error.failure.row == "insufficient-balance":
                 raise EightbellsError(f"{error}{await self._shortage(order)}") from None
             raise
@@ -88,7 +88,7 @@ class Desk:
         action = error.failure.remedy.action
         if order.state is State.PLANNED:  # what failed came before the order was sent
             return action not in (Action.REFUSE, Action.STOP)
-        if order.state is not State.REFUSED or action not in (Action.FIX, Action.RESYNC, Action.WAIT):
+        if order.state is not State.REJECTED or action not in (Action.FIX, Action.RESYNC, Action.WAIT):
             return False
         quantity, price = order.quantity, order.price
         if action is Action.FIX:
@@ -143,7 +143,7 @@ class Desk:
         One that was planned and never sent, because a process died in between, is taken back in the books.
         """
         if order.state is State.PLANNED:
-            return self._move(order, State.REFUSED, {"reason": "no longer wanted, it was never sent"})
+            return self._move(order, State.DENIED, {"reason": "no longer wanted, it was never sent"})
         if order.exchange_order_id is None:
             return await self.refresh(order)
         try:

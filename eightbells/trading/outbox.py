@@ -102,7 +102,7 @@ def plan_again(
     now_ms: int,
     flow_run: str | None,
 ) -> int | None:
-    """Another attempt at the order's decision, after one that is REFUSED or ABSENT; None where there is one already."""
+    """Another attempt at the order's decision, after one that is REJECTED or ABSENT; None if there is one."""
     successor = client_order_id_of_attempt(order.client_order_id, order.attempt + 1)
     found: int | None = connection.execute(
         text("""
@@ -177,8 +177,8 @@ _NEWEST_ATTEMPTS = """
 SELECT DISTINCT ON (o.signal_id)
     o.signal_id, o.attempt,
     o.state = 'ABSENT'
-    OR (:again AND o.state = 'REFUSED' AND coalesce(e.detail ->> 'action' = 'wait', FALSE)) AS open
-FROM orders AS o LEFT JOIN order_events AS e ON e.order_id = o.id AND e.to_state = 'REFUSED'
+    OR (:again AND o.state = 'REJECTED' AND coalesce(e.detail ->> 'action' = 'wait', FALSE)) AS open
+FROM orders AS o LEFT JOIN order_events AS e ON e.order_id = o.id AND e.to_state = 'REJECTED'
 WHERE o.signal_id = ANY(:signals) AND o.leg IN ('entry', 'exit') ORDER BY o.signal_id, o.attempt DESC
 """
 
@@ -196,8 +196,8 @@ def newest_attempts(
 
 
 _PUT_OFF = """
-SELECT DISTINCT ON (o.signal_id, o.leg) o.id, o.state = 'REFUSED' AND e.detail ->> 'action' = 'wait' AS waits
-FROM orders AS o LEFT JOIN order_events AS e ON e.order_id = o.id AND e.to_state = 'REFUSED'
+SELECT DISTINCT ON (o.signal_id, o.leg) o.id, o.state = 'REJECTED' AND e.detail ->> 'action' = 'wait' AS waits
+FROM orders AS o LEFT JOIN order_events AS e ON e.order_id = o.id AND e.to_state = 'REJECTED'
 WHERE o.account = :account AND o.open_time = :opened AND o.leg IN ('entry', 'exit')
 ORDER BY o.signal_id, o.leg, o.attempt DESC
 """
@@ -321,7 +321,7 @@ def begin_sending(
         if present.state is not State.PLANNED:
             return None
         if reason := _must_not_go(connection, present, timestamp_ms, settings):
-            move(connection, present, State.REFUSED, grid.to_time(timestamp_ms), {"reason": reason}, flow_run)
+            move(connection, present, State.DENIED, grid.to_time(timestamp_ms), {"reason": reason}, flow_run)
             return None
         connection.execute(
             text("UPDATE orders SET request_time = :time, recv_window_ms = :window WHERE id = :id"),

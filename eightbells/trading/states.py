@@ -15,7 +15,8 @@ class State(StrEnum):
     FILLED = "FILLED"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
-    REFUSED = "REFUSED"  # certainly not executed
+    DENIED = "DENIED"  # by our own rules, or no longer wanted; nothing was sent
+    REJECTED = "REJECTED"  # the exchange certainly did not execute it
     UNKNOWN = "UNKNOWN"  # to be asked until it is known
     ABSENT = "ABSENT"  # proven never to have been accepted
 
@@ -23,8 +24,8 @@ class State(StrEnum):
 S = State
 _CLOSED_BY_EXCHANGE = frozenset({S.FILLED, S.CANCELED, S.EXPIRED})
 TRANSITIONS: dict[State, frozenset[State]] = {
-    S.PLANNED: frozenset({S.SENDING, S.REFUSED}),
-    S.SENDING: frozenset({S.OPEN, S.PARTIALLY_FILLED, S.REFUSED, S.UNKNOWN}) | _CLOSED_BY_EXCHANGE,
+    S.PLANNED: frozenset({S.SENDING, S.DENIED}),
+    S.SENDING: frozenset({S.OPEN, S.PARTIALLY_FILLED, S.REJECTED, S.UNKNOWN}) | _CLOSED_BY_EXCHANGE,
     S.UNKNOWN: frozenset({S.OPEN, S.PARTIALLY_FILLED, S.ABSENT}) | _CLOSED_BY_EXCHANGE,
     S.OPEN: frozenset({S.PARTIALLY_FILLED}) | _CLOSED_BY_EXCHANGE,
     S.PARTIALLY_FILLED: _CLOSED_BY_EXCHANGE,

@@ -197,7 +197,8 @@ def _finish(trial: Trial, scenario: Scenario, deed: Deed) -> list[str]:
     if not deed.moves:
         wrongs += trial.wrongs()
     ((orders,),) = trial.rows(
-        f"SELECT count(*) FROM orders WHERE leg = '{scenario.decision}' AND state NOT IN ('ABSENT', 'REFUSED') "
+        f"SELECT count(*) FROM orders WHERE leg = '{scenario.decision}' "
+        "AND state NOT IN ('ABSENT', 'DENIED', 'REJECTED') "
         f"AND open_time = to_timestamp({candle / 1000})"
     )
     if orders not in (deed.orders if scenario.decision in ("entry", "exit") else {0}):

@@ -55,7 +55,7 @@ def test_a_halt_stops_an_order_that_is_planned_already(world: World) -> None:
         child.send(signal.SIGCONT)
         clean(child.wait())
         assert _orders(trial) == []
-        assert trial.rows("SELECT state FROM orders") == [("REFUSED",)]
+        assert trial.rows("SELECT state FROM orders") == [("DENIED",)]
 
 
 def test_an_order_that_goes_out_while_the_switch_is_turned_is_cancelled(world: World) -> None:

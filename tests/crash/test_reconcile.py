@@ -163,7 +163,7 @@ def test_what_a_killed_run_planned_is_not_sent_where_the_exchange_and_the_books_
         "SELECT state, detail ->> 'reason' FROM orders JOIN order_events e ON order_id = orders.id "
         "WHERE to_state = state"
     )
-    assert state == "REFUSED"
+    assert state == "DENIED"
     assert "do not agree" in reason
 
 

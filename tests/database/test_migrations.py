@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
 
 from eightbells.database.embedded import EmbeddedServer
 from eightbells.database.engine import connect
 from eightbells.database.migrations import current, migrate, newest, require_current
 from eightbells.errors import EightbellsError
 from eightbells.trading.drift import Drift, Reason, accepted, open_drifts
-from tests.klines import counts, one
+from tests.books import plan_order, proven_signal
+from tests.klines import counts, one, rows_of
 from tests.surroundings import ROOT
 
 EVERYTHING = """
@@ -135,3 +138,27 @@ def test_reasons_in_words_become_codes_in_quarantine_and_in_metrics(empty: Engin
         "not_closed",
     ]
     assert one(empty, "SELECT labels ->> 'reason' FROM metric_totals") == "off_grid"
+
+
+def test_refused_orders_become_denied_or_rejected_by_whether_they_were_sent(empty: Engine) -> None:
+    migrate(empty, "0010")
+    signal = proven_signal(empty)
+    with empty.begin() as connection:
+        for attempt, way in ((1, ["REFUSED"]), (2, ["SENDING", "REFUSED"])):
+            order = plan_order(connection, signal, attempt)
+            connection.execute(
+                text("UPDATE orders SET request_time = now() WHERE :sent"), {"sent": len(way) > 1}
+            )
+            for before, after in itertools.pairwise(["PLANNED", *way]):
+                connection.execute(
+                    text(
+                        "INSERT INTO order_events (order_id, from_state, to_state, at) VALUES (:id, :b, :a, now())"
+                    ),
+                    {"id": order.id, "b": before, "a": after},
+                )
+    migrate(empty)
+    assert rows_of(empty, "SELECT state FROM orders ORDER BY id") == [("DENIED",), ("REJECTED",)]
+    moved = rows_of(empty, "SELECT to_state FROM order_events WHERE from_state IS NOT NULL ORDER BY id")
+    assert moved == [("DENIED",), ("SENDING",), ("REJECTED",)]
+    with pytest.raises(IntegrityError), empty.begin() as connection:
+        connection.execute(text("UPDATE order_events SET to_state = 'OPEN'"))

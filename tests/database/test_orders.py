@@ -21,7 +21,8 @@ from tests.klines import FIRST, after, one, rows_of
 PATHS: dict[State, tuple[State, ...]] = {
     State.PLANNED: (),
     State.SENDING: (State.SENDING,),
-    State.REFUSED: (State.REFUSED,),
+    State.DENIED: (State.DENIED,),
+    State.REJECTED: (State.SENDING, State.REJECTED),
     State.UNKNOWN: (State.SENDING, State.UNKNOWN),
     State.ABSENT: (State.SENDING, State.UNKNOWN, State.ABSENT),
     State.OPEN: (State.SENDING, State.OPEN),
@@ -30,6 +31,8 @@ PATHS: dict[State, tuple[State, ...]] = {
     State.CANCELED: (State.SENDING, State.CANCELED),
     State.EXPIRED: (State.SENDING, State.EXPIRED),
 }
+# attempts that certainly do not exist at the exchange
+GONE = [State.ABSENT, State.DENIED, State.REJECTED]
 
 
 def test_the_transitions_in_the_code_are_those_of_the_database(decided: Engine) -> None:
@@ -55,7 +58,7 @@ def test_every_illegal_transition_is_refused_and_every_legal_one_taken(
 def test_a_state_changes_only_by_an_event(decided: Engine, decision: int) -> None:
     order = books.planned_order(decided, decision)
     with pytest.raises(IntegrityError, match="changes only by an event"), decided.begin() as connection:
-        connection.execute(text("UPDATE orders SET state = 'REFUSED' WHERE id = :id"), {"id": order.id})
+        connection.execute(text("UPDATE orders SET state = 'DENIED' WHERE id = :id"), {"id": order.id})
     assert one(decided, "SELECT state FROM orders") == "PLANNED"
 
 
@@ -82,7 +85,7 @@ def test_nothing_counts_as_sent_without_the_time_of_its_request(decided: Engine,
 # One decision, one order
 
 
-@pytest.mark.parametrize("state", [state for state in State if state not in (State.ABSENT, State.REFUSED)])
+@pytest.mark.parametrize("state", [state for state in State if state not in GONE])
 def test_a_second_attempt_beside_one_that_may_exist_is_refused(
     decided: Engine, decision: int, state: State
 ) -> None:
@@ -95,7 +98,7 @@ def test_a_second_attempt_beside_one_that_may_exist_is_refused(
         )
 
 
-@pytest.mark.parametrize("state", [State.ABSENT, State.REFUSED])
+@pytest.mark.parametrize("state", GONE)
 def test_after_one_that_certainly_does_not_exist_another_attempt_is_taken_once(
     decided: Engine, decision: int, state: State
 ) -> None:

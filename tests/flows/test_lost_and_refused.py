@@ -127,7 +127,7 @@ async def test_a_refusal_that_can_be_mended_leads_to_one_more_attempt(
     watch.simulator.fault(ORDER, refusal)
     report = await watch.cycle(symbols=["BTCUSDT"])
     assert report.outcome == "complete"
-    assert books(watch) == [(1, "REFUSED"), (2, "FILLED")]
+    assert books(watch) == [(1, "REJECTED"), (2, "FILLED")]
     assert watch.simulator.requests()[asked_again] - before - usual > usual
     assert len(watch.simulator.orders()) == 1
     assert watch.differences() == []
@@ -153,7 +153,7 @@ async def test_too_many_requests_makes_everybody_wait_as_long_as_the_exchange_sa
     refusal = {"status": 429, "code": -1003, "msg": "Too many requests.", "headers": {"Retry-After": "2"}}
     watch.simulator.fault(ORDER, refusal)
     await watch.cycle(symbols=["BTCUSDT"])
-    assert books(watch) == [(1, "REFUSED"), (2, "FILLED")]
+    assert books(watch) == [(1, "REJECTED"), (2, "FILLED")]
     first, second = watch.rows("SELECT request_time FROM orders ORDER BY id")
     assert (second[0] - first[0]).total_seconds() >= 2
     assert watch.one("SELECT reason FROM budgets WHERE name = 'weight'").startswith("Binance -1003")
@@ -174,8 +174,8 @@ async def test_a_refusal_for_good_is_written_down_and_not_tried_again(
 ) -> None:
     watch.simulator.fault(ORDER, refusal, match={"symbol": "BTCUSDT"})
     await watch.cycle(symbols=["BTCUSDT", "ETHUSDT"])
-    assert watch.orders() == [("BTCUSDT", "BUY", "REFUSED"), ("ETHUSDT", "BUY", "FILLED")]
-    reason = watch.one("SELECT detail ->> 'reason' FROM order_events WHERE to_state = 'REFUSED'")
+    assert watch.orders() == [("BTCUSDT", "BUY", "REJECTED"), ("ETHUSDT", "BUY", "FILLED")]
+    reason = watch.one("SELECT detail ->> 'reason' FROM order_events WHERE to_state = 'REJECTED'")
     assert reason.startswith(f"Binance {refusal.get('code', 'http 403')} on order.place")
     assert len(watch.simulator.orders()) == 1
     await watch.cycle(symbols=["BTCUSDT", "ETHUSDT"])

@@ -47,7 +47,7 @@ async def test_an_order_that_was_refused_for_the_moment_goes_out_with_the_next_r
     watch.simulator.fault(ORDER, REFUSALS[row], times=99, match=only_btc)
     report = await watch.cycle()
     asked = watch.rows("SELECT attempt, state FROM orders WHERE symbol = 'BTCUSDT' ORDER BY id")
-    assert asked == [(attempt, "REFUSED") for attempt in (1, 2, 3, 4)]
+    assert asked == [(attempt, "REJECTED") for attempt in (1, 2, 3, 4)]
     assert [problem for problem in report.problems if "BTCUSDT" in problem]
     watch.simulator.ask("/simulator/faults", method="DELETE")
     assert (await watch.cycle()).problems == []
@@ -64,4 +64,4 @@ async def test_an_order_that_was_refused_for_good_stays_refused(watch: Watch) ->
     watch.simulator.fault(ORDER, refusal, match={"symbol": "BTCUSDT"})
     await watch.cycle()
     await watch.cycle()
-    assert watch.rows("SELECT attempt, state FROM orders WHERE symbol = 'BTCUSDT'") == [(1, "REFUSED")]
+    assert watch.rows("SELECT attempt, state FROM orders WHERE symbol = 'BTCUSDT'") == [(1, "REJECTED")]

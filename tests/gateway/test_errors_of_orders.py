@@ -162,14 +162,14 @@ def test_an_order_that_certainly_is_not_there_goes_again_only_as_an_attempt_of_i
         assert_words(history.waits[0].message if row.tries else history.said, one, row.row)
         if row.tries and one.counted[1] == 1:
             assert history.names == retried(1), history.said
-            assert books.states(one.order) == ["REFUSED", "OPEN"]
+            assert books.states(one.order) == ["REJECTED", "OPEN"]
             assert [it["clientOrderId"] for it in books.at_the_exchange(one.order)] == [
                 attempts[1].client_order_id
             ]
             assert_wait(history, row)
         else:
             assert history.names == retried(row.tries, "Failed"), history.said
-            assert books.states(one.order) == ["REFUSED"] * (row.tries + 1)
+            assert books.states(one.order) == ["REJECTED"] * (row.tries + 1)
             assert books.at_the_exchange(one.order) == []
         if row.again:
             assert one.asked[row.again] == (5 if row.again == TIME else 1) * min(one.counted[1], row.tries)

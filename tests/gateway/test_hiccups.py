@@ -66,7 +66,7 @@ def test_a_clock_that_cannot_be_measured_at_once_keeps_no_order_and_no_read_from
 
     for history in run(step):
         assert history.names == retried(2)
-    assert books.states(order) == ["REFUSED", "OPEN"]
+    assert books.states(order) == ["REJECTED", "OPEN"]
     assert len(books.at_the_exchange(order)) == 1
 
 

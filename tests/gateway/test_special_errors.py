@@ -57,7 +57,7 @@ def test_what_a_rejection_says_decides_what_is_done(
     assert f"Binance -2010 on order.place: {words}" in history.said
     assert advice in history.said
     assert simulator.requests()[ORDER] == tries + 1
-    assert books.states(order) == ["REFUSED"] * (tries + 1)
+    assert books.states(order) == ["REJECTED"] * (tries + 1)
 
 
 def test_an_order_that_cannot_be_paid_is_never_sent_again_and_says_what_is_missing(
@@ -76,7 +76,7 @@ def test_an_order_that_cannot_be_paid_is_never_sent_again_and_says_what_is_missi
         in history.said
     )
     assert simulator.requests()[ORDER] == 1
-    assert books.states(order) == ["REFUSED"]
+    assert books.states(order) == ["REJECTED"]
 
 
 def test_an_order_that_cannot_be_paid_is_not_sent_again_though_the_balance_cannot_be_asked(
@@ -90,7 +90,7 @@ def test_an_order_that_cannot_be_paid_is_not_sent_again_though_the_balance_canno
     assert history.names == ["Running", "Failed"]
     assert "insufficient balance" in history.said
     assert simulator.requests()[ORDER] == 1
-    assert books.states(order) == ["REFUSED"]
+    assert books.states(order) == ["REJECTED"]
 
 
 def test_a_duplicate_is_asked_for_instead_of_being_refused(
@@ -128,7 +128,7 @@ def test_a_clock_that_was_measured_wrong_is_measured_again_and_the_order_sent_at
     assert "Binance -1021 on order.place: " in history.waits[0].message
     assert history.waits[0].seconds < 0.1
     first, second = books.attempts(order)
-    assert (first.state, second.state) == ("REFUSED", "OPEN")
+    assert (first.state, second.state) == ("REJECTED", "OPEN")
     assert first.client_order_id != second.client_order_id
     assert first.request_time is not None
     assert second.request_time is not None
@@ -152,7 +152,7 @@ def test_filters_that_changed_are_fetched_and_the_order_made_to_fit_them_once(
     assert (Decimal(placed["origQty"]), Decimal(placed["price"]) % 5) == (Decimal("0.012"), 0)
     assert order.price is not None
     assert 0 <= order.price - Decimal(placed["price"]) < 5
-    assert books.states(order) == ["REFUSED", "OPEN"]
+    assert books.states(order) == ["REJECTED", "OPEN"]
 
 
 def test_an_order_that_no_longer_fits_at_all_is_not_sent_again(
@@ -164,7 +164,7 @@ def test_an_order_that_no_longer_fits_at_all_is_not_sent_again(
     assert history.names == ["Running", "Failed"]
     assert "Filter failure: NOTIONAL" in history.said
     assert simulator.requests()[ORDER] == 1
-    assert books.states(order) == ["REFUSED"]
+    assert books.states(order) == ["REJECTED"]
 
 
 def test_a_symbol_that_is_not_listed_is_left_out_and_named(

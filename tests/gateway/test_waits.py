@@ -80,5 +80,5 @@ def test_a_market_that_is_closed_is_waited_for(
     wait = first_wait(send)
     assert wait.seconds == pytest.approx(60, abs=2)
     assert "Binance -2010 on order.place: Market is closed." in wait.message
-    assert books.states(order) == ["REFUSED", "PLANNED"]
+    assert books.states(order) == ["REJECTED", "PLANNED"]
     assert books.at_the_exchange(order) == []

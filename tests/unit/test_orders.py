@@ -50,7 +50,14 @@ def test_any_other_decision_has_another_id(place: int):
 
 
 def test_nothing_follows_a_final_state_and_every_status_is_known():
-    assert {State.FILLED, State.CANCELED, State.EXPIRED, State.REFUSED, State.ABSENT}.isdisjoint(TRANSITIONS)
+    assert {
+        State.FILLED,
+        State.CANCELED,
+        State.EXPIRED,
+        State.DENIED,
+        State.REJECTED,
+        State.ABSENT,
+    }.isdisjoint(TRANSITIONS)
     assert of_exchange("NEW") is State.OPEN
     with pytest.raises(ValueError, match="not known"):
         of_exchange("LIKELY")
