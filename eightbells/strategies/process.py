@@ -18,7 +18,6 @@ import pandas as pd
 from eightbells.settings import LimitSettings, StrategySettings
 from eightbells.strategies.contract import Opinion
 
-
 _STANDARD_ERROR = 2
 
 
