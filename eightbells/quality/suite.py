@@ -71,7 +71,11 @@ def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
 
 @functools.cache
 def _suite() -> tuple[Any, Any]:
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    for name in (
+        "great_expectations",
+        "great_expectations.data_context.types.base",
+    ):  # the latter sets its own
+        logging.getLogger(name).setLevel(logging.ERROR)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("candles").add_dataframe_asset("klines")

@@ -93,6 +93,8 @@ def _kind(settings: StrategySettings) -> type[Strategy]:
 
 def _imported(strategy: str, module: str) -> ModuleType | None:
     """The module; None where there is none of that name."""
+    if not all(part.isidentifier() for part in module.split(".")):
+        return None
     try:
         return importlib.import_module(module)
     except Exception as error:  # a module of the user's own may fail in any way

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, text
 
 from eightbells.candles import grid
 from eightbells.exchange.streams import ClosedCandle, Feed, Pace, StreamEvent
-from tasks.session import open_session
+from tasks.session import unset_session
 from tasks.streaming import Stream
 from tests.benchmarks.surroundings import control, fresh_database, simulator
 
@@ -193,7 +193,8 @@ def _fill(engine: Engine, opened: int) -> None:
 
 @asynccontextmanager
 async def _timed(gather: float, most: int) -> AsyncIterator[Timed]:
-    async with open_session() as session:
+    async with unset_session(limit=None) as session:
+        await session.gateway.sync_clock()
         given: dict[str, Any] = {"gather_seconds": gather, "most_at_once": most, "pace": Pace(silence=3600)}
         stream = Timed(session, tuple(NAMES), Silent(), **given)
         task = asyncio.create_task(stream.run())

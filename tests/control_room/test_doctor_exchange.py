@@ -134,9 +134,9 @@ async def test_limits_that_are_nearly_used_up(use: Use, market: Simulator) -> No
         ("", "", "not set in the environment"),
         ("nobody", "x", "-2015"),
         ("paper", "wrong", "-1022"),
-        ("paper\r", "paper", "BINANCE_API_KEY has a character that cannot be sent: a carriage return"),
+        ("pa\rper", "paper", "BINANCE_API_KEY has a character that cannot be sent: a carriage return"),
     ],
-    ids=["no key", "unknown key", "wrong secret", "a key with a line end of Windows"],
+    ids=["no key", "unknown key", "wrong secret", "a key with a carriage return"],
 )
 async def test_a_key_that_does_not_open(use: Use, key: str, secret: str, words: str) -> None:
     findings = await gathered(look_at_exchange(use(key, secret)))

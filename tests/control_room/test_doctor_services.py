@@ -173,7 +173,7 @@ async def test_deployments_are_missing_then_current_then_paused_then_changed(
         ("flows.nowhere.halt", "No module named 'flows.nowhere'"),
         ("flows.halt.stop", "'stop' not found in 'flows.halt'"),
         ("../nowhere/flows/halt.py:halt", "nowhere/flows/halt.py"),
-        ("eightbells/settings.py:PROJECT", "'PROJECT' is not a flow"),
+        ("eightbells/settings/model.py:PROJECT", "'PROJECT' is not a flow"),
     ],
 )
 async def test_a_deployment_whose_flow_cannot_be_loaded(

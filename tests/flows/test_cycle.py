@@ -163,7 +163,7 @@ async def test_a_candle_that_is_none_is_one_clear_error_and_nothing_is_written(
 
 async def test_an_unknown_symbol_among_the_chosen_ends_the_cycle(watch: Watch) -> None:
     before = watch.state()
-    with pytest.raises(EightbellsError, match="NOSUCHUSDT: the exchange does not list it"):
+    with pytest.raises(EightbellsError, match="not listed at the exchange: NOSUCHUSDT"):
         await watch.cycle(symbols=["BTCUSDT", "NOSUCHUSDT"])
     after = watch.state()
     after["books"]["symbols"] = before["books"]["symbols"]  # rules of the others may have been seen

@@ -41,7 +41,8 @@ def test_one_bad_answer_to_the_question_for_the_time_is_asked_again(
     simulator.fault(TIME, HICCUPS[name])
 
     async def step(session: Session) -> list[State[Any]]:
-        assert simulator.requests()[TIME] in (5, 6)  # the session is open; silence is recorded at its end
+        # the session is open; a request met with silence is recorded at its end, also that of the test before
+        assert 5 <= simulator.requests()[TIME] <= 7
         simulator.fault(TIME, HICCUPS[name], nth=3)
         return [await set_clock(session, return_state=True)]
 

@@ -85,7 +85,6 @@ def test_an_order_is_sent_once_whatever_stands_in_the_exchanges_place(
     [
         ("http://127.0.0.1:9/api", "connection-refused", "127.0.0.1:9 refuses the connection"),
         ("http://no-such-exchange.invalid/api", "name-resolution", "no-such-exchange.invalid: "),
-        ("ftp://127.0.0.1/api", "address", "the address cannot be asked"),
     ],
 )
 def test_an_order_for_which_there_is_no_connection_was_never_sent(

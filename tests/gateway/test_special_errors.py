@@ -194,7 +194,7 @@ def test_a_symbol_that_vanished_stops_only_its_own_candles(
 
     async def step(session: Session) -> list[State[Any]]:
         await refresh_rules(session, SYMBOLS)
-        state = await fetch_newest(session, tuple(SYMBOLS), opened, "a candle", return_state=True)
+        state = await fetch_newest(session, tuple(SYMBOLS), opened, 3, "a candle", return_state=True)
         found.append(await state.aresult())
         return [state]
 

@@ -97,8 +97,8 @@ async def test_the_cycle_after_a_trade_on_the_close_places_no_order_again(
         assert len(sent) == len(symbols) * len(STRATEGIES)
         assert dict(rows_of(engine, "SELECT source, count(*) FROM candles WHERE open_time = :at GROUP BY source",
                             at=grid.to_time(OPENED))) == {"ws": len(symbols)}  # fmt: skip
-        (problem,) = one(engine, "SELECT summary -> 'problems' FROM cycles")
-        assert problem.startswith(f"hung on {symbols[0]}: decide did not return")
+        problems = one(engine, "SELECT summary -> 'problems' FROM cycles")
+        assert problems[0].startswith(f"hung on {symbols[0]}: decide did not return"), problems
         configure(
             strategies=STRATEGIES, candles__settle_seconds="0"
         )  # the clock stands: it would wait for ever

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from eightbells.candles import grid
 from eightbells.exchange.streams import Pace
-from tasks.session import Session, open_session
+from tasks.session import Session, unset_session
 from tasks.streaming import Stream
 from tests.exchange import START, STEP, Simulator
 from tests.klines import one, rows_of
@@ -147,7 +147,8 @@ async def watched(
     simulator: Simulator, engine: Engine, symbols: tuple[str, ...], **given: Any
 ) -> AsyncIterator[Watched]:
     """Run the stream for the length of a block, connected and with all that closed before it stored."""
-    async with open_session() as session:
+    async with unset_session(limit=None) as session:
+        await session.gateway.sync_clock()
         told = Told()
         stream = Stream(session, symbols, told, **{"pace": PACE, **given})
         task = asyncio.create_task(stream.run())

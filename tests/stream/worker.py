@@ -14,7 +14,7 @@ from functools import partial
 
 from eightbells.exchange.streams import Pace
 from tasks.following import follow_orders
-from tasks.session import open_session
+from tasks.session import unset_session
 from tasks.sole_stream import SoleStream
 from tasks.stopping import on_signals
 from tasks.streaming import Stream, usual_pace
@@ -36,7 +36,8 @@ async def _nothing_to_settle() -> list[str]:
 
 async def main() -> None:
     lines = Lines()
-    async with open_session() as session:
+    async with unset_session(limit=None) as session:
+        await session.gateway.sync_clock()
         usual, symbols = usual_pace(session), tuple(session.settings.symbols)
         pace = Pace(usual.silence, usual.rotate, overlap=0.5, first_wait=0.1, longest_wait=2.0)
         with SoleStream(session.engine, session.settings.account) as sole:
