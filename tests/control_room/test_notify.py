@@ -138,7 +138,7 @@ async def test_failed_runs_of_a_deployment_are_told_once_and_again_when_one_comp
     told.look()
     before = len(webhook.got)
     run = ended("CRASHED", "Flow run could not be loaded\nTraceback ...")
-    (problem,) = problems(settings, engine)
+    (problem,) = of_housekeeping(problems(settings, engine))
     assert re.fullmatch(
         r"housekeeping: the run 'CRASHED' crashed at [-0-9]+ \d\d:\d\d UTC: Flow run could not be loaded",
         problem,
@@ -146,7 +146,7 @@ async def test_failed_runs_of_a_deployment_are_told_once_and_again_when_one_comp
     told.look()
     ended("FAILED", "the second time")
     ended("CANCELLED", "by a person")
-    (problem,) = problems(settings, engine)
+    (problem,) = of_housekeeping(problems(settings, engine))
     assert "'FAILED' failed at" in problem
     assert problem.endswith(", as 1 before it: the second time")
     told.look()
@@ -160,7 +160,7 @@ async def test_failed_runs_of_a_deployment_are_told_once_and_again_when_one_comp
     ended("COMPLETED", "well again")
     told.look()
     assert webhook.titles[before + 1 :] == ["Over: housekeeping crashed: CRASHED"]
-    assert problems(settings, engine) == []
+    assert of_housekeeping(problems(settings, engine)) == []
 
 
 async def test_a_stream_that_goes_on_is_over_its_crash(
@@ -170,12 +170,19 @@ async def test_a_stream_that_goes_on_is_over_its_crash(
     ended = await endings_of("stream", prefect_server)
     ended("CRASHED", "killed")
     going_on = ended("RUNNING", "")
-    assert [found.deployment for found in failed_runs(prefect_server)] == [
-        "stream"
-    ]  # it may crash at once again
+    assert "stream" in failed_deployments(prefect_server)  # it may crash at once again
     monkeypatch.setattr("cli.failed_runs._STEADY", timedelta(0))
-    assert failed_runs(prefect_server) == []
+    assert "stream" not in failed_deployments(prefect_server)
     prefect_api.ask(f"/flow_runs/{going_on}/set_state", {"state": {"type": "COMPLETED"}, "force": True})
+
+
+def of_housekeeping(found: list[str]) -> list[str]:
+    """Other tests leave failed runs of other deployments on the same Prefect server."""
+    return [problem for problem in found if problem.startswith("housekeeping:")]
+
+
+def failed_deployments(api: str) -> list[str]:
+    return [found.deployment for found in failed_runs(api)]
 
 
 async def endings_of(deployment: str, api: str) -> Callable[[str, str], str]:
