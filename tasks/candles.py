@@ -10,8 +10,6 @@ from datetime import datetime
 
 import numpy as np
 import pandas as pd
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from eightbells.candles import gaps, grid
 from eightbells.errors import EightbellsError
@@ -21,9 +19,10 @@ from eightbells.exchange.universe import Universe, first_candle, refresh_univers
 from eightbells.quality.gate import Admission, Verdict, admit
 from eightbells.settings.symbols import chosen as normal_names
 from eightbells.strategies.process import PROCESS
-from tasks.limits import limited, progressed
+from tasks.exchange_task import exchange_task, limited_task
+from tasks.limits import progressed
 from tasks.progress import shown_progress
-from tasks.recovering import attempts_left, recovering, telling
+from tasks.retries import attempts_left
 from tasks.session import Progress, Session
 from tasks.stages import inner_stage
 
@@ -52,8 +51,7 @@ class Ingested:
                 self.verdicts[symbol] = verdict
 
 
-@task(task_run_name="wait for the close", cache_policy=NO_CACHE)
-@limited
+@limited_task("wait for the close")
 async def await_close(session: Session, candle: datetime | None) -> int:
     """Wait until the candle is over by the exchange's clock and has settled; returns its open time (ms)."""
     PROCESS.start(session.settings.limits)  # meanwhile: it takes a second
@@ -72,9 +70,7 @@ async def await_close(session: Session, candle: datetime | None) -> int:
     return opened
 
 
-@telling
-@task(task_run_name="rules of the symbols", cache_policy=NO_CACHE)
-@recovering
+@exchange_task("rules of the symbols")
 async def refresh_rules(
     session: Session, symbols: Sequence[str], chosen: bool = False, quote: str | None = None
 ) -> Universe:
@@ -89,9 +85,7 @@ async def refresh_rules(
     return universe
 
 
-@telling
-@task(task_run_name="candles to {label}", cache_policy=NO_CACHE)
-@recovering
+@exchange_task("candles to {label}")
 async def fetch_newest(
     session: Session, symbols: tuple[str, ...], opened: int, window: int, label: str
 ) -> Ingested:
@@ -109,9 +103,7 @@ async def fetch_newest(
     return ingested
 
 
-@telling
-@task(task_run_name="find what is missing", cache_policy=NO_CACHE)
-@recovering
+@exchange_task("find what is missing")
 async def plan_history(session: Session, symbols: tuple[str, ...], start_ms: int, end_ms: int) -> list[Page]:
     """The pages that cover what is not stored from start to end; stored candles are not asked for again."""
     pages = []
@@ -125,9 +117,7 @@ async def plan_history(session: Session, symbols: tuple[str, ...], start_ms: int
     return pages
 
 
-@telling
-@task(task_run_name="load {slots} candles", cache_policy=NO_CACHE)
-@recovering
+@exchange_task("load {slots} candles")
 async def load_history(session: Session, pages: list[Page], slots: int) -> Ingested:
     """Fetch, prove and store the pages in batches, each committed: a crash loses nothing that was stored."""
     async with shown_progress("backfill-progress", f"{slots:,} candles to load") as show:
@@ -143,9 +133,7 @@ async def load_history(session: Session, pages: list[Page], slots: int) -> Inges
     return ingested
 
 
-@telling
-@task(task_run_name="ask again for what is missing", cache_policy=NO_CACHE)
-@recovering
+@exchange_task("ask again for what is missing")
 async def ask_again(session: Session, pages: list[Page]) -> Ingested:
     """Ask a second time for every slot that was not delivered; what is still not there is absent."""
     again = []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from sqlalchemy import text
 
 from eightbells.candles import grid
@@ -12,13 +10,12 @@ from eightbells.trading import ledger, outbox
 from eightbells.trading.lease import Lease, LeaseLost
 from eightbells.trading.sizing import Sized, of_owned, sellable
 from eightbells.trading.switch import set_switch
-from tasks.limits import limited
+from tasks.exchange_task import limited_task
 from tasks.orders import cancel_orders, send_orders, settle_orders, trading_lease
 from tasks.session import Session
 
 
-@task(task_run_name="turn the trading switch", cache_policy=NO_CACHE)
-@limited
+@limited_task("turn the trading switch")
 async def switch(session: Session, on: bool, reason: str) -> None:
     """Turn trading on or off; with the next order of any process it holds."""
     set_switch(session.engine, on, reason)
@@ -45,8 +42,7 @@ async def sell_out(session: Session) -> list[str]:
         return [str(error)]
 
 
-@task(task_run_name="plan the sale of everything", cache_policy=NO_CACHE)
-@limited
+@limited_task("plan the sale of everything")
 async def plan_sellout(session: Session, lease: Lease) -> list[int]:
     """Commit a MARKET sale for each position that the exchange would take, and of which no other sale is out."""
     planned: list[int | None] = []

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
-from typing import Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from eightbells.errors import EightbellsError
 from eightbells.settings import LimitSettings
@@ -51,7 +51,7 @@ async def flow_limit(limits: LimitSettings, setting: FlowLimit = "flow_seconds")
         _LIMITS.reset(before)
 
 
-def limited(body: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+def limited(body: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
     """Cancel an attempt of a task that makes no progress for `limits.task_seconds`.
 
     Raises:
@@ -68,7 +68,10 @@ def limited(body: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
                 with suppress(RuntimeError):  # it is over
                     timeout.reschedule(loop.time() + seconds)
 
-            before = _PROGRESS.set(lambda: loop.call_soon_threadsafe(extend) and None)
+            def note() -> None:
+                loop.call_soon_threadsafe(extend)
+
+            before = _PROGRESS.set(note)
             try:
                 return await body(*args, **kwargs)
             finally:

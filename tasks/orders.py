@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State as PrefectState
 
 from eightbells.candles import grid
@@ -24,8 +22,8 @@ from eightbells.trading.planning import Plan, plan_orders
 from eightbells.trading.reconciliation import Reconciliation, reconcile
 from eightbells.trading.states import IN_FLIGHT, State
 from tasks.candles import refresh_rules
-from tasks.limits import limited
-from tasks.recovering import attempts_left, awaiting, recovering, telling
+from tasks.exchange_task import exchange_task, limited_task
+from tasks.retries import attempts_left, awaiting
 from tasks.session import Session
 
 _ASK_EVERY_SECONDS = 2.0
@@ -84,9 +82,7 @@ async def trade(session: Session, decisions: list[Decision], opened: int) -> Tra
     return Traded(problems, refused)
 
 
-@telling
-@task(task_run_name="reconcile the books", cache_policy=NO_CACHE)
-@recovering
+@exchange_task("reconcile the books")
 async def reconcile_books(session: Session, symbols: Iterable[str] = ()) -> Reconciliation:
     """Hold the exchange against the books; a symbol that does not agree is not traded until it does.
 
@@ -96,9 +92,7 @@ async def reconcile_books(session: Session, symbols: Iterable[str] = ()) -> Reco
     return await reconcile(session.settings, session.engine, session.gateway, desk_of(session), symbols)
 
 
-@telling
-@task(task_run_name="plan orders for {label}", cache_policy=NO_CACHE)
-@recovering
+@exchange_task("plan orders for {label}")
 async def plan(
     session: Session, decisions: Iterable[Decision], opened: int, lease: Lease, label: str, again: bool
 ) -> Plan:
@@ -107,8 +101,7 @@ async def plan(
     return plan_orders(session.engine, session.settings, decisions, moment, lease, last, again=again)
 
 
-@task(task_run_name="plan protective stops", cache_policy=NO_CACHE)
-@limited
+@limited_task("plan protective stops")
 async def plan_protection(session: Session, opened: int, lease: Lease) -> list[int]:
     """Commit a stop for each holding that should have one and has none."""
     return protection.plan_stops(session.engine, session.settings, moment_of(session, opened), lease)
@@ -146,9 +139,7 @@ async def cancel_orders(session: Session, orders: Iterable[Order]) -> list[str]:
     return [str(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]
 
 
-@telling
-@task(task_run_name="send {label}", cache_policy=NO_CACHE)
-@limited
+@limited_task("send {label}")
 async def send_order(session: Session, order_id: int, lease: Lease, label: str) -> State | PrefectState:
     """Send one planned order. A refusal that can be mended leads to another attempt, shown as this task's retry.
 
@@ -175,9 +166,7 @@ async def _is_mended(session: Session, order: Order, error: ExchangeError) -> bo
     return desk_of(session).repair(order.id, error)
 
 
-@telling
-@task(task_run_name="follow {label}", cache_policy=NO_CACHE)
-@recovering
+@exchange_task("follow {label}")
 async def settle_order(session: Session, order: Order, label: str, cancel: bool) -> State:
     """Bring one order's books up to date: ask what became of it, book its fills, cancel it where that is due.
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -21,7 +19,8 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 
-from tasks.limits import limited, progressed
+from tasks.exchange_task import limited_task
+from tasks.limits import progressed
 
 _AT_ONCE = 50  # what the server deletes with one request
 
@@ -35,8 +34,7 @@ class Pruned:
     artifacts: int = 0
 
 
-@task(task_run_name="forget runs that ended before {before:%Y-%m-%d %H:%M}", cache_policy=NO_CACHE)
-@limited
+@limited_task("forget runs that ended before {before:%Y-%m-%d %H:%M}")
 async def prune_runs(before: datetime) -> Pruned:
     """Delete the runs that ended before a time, with their logs and artifacts.
 

@@ -6,9 +6,7 @@ from base64 import b64encode
 from decimal import Decimal
 from uuid import UUID
 
-from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
@@ -19,7 +17,7 @@ from eightbells.trading.equity_picture import draw
 from eightbells.trading.ledger import Standing
 from eightbells.trading.reconciliation import Reconciliation
 from tasks.candles import Ingested
-from tasks.limits import limited
+from tasks.exchange_task import limited_task
 from tasks.session import Session
 from tasks.trading import CycleReport
 
@@ -31,8 +29,7 @@ async def name_run(name: str) -> None:
             await client.update_flow_run(UUID(run), name=name)
 
 
-@task(task_run_name="report of {label}", cache_policy=NO_CACHE)
-@limited
+@limited_task("report of {label}")
 async def publish_cycle(report: CycleReport, label: str) -> None:
     """Publish what was ingested, what validation said, the signals and the orders of one cycle."""
     await acreate_markdown_artifact(
@@ -40,8 +37,7 @@ async def publish_cycle(report: CycleReport, label: str) -> None:
     )
 
 
-@task(task_run_name="report of the backfill", cache_policy=NO_CACHE)
-@limited
+@limited_task("report of the backfill")
 async def publish_backfill(
     session: Session, universe: Universe, start: int, end: int, ingested: Ingested
 ) -> None:
@@ -60,8 +56,7 @@ async def publish_backfill(
     )
 
 
-@task(task_run_name="report of the reconciliation", cache_policy=NO_CACHE)
-@limited
+@limited_task("report of the reconciliation")
 async def publish_reconciliation(found: Reconciliation, problems: list[str]) -> None:
     """Publish what the exchange and the books do not agree on."""
     drifts = [(drift.id, drift.symbol, drift.detail) for drift in found.drifts]

@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 
 import pandas as pd
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from sqlalchemy import Engine
 
@@ -17,8 +15,8 @@ from eightbells.database.engine import open_database
 from eightbells.exchange.gateway import Gateway, naming_the_exchange, unset_gateway
 from eightbells.exchange.history import Page
 from eightbells.settings import Settings, load_settings
+from tasks.exchange_task import exchange_task
 from tasks.limits import FlowLimit, flow_limit
-from tasks.recovering import recovering, telling
 from tasks.waits import announce
 
 Progress = Callable[[int, int], None]
@@ -40,9 +38,7 @@ class Session:
         return self.gateway.clock.now_ms()
 
 
-@telling
-@task(task_run_name="the exchange's time", cache_policy=NO_CACHE)
-@recovering
+@exchange_task("the exchange's time")
 async def set_clock(session: Session) -> None:
     """Measure the exchange's clock; nothing can be asked or signed before."""
     await session.gateway.sync_clock()

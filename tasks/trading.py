@@ -9,8 +9,6 @@ from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
@@ -27,9 +25,9 @@ from eightbells.trading.outbox import Order
 from eightbells.trading.outcome import Found, Idle, placed_by, reasons, served_before, why_idle
 from eightbells.trading.planning import record_refusals
 from tasks.candles import Ingested
-from tasks.limits import limited, progressed
+from tasks.exchange_task import exchange_task, limited_task
+from tasks.limits import progressed
 from tasks.orders import moment_of
-from tasks.recovering import recovering, telling
 from tasks.session import Session
 
 _ASKED_TOGETHER = 50  # symbols whose answers are one transaction
@@ -57,24 +55,20 @@ class Evaluated:
         ] + self.idle
 
 
-@telling
-@task(task_run_name="check the key's permissions", cache_policy=NO_CACHE)
-@recovering
+@exchange_task("check the key's permissions")
 async def check_key(session: Session) -> None:
     """Before real money is traded: the key may read and trade, and must not withdraw."""
     if session.settings.mode == "live":
         await require_trading_key(session.gateway)
 
 
-@task(task_run_name="prepare the strategies", cache_policy=NO_CACHE)
-@limited
+@limited_task("prepare the strategies")
 async def prepare_strategies(session: Session) -> Panel:
     """Import and construct the strategies in their process; one that fails keeps no other from being asked."""
     return await asyncio.to_thread(Panel, session.settings, progressed)
 
 
-@task(task_run_name="evaluate {label}", cache_policy=NO_CACHE)
-@limited
+@limited_task("evaluate {label}")
 async def evaluate_strategies(
     session: Session, panel: Panel, symbols: tuple[str, ...], opened: int, ingested: Ingested, label: str
 ) -> Evaluated:
@@ -130,9 +124,7 @@ class CycleReport:
     reasons: dict[int, str]  # why orders are in their state, where their newest event says so
 
 
-@telling
-@task(task_run_name="close the books of {label}", cache_policy=NO_CACHE)
-@recovering
+@exchange_task("close the books of {label}")
 async def close_books(
     session: Session,
     opened: int,

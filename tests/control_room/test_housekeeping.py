@@ -132,7 +132,7 @@ async def test_a_run_that_goes_on_is_kept_without_the_tasks_it_is_long_done_with
 
         await eventually(recorded)
         async with get_client():
-            pruned = await prune_runs.fn(datetime.now(UTC) + timedelta(seconds=1))
+            pruned = await prune_runs.task.fn(datetime.now(UTC) + timedelta(seconds=1))
         assert (await left_of(me))[1] == 0
         assert await exists(me)
         return pruned.task_runs

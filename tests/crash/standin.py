@@ -21,7 +21,7 @@ from prefect.tasks import Task
 
 MODULES = (
     "tasks.candles", "tasks.orders", "tasks.trading", "tasks.halting", "tasks.reports", "tasks.session",
-    "tasks.recovering", "flows.four_hour_cycle", "flows.reconcile", "flows.halt",
+    "tasks.retries", "flows.four_hour_cycle", "flows.reconcile", "flows.halt",
 )  # fmt: skip
 Wait = Callable[[float], Awaitable[None]]
 _attempt: ContextVar[int] = ContextVar("_attempt", default=1)
@@ -84,11 +84,11 @@ def without_prefect(run: str, wait: Wait = asyncio.sleep) -> Iterator[None]:
     bodies: dict[int, Callable[..., Any]] = {}
     for module in map(importlib.import_module, MODULES):
         for name, value in list(vars(module).items()):
-            step = getattr(value, "task", value)  # what tells its caller keeps the task it calls
+            step = getattr(value, "task", value)  # a step keeps the task it calls
             if isinstance(step, Task):
                 put(module, name, bodies.setdefault(id(step), obeyed(step, wait)))
     put(importlib.import_module("tasks.session"), "flow_run", _FlowRun(run))
-    put(importlib.import_module("tasks.recovering"), "task_run", _TaskRun)
+    put(importlib.import_module("tasks.retries"), "task_run", _TaskRun)
     put(importlib.import_module("tasks.reports"), "acreate_markdown_artifact", _unpublished)
     try:
         yield

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from prefect import Task
 from prefect.client.schemas import State
 from prefect.runtime import task_run
 from prefect.states import AwaitingRetry
 
 from eightbells.exchange.budgets import ANNOUNCED_SECONDS, moment_after
 from eightbells.exchange.recovery import Action, ExchangeError, Failure
-from tasks.limits import limited
 from tasks.waits import announce
 
 if TYPE_CHECKING:
@@ -29,21 +27,18 @@ def attempts_left(failure: Failure) -> int:
     return failure.remedy.attempts + 1 - (task_run.get_run_count() or 1)
 
 
-def recovering(
-    body: Callable[Concatenate[Session, P], Awaitable[R]],
-) -> Callable[Concatenate[Session, P], Awaitable[R | State[Any]]]:
+def retried(
+    attempt: Callable[Concatenate[Session, P], Awaitable[R]],
+) -> Callable[Concatenate[Session, P], Coroutine[Any, Any, R | State[Any]]]:
     """Let a task that asks the exchange wait and try again as its failure's remedy says.
 
-    The wait is a state of the task run, AwaitingRetry, whose message a person can read; the task must have
-    `cache_policy=NO_CACHE`, else that state is taken for its result.
+    The wait is a state of the task run, AwaitingRetry, whose message a person can read.
     """
 
-    within_limit = limited(body)
-
-    @functools.wraps(within_limit)
-    async def attempt(session: Session, *args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
+    @functools.wraps(attempt)
+    async def attempt_or_wait(session: Session, /, *args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
         try:
-            return await within_limit(session, *args, **kwargs)
+            return await attempt(session, *args, **kwargs)
         except ExchangeError as error:
             failure = error.failure
             if failure.remedy.action in (Action.REFUSE, Action.STOP) or attempts_left(failure) < 1:
@@ -52,23 +47,7 @@ def recovering(
                 session.gateway.clock.distrust()
             return awaiting(failure, str(error))
 
-    return attempt
-
-
-def telling(step: Task[..., Any]) -> Callable[..., Awaitable[Any]]:
-    """Let the caller of a task have its result, or what it failed with after all its attempts.
-
-    Prefect hands the caller the state in which a task awaited its retry, when the last attempt raises
-    (task_engine.py of 3.8.8 looks at the returned value first); the final state alone tells the truth.
-    """
-
-    @functools.wraps(step.fn)
-    async def call(*args: Any, return_state: bool = False, **kwargs: Any) -> Any:
-        state = await step(*args, return_state=True, **kwargs)
-        return state if return_state else await state.aresult()
-
-    call.task = step  # type: ignore[attr-defined]
-    return call
+    return attempt_or_wait
 
 
 def awaiting(failure: Failure, words: str) -> State[Any]:
