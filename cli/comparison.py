@@ -85,11 +85,11 @@ def _balances(truth: dict[str, Any], connection: Connection) -> list[str]:
     """What the positions say we own of each base asset against what the account holds."""
     rows = connection.execute(
         text(
-            "SELECT s.base_asset, sum(p.quantity) FROM positions AS p "
+            "SELECT s.base_asset, sum(p.quantity) AS quantity FROM positions AS p "
             "INNER JOIN symbols AS s ON p.symbol = s.symbol GROUP BY s.base_asset"
         )
     )
-    ours: dict[str, Decimal] = dict(rows.all())
+    ours: dict[str, Decimal] = {row.base_asset: row.quantity for row in rows}
     (held,) = truth["balances"].values()
     found = []
     for asset, quantity in ours.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import sys
+from io import TextIOWrapper
 
 _OURS = ("EIGHTBELLS_", "BINANCE_", "DATABASE_URL", "PREFECT_")
 
@@ -17,7 +18,8 @@ def tidy() -> None:
     if "HOME" not in os.environ and not _is_known(os.getuid()):
         os.environ["HOME"] = "/"  # as in a container that runs as a number
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _is_known(user: int) -> bool:

@@ -47,7 +47,8 @@ async def run_deployed(name: str, parameters: dict[str, Any], directory: Path) -
                 deployment.id, parameters=given, state=Pending()
             )
     with lock_of_run(directory, run.id):
-        return await run_flow(flow, flow_run=run, parameters=parameters)
+        outcome: Any = run_flow(flow, flow_run=run, parameters=parameters)
+        return await outcome
 
 
 @contextmanager

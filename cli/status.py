@@ -204,7 +204,16 @@ def _positions(connection: Connection, account: str) -> list[Held]:
         ),
         {"account": account},
     )
-    return [Held(*row, holding(connection, account, row.strategy, row.symbol).cost) for row in rows.all()]
+    return [
+        Held(
+            row.strategy,
+            row.symbol,
+            row.quantity,
+            row.value,
+            holding(connection, account, row.strategy, row.symbol).cost,
+        )
+        for row in rows.all()
+    ]
 
 
 def open_orders(connection: Connection, account: str) -> list[OpenOrder]:

@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Scheduled
 
 from flows.missed import newest_due
+from tasks.prefect_time import prefect_time
 from tasks.superseding import ATTEMPT
 
 _CYCLE = "four-hour-cycle/four-hour-cycle"
@@ -58,7 +59,9 @@ async def _attempts(client: PrefectClient, deployment: UUID, due: datetime) -> l
     """The scheduled run of a due time, and those that followed it."""
     chosen = FlowRunFilter(
         deployment_id=FlowRunFilterDeploymentId(any_=[deployment]),
-        expected_start_time=FlowRunFilterExpectedStartTime(after_=due, before_=due),
+        expected_start_time=FlowRunFilterExpectedStartTime(
+            after_=prefect_time(due), before_=prefect_time(due)
+        ),
     )
     return await client.read_flow_runs(flow_run_filter=chosen)
 
@@ -83,7 +86,9 @@ def _words(last: FlowRun, count: int) -> str:
 
 
 def _log_entry(run: UUID, words: str, now: datetime) -> LogCreate:
-    return LogCreate(name=__name__, level=logging.WARNING, message=words, timestamp=now, flow_run_id=run)
+    return LogCreate(
+        name=__name__, level=logging.WARNING, message=words, timestamp=prefect_time(now), flow_run_id=run
+    )
 
 
 def _state(run: FlowRun) -> State[object]:

@@ -24,6 +24,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.states import Scheduled
 
 from flows.declared import declared
+from tasks.prefect_time import prefect_time
 
 _SCHEDULER_PLANS_WITHIN = timedelta(seconds=20)  # of its own accord: five, after a deployment was registered
 
@@ -61,7 +62,8 @@ def newest_due(deployment: DeploymentResponse, before: datetime) -> datetime | N
     if deployment.paused or not crons:
         return None
     # all of prefect.yaml are in UTC
-    return max(croniter(schedule.cron, before).get_prev(datetime) for schedule in crons)
+    newest: datetime = max(croniter(schedule.cron, before).get_prev(datetime) for schedule in crons)
+    return newest
 
 
 async def _runs(
@@ -70,6 +72,8 @@ async def _runs(
     """A run of the span, whatever became of it."""
     chosen = FlowRunFilter(
         deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]),
-        expected_start_time=FlowRunFilterExpectedStartTime(after_=since, before_=until),
+        expected_start_time=FlowRunFilterExpectedStartTime(
+            after_=prefect_time(since) if since else None, before_=prefect_time(until)
+        ),
     )
     return await client.read_flow_runs(flow_run_filter=chosen, limit=1)

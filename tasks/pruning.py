@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
@@ -21,7 +22,10 @@ from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 
 from tasks.exchange_task import limited_task
 from tasks.limits import progressed
+from tasks.prefect_time import prefect_time
 
+# not among the routes that Prefect's client declares
+_DELETE_RUNS: Any = "/flow_runs/bulk_delete"
 _AT_ONCE = 50  # what the server deletes with one request
 
 
@@ -45,7 +49,7 @@ async def prune_runs(before: datetime) -> Pruned:
         while runs := await _ended(client, before):
             pruned.artifacts += await _delete_artifacts(client, runs)
             chosen = {"flow_runs": {"id": {"any_": [str(run) for run in runs]}}, "limit": _AT_ONCE}
-            answer = await client.request("POST", "/flow_runs/bulk_delete", json=chosen)
+            answer = await client.request("POST", _DELETE_RUNS, json=chosen)
             deleted = len(answer.json()["deleted"])
             pruned.flow_runs += deleted
             progressed()
@@ -58,7 +62,7 @@ async def prune_runs(before: datetime) -> Pruned:
 async def _ended(client: PrefectClient, before: datetime) -> list[UUID]:
     ended = FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(TERMINAL_STATES))),
-        end_time=FlowRunFilterEndTime(before_=before),
+        end_time=FlowRunFilterEndTime(before_=prefect_time(before)),
     )
     return [run.id for run in await client.read_flow_runs(flow_run_filter=ended, limit=_AT_ONCE)]
 
@@ -78,11 +82,11 @@ async def _delete_task_runs(client: PrefectClient, before: datetime) -> int:
     going_on = FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
     )
-    ended = TaskRunFilter(end_time=TaskRunFilterEndTime(before_=before))
+    ended = TaskRunFilter(end_time=TaskRunFilterEndTime(before_=prefect_time(before)))
     deleted = 0
     while tasks := await client.read_task_runs(flow_run_filter=going_on, task_run_filter=ended):
         for run in tasks:
-            await client.request("DELETE", f"/task_runs/{run.id}")
+            await client.request("DELETE", "/task_runs/{id}", path_params={"id": run.id})
             progressed()
         deleted += len(tasks)
     return deleted

@@ -16,6 +16,8 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import FlowRunContext
 
+from tasks.prefect_time import prefect_time
+
 ATTEMPT = "attempt-"  # how the tag of such an attempt begins
 _IN_VAIN = [StateType.FAILED, StateType.CRASHED, StateType.CANCELLED, StateType.CANCELLING]
 
@@ -34,7 +36,7 @@ async def superseded_by() -> FlowRun | None:
         deployment_id=FlowRunFilterDeploymentId(any_=[own.deployment_id]),
         expected_start_time=FlowRunFilterExpectedStartTime(
             after_=own.expected_start_time,
-            before_=datetime.now(UTC),
+            before_=prefect_time(datetime.now(UTC)),
         ),
         state=FlowRunFilterState(type=FlowRunFilterStateType(not_any_=_IN_VAIN)),
     )
