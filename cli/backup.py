@@ -22,7 +22,7 @@ from psycopg import sql
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from cli.sole_up import running_up
+from cli.instance_lock import running_up
 from eightbells import metrics
 from eightbells.addresses import hidden
 from eightbells.database import embedded

@@ -180,11 +180,11 @@ def serve(
 
     settings = load_settings()
     prepare_environment(settings)
-    from cli.lost_runs import mark_lost_runs
+    from cli.orphaned_runs import mark_orphaned_runs
     from flows.deployments import serve as serve_deployments
 
     async def served() -> None:
-        await mark_lost_runs(settings.directory, of_workers=sole)
+        await mark_orphaned_runs(settings.directory, of_workers=sole)
         await serve_deployments()
 
     asyncio.run(served())

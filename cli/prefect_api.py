@@ -12,7 +12,7 @@ from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
 
-from cli.sole_up import Note
+from cli.instance_lock import Note
 from eightbells.addresses import shown, slip, without_credentials
 from eightbells.errors import EightbellsError
 from eightbells.proxies import open_url

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from urllib.parse import quote
 
+from cli.instance_lock import running_up
 from cli.prefect_api import USUAL, USUAL_PORT, request
 from cli.processes import Child, Processes, free_port, is_free, python
-from cli.sole_up import running_up
 from cli.supervisor import Part
 from eightbells.addresses import shown
 from eightbells.database import embedded

@@ -30,13 +30,13 @@ async def run_deployed(name: str, parameters: dict[str, Any], directory: Path) -
     from prefect.flow_engine import run_flow
     from prefect.states import Pending
 
-    from cli.lost_runs import lock_of_run, mark_lost_runs
+    from cli.orphaned_runs import lock_of_run, mark_orphaned_runs
     from flows.deployments import declared, flow_of
 
     entry = next(entry for entry in declared() if entry["name"] == name)
     flow = flow_of(entry)
     async with get_client() as client:
-        await mark_lost_runs(directory)
+        await mark_orphaned_runs(directory)
         given = flow.serialize_parameters(parameters)
         try:
             deployment = await client.read_deployment_by_name(f"{flow.name}/{name}")

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from cli import prefect_api
 from cli.failed_runs import failed_runs
-from cli.sole_up import Note, running_up
+from cli.instance_lock import Note, running_up
 from cli.words import span
 from eightbells.addresses import shown
 from eightbells.candles import grid

@@ -83,7 +83,7 @@ class Supervisor:
                     part.restarts += 1
                     self._launch(part)
             elif part.child.process.poll() is not None:
-                self._mourn(part, part.child, now)
+                self._handle_exit(part, part.child, now)
         if now - self._trimmed_at > _TRIM_EVERY_SECONDS:
             self._trimmed_at = now
             for part in self.parts:
@@ -102,8 +102,8 @@ class Supervisor:
         self._changed()
         return part.child
 
-    def _mourn(self, part: Part, child: Child, now: float) -> None:
-        """Take leave of a child: what it has started ends with it, so that its successor is alone."""
+    def _handle_exit(self, part: Part, child: Child, now: float) -> None:
+        """End what the child has started, so that the next one is alone, and set when that starts."""
         self._processes.end([child], 0)
         lived = now - part.started_at
         part.failures = 1 if lived > self._patience.forgiven_after else part.failures + 1

@@ -17,10 +17,10 @@ from sqlalchemy.engine import URL
 
 from cli import prefect_api, prefect_server
 from cli.doctor.examination import before_trading
+from cli.instance_lock import Note, instance_lock
 from cli.notify.addresses import addresses, tell_all
 from cli.paper import PAPER_PORT, paper_exchange
 from cli.processes import Processes, free_port, is_free, python
-from cli.sole_up import Note, sole_up
 from cli.supervisor import Part, Supervisor
 from eightbells.addresses import shown
 from eightbells.database import embedded
@@ -56,10 +56,10 @@ class Up:
             signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
         ):  # its terminal is closed; nohup would ignore that
             signal.signal(signal.SIGHUP, signal.default_int_handler)
-        with sole_up(settings.directory) as sole, ExitStack() as stack:
+        with instance_lock(settings.directory) as lock, ExitStack() as stack:
             self._note = Note(os.getpid(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", os.getcwd())
-            self._sole = sole
-            sole.write(self._note)
+            self._lock = lock
+            lock.write(self._note)
             self._say("starting ...")
             port = self._port()
             self._wait_free(settings.metrics.port)
@@ -106,7 +106,7 @@ class Up:
     def _wait_free(self, port: int) -> None:
         """After a kill -9 its children take a moment to end, and to leave the ports that they listened at."""
         deadline = time.monotonic() + _KILLED_ARE_GONE_WITHIN
-        while self._sole.was_killed and port and not is_free(port) and time.monotonic() < deadline:
+        while self._lock.was_killed and port and not is_free(port) and time.monotonic() < deadline:
             time.sleep(0.2)
 
     def _start(self, settings: Settings, port: int | None) -> None:
@@ -180,7 +180,7 @@ class Up:
 
     def _write_note(self) -> None:
         self._note.restarts = {part.name: part.restarts for part in self._supervisor.parts}
-        self._sole.write(self._note)
+        self._lock.write(self._note)
 
     def _say(self, words: str) -> None:
         self._console.print(words, soft_wrap=True)

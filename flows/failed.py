@@ -17,8 +17,8 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Scheduled
 
 from flows.missed import newest_due
+from tasks.newer_run import ATTEMPT
 from tasks.prefect_time import prefect_time
-from tasks.superseding import ATTEMPT
 
 _CYCLE = "four-hour-cycle/four-hour-cycle"
 # From the end of an attempt to the next start. A cycle that ran before has placed its orders: it places none twice.

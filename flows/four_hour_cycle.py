@@ -12,12 +12,12 @@ from prefect.states import Completed, Failed
 
 from eightbells.candles import grid
 from tasks.candles import EARLY_MS, await_close, fetch_newest, refresh_rules
+from tasks.newer_run import is_of_schedule, newer_run
 from tasks.orders import settle_orders, waiting_orders
 from tasks.orders import trade as trade_on
 from tasks.reports import name_run, publish_cycle
 from tasks.session import open_session
 from tasks.stages import stage
-from tasks.superseding import is_of_schedule, superseded_by
 from tasks.trading import CycleReport, check_key, close_books, evaluate_strategies, prepare_strategies
 
 
@@ -48,7 +48,7 @@ async def four_hour_cycle(
         symbols: Symbols to run for, such as BTCUSDT. None: those of eightbells.toml.
         trade: Switch off to fetch, prove and evaluate without placing orders.
     """
-    if candle is None and symbols is None and trade and (later := await superseded_by()):
+    if candle is None and symbols is None and trade and (later := await newer_run()):
         return Completed(
             name="SkippedStale", message=f"the run that is due at {later.expected_start_time} does its work"
         )

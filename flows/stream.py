@@ -12,8 +12,8 @@ from prefect.states import Cancelled, Completed
 
 from flows.close import trade_on_close
 from flows.reconcile import reconcile
+from tasks.book_fills import book_fills
 from tasks.candles import refresh_rules
-from tasks.following import follow_orders
 from tasks.orders import settle_orders
 from tasks.session import open_session
 from tasks.sole_stream import AnotherStream, SoleStream
@@ -39,13 +39,16 @@ async def stream() -> State[Any]:
                 )
                 panel = await prepare_strategies(session)
                 async with stream_report() as report:
-                    follow = partial(follow_orders, session, partial(settle_orders, session), report.warn)
+                    follow = partial(book_fills, session, partial(settle_orders, session), report.warn)
                     trades = session.settings.stream.trade_on_close
                     streaming = Stream(
-                        session, universe.symbols, report, panel.window(session.settings.candles.refetch),
+                        session,
+                        universe.symbols,
+                        report,
+                        panel.window(session.settings.candles.refetch),
                         trade_on_close(session) if trades else None,
                         others=(sole.keep, follow, report.until_cancelled, *([_compare_books] * trades)),
-                    )  # fmt: skip
+                    )
                     with on_signals(streaming.end):
                         await streaming.run()
                     if report.is_cancelled:

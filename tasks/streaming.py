@@ -28,7 +28,7 @@ from eightbells.exchange.streams import (
     StreamEvent,
 )
 from eightbells.quality.gate import Verdict, admit
-from tasks.catching_up import DATABASE_AWAY, CatchUp
+from tasks.rest_catch_up import DATABASE_AWAY, RestCatchUp
 from tasks.session import Session
 
 _BURST = 5  # times `gather_seconds`: who is first in a burst waits no longer
@@ -88,7 +88,7 @@ class Stream:
     _ending: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._catch_up = CatchUp(
+        self._catch_up = RestCatchUp(
             self.session, self.symbols, self.window, self._admit, self._stored_all.wait, self.reporter.warn
         )
         pace = self.pace or usual_pace(self.session)

@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 from cli import prefect_api
 from cli.doctor.deployments import look_at_deployments
 from cli.doctor.findings import Finding, fail, ok, warn
+from cli.instance_lock import running_up
 from cli.prefect_server import prepare_environment
-from cli.sole_up import running_up
 from eightbells.addresses import shown
 from eightbells.database import migrations
 from eightbells.database.engine import connect, database_url, require_mode, require_quote_asset

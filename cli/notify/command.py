@@ -8,10 +8,10 @@ import time
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from cli import prefect_api
+from cli.instance_lock import running_up
 from cli.notify.addresses import addresses, tell_all
-from cli.notify.herald import Herald
 from cli.notify.notices import present_notices
-from cli.sole_up import running_up
+from cli.notify.notifier import Notifier
 from eightbells.database.engine import open_database
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
@@ -29,14 +29,14 @@ def notify(settings: Settings) -> None:
     if not found:
         raise EightbellsError("notifications.urls is empty: there is nobody to tell")
     settings.directory.mkdir(parents=True, exist_ok=True)
-    herald = Herald(found, settings.directory / "told.json", _complain)
+    notifier = Notifier(found, settings.directory / "told.json", _complain)
     with open_database(settings) as engine:
         while True:
             try:
                 with engine.connect() as connection:
                     api = prefect_api.likely_address(running_up(settings.directory))
                     present = present_notices(connection, settings.account, api)
-                herald.tell(present)
+                notifier.notify(present)
             except (OperationalError, InterfaceError):
                 _complain("Postgres is away; it is looked for again")
             time.sleep(_LOOK_EVERY_SECONDS)

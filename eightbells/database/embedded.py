@@ -115,11 +115,11 @@ def _runs(running: EmbeddedServer) -> bool:
     if not (running.data / "postmaster.pid").exists():
         return False
     for file in (running.data / "postmaster.pid", *running.socket.glob(".s.PGSQL.*.lock")):
-        _bury(file)
+        _invalidate_stale_pid(file)
     return _run(running, "pg_ctl", "status", check=False) == 0
 
 
-def _bury(lock: Path) -> None:
+def _invalidate_stale_pid(lock: Path) -> None:
     """Let the lock file of a server that is a zombie name a process that cannot be.
 
     Where nobody reaps, as in a container without an init, a killed server stays a zombie, and Postgres takes it for

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 from sqlalchemy.engine import URL
 
-from cli.sole_up import Note, running_up
+from cli.instance_lock import Note, running_up
 from tests.exchange import Simulator
 from tests.klines import wait_until
 from tests.surroundings import ROOT

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL, make_url
 
 from cli.backup import Tools, back_up, restore
-from cli.sole_up import sole_up
+from cli.instance_lock import instance_lock
 from eightbells.candles import grid
 from eightbells.database import embedded
 from eightbells.database.address import variables
@@ -200,7 +200,7 @@ def test_a_backup_replaces_a_file_only_when_told_and_leaves_no_half_one(
 def test_nothing_is_restored_while_up_runs(settings: Settings, configure: Configure, tmp_path: Path) -> None:
     back_up(settings, tmp_path / "watch.dump")
     elsewhere = configure(database__directory=str(tmp_path / "data"))
-    with sole_up(elsewhere.directory), pytest.raises(EightbellsError, match="end it first"):
+    with instance_lock(elsewhere.directory), pytest.raises(EightbellsError, match="end it first"):
         restore(elsewhere, tmp_path / "watch.dump")
 
 

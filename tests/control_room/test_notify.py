@@ -19,10 +19,10 @@ from sqlalchemy.engine import URL
 from cli import prefect_api
 from cli.doctor.machine import look_at_machine
 from cli.failed_runs import failed_runs
-from cli.notify import herald as herald_module
+from cli.notify import notifier as notifier_module
 from cli.notify.addresses import addresses
-from cli.notify.herald import Herald
 from cli.notify.notices import Notice, Present, present_notices
+from cli.notify.notifier import Notifier
 from cli.status import read_status
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
@@ -54,16 +54,16 @@ def settings(configure: Configure, database: URL, webhook: Webhook) -> Settings:
 
 
 class Told:
-    """A herald that looks when it is told to, and what it complained of."""
+    """A notifier that looks when it is told to, and what it complained of."""
 
     def __init__(self, settings: Settings, engine: Engine, kept: Path, api: str = NOBODY) -> None:
         self.complaints: list[str] = []
         self._engine, self._api = engine, api
-        self.herald = Herald(addresses(settings), kept, self.complaints.append)
+        self.notifier = Notifier(addresses(settings), kept, self.complaints.append)
 
     def look(self) -> None:
         with self._engine.connect() as connection:
-            self.herald.tell(present_notices(connection, "paper", self._api))
+            self.notifier.notify(present_notices(connection, "paper", self._api))
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_what_is_not_taken_is_sent_again_after_waits_that_grow(
     other = Webhook()
     both = configure(notifications__urls=[webhook.url, other.url])
     told = Told(both, engine, tmp_path / "told.json")
-    monkeypatch.setattr(herald_module, "_FIRST_WAIT", 0.5)
+    monkeypatch.setattr(notifier_module, "_FIRST_WAIT", 0.5)
     set_switch(engine, False, "for the night")
     webhook.status = 500
     told.look()
@@ -250,11 +250,11 @@ def test_what_is_not_taken_is_sent_again_after_waits_that_grow(
 def test_what_was_never_heard_of_is_not_said_to_be_over(
     webhook: Webhook, settings: Settings, tmp_path: Path
 ) -> None:
-    herald = Herald(addresses(settings), tmp_path / "told.json", lambda words: None)
+    notifier = Notifier(addresses(settings), tmp_path / "told.json", lambda words: None)
     webhook.status = 500
-    herald.tell(Present([Notice("key", "Something", "body")]))
+    notifier.notify(Present([Notice("key", "Something", "body")]))
     webhook.status = 200
-    herald.tell(Present([]))
+    notifier.notify(Present([]))
     assert webhook.got == []
 
 

@@ -19,9 +19,9 @@ import pytest
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
+from cli.instance_lock import running_up
 from cli.paper import paper_exchange
 from cli.processes import Processes, free_port
-from cli.sole_up import running_up
 from eightbells.database.engine import connect
 from eightbells.errors import EightbellsError
 from eightbells.metrics.counted import STAGES

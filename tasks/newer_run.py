@@ -1,4 +1,4 @@
-"""Runs that come too late: after an outage those that were missed start all at once, and one has work to do."""
+"""Whether a newer run does the work: after an outage all missed runs start at once, and only the newest works."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from prefect.context import FlowRunContext
 from tasks.prefect_time import prefect_time
 
 ATTEMPT = "attempt-"  # how the tag of such an attempt begins
-_IN_VAIN = [StateType.FAILED, StateType.CRASHED, StateType.CANCELLED, StateType.CANCELLING]
+_FAILED = [StateType.FAILED, StateType.CRASHED, StateType.CANCELLED, StateType.CANCELLING]
 
 
-async def superseded_by() -> FlowRun | None:
+async def newer_run() -> FlowRun | None:
     """The run that is due after this one already and does the same work; None where this one is the newest.
 
     The schedule is held against itself, by the Prefect server's clock alone: neither the exchange's clock nor the
-    length of a candle has a say in which run is the newest. One that ended in vain supersedes nothing.
+    length of a candle has a say in which run is the newest. A run that failed or was cancelled does not count.
     """
     context = FlowRunContext.get()
     own = context.flow_run if context else None
@@ -38,7 +38,7 @@ async def superseded_by() -> FlowRun | None:
             after_=own.expected_start_time,
             before_=prefect_time(datetime.now(UTC)),
         ),
-        state=FlowRunFilterState(type=FlowRunFilterStateType(not_any_=_IN_VAIN)),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(not_any_=_FAILED)),
     )
     async with get_client() as client:
         found = await client.read_flow_runs(flow_run_filter=later)

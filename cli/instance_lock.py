@@ -33,7 +33,7 @@ class Note:
     restarts: dict[str, int] = field(default_factory=dict)
 
 
-class SoleUp:
+class InstanceLock:
     """The right to be the one `up` of a data folder. A kill -9 releases it.
 
     Attributes:
@@ -52,7 +52,7 @@ class SoleUp:
 
 
 @contextmanager
-def sole_up(directory: Path) -> Iterator[SoleUp]:
+def instance_lock(directory: Path) -> Iterator[InstanceLock]:
     """Hold the lock.
 
     Raises:
@@ -61,7 +61,7 @@ def sole_up(directory: Path) -> Iterator[SoleUp]:
     with _opened(directory) as lock:
         _claim(lock, directory)
         try:
-            yield SoleUp(directory)
+            yield InstanceLock(directory)
         finally:
             (directory / "up.json").unlink(missing_ok=True)
 

@@ -42,19 +42,19 @@ def lock_of_run(directory: Path, run: UUID) -> Iterator[None]:
             file.unlink(missing_ok=True)
 
 
-async def mark_lost_runs(directory: Path, *, of_workers: bool = False) -> list[str]:
+async def mark_orphaned_runs(directory: Path, *, of_workers: bool = False) -> list[str]:
     """Mark runs as crashed whose process is gone; returns their names.
 
     Args:
         of_workers: the caller is the Prefect server's only worker and has started nothing yet: what shows as running
             and is nobody's here was a worker's that died.
     """
-    lost, alive = _by_lock(directory / "runs")
+    orphaned, alive = _by_lock(directory / "runs")
     async with get_client() as client:
-        known = await _known(client, lost)
+        known = await _known(client, orphaned)
         runs = [run for run in known if run.state is not None and not run.state.is_final()]
         if of_workers:
-            runs += [run for run in await _alive_in_prefect(client) if run.id not in alive | lost]
+            runs += [run for run in await _alive_in_prefect(client) if run.id not in alive | orphaned]
         runs += await _children(client, runs)
         for run in runs:
             await client.set_flow_run_state(run.id, Crashed(message=_WORDS))
@@ -65,16 +65,16 @@ async def mark_lost_runs(directory: Path, *, of_workers: bool = False) -> list[s
 
 def _by_lock(folder: Path) -> tuple[set[UUID], set[UUID]]:
     """The runs whose process is gone, and those whose process lives."""
-    lost, alive = set(), set()
+    orphaned, alive = set(), set()
     for file in folder.glob("*"):
         with suppress(FileNotFoundError, ValueError), open(file) as lock:
             run = UUID(file.name)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                lost.add(run)
+                orphaned.add(run)
             except BlockingIOError:
                 alive.add(run)
-    return lost, alive
+    return orphaned, alive
 
 
 async def _known(client: PrefectClient, runs: set[UUID]) -> list[FlowRun]:

@@ -13,12 +13,12 @@ from uuid import UUID
 import pytest
 
 from cli import prefect_api
-from cli.lost_runs import mark_lost_runs
+from cli.orphaned_runs import mark_orphaned_runs
 from tests.surroundings import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 RUNNER = (
-    "import sys, uuid; from pathlib import Path; from cli.lost_runs import lock_of_run\n"
+    "import sys, uuid; from pathlib import Path; from cli.orphaned_runs import lock_of_run\n"
     "with lock_of_run(Path(sys.argv[1]), uuid.UUID(sys.argv[2])): print('in', flush=True); sys.stdin.read()"
 )
 
@@ -71,27 +71,27 @@ async def test_a_killed_process_takes_its_run_and_all_beneath_it_along(api: str,
     run = await running()
     sub = await running(beneath=run)
     with process_of(tmp_path, run):
-        assert await mark_lost_runs(tmp_path) == []
+        assert await mark_orphaned_runs(tmp_path) == []
         assert state_of(run) == "Running"
-    await mark_lost_runs(tmp_path)
+    await mark_orphaned_runs(tmp_path)
     assert (state_of(run), state_of(sub)) == ("Crashed", "Crashed")
     assert list((tmp_path / "runs").iterdir()) == []
-    assert await mark_lost_runs(tmp_path) == []
+    assert await mark_orphaned_runs(tmp_path) == []
 
 
 async def test_what_a_dead_worker_ran_is_marked_by_its_successor_alone(api: str, tmp_path: Path) -> None:
     workers, own = await running(), await running()
     with process_of(tmp_path, own):
-        await mark_lost_runs(tmp_path)
+        await mark_orphaned_runs(tmp_path)
         assert state_of(workers) == "Running"
-        await mark_lost_runs(tmp_path, of_workers=True)
+        await mark_orphaned_runs(tmp_path, of_workers=True)
         assert (state_of(workers), state_of(own)) == ("Crashed", "Running")
-    await mark_lost_runs(tmp_path)
+    await mark_orphaned_runs(tmp_path)
     assert state_of(own) == "Crashed"
 
 
 async def test_a_run_that_ended_well_leaves_nothing_to_look_for(api: str, tmp_path: Path) -> None:
-    from cli.lost_runs import lock_of_run
+    from cli.orphaned_runs import lock_of_run
 
     with lock_of_run(tmp_path, UUID(await running())):
         pass
@@ -102,5 +102,5 @@ async def test_runs_of_another_server_wait_until_that_one_is_asked(api: str, tmp
     elsewhere = tmp_path / "runs" / str(UUID(int=8))
     elsewhere.parent.mkdir()
     elsewhere.touch()
-    assert await mark_lost_runs(tmp_path) == []
+    assert await mark_orphaned_runs(tmp_path) == []
     assert elsewhere.exists()

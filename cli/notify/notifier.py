@@ -1,4 +1,4 @@
-"""Tells each address of each notice once, and again until it is taken; what was told outlives the process."""
+"""Sends each notice once to each address, and again until it is taken; what was sent is kept in a file."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ _FIRST_WAIT, _LONGEST_WAIT = 5.0, 600.0  # seconds, after an address has not tak
 
 
 @dataclass
-class Herald:
-    """What has been told to whom.
+class Notifier:
+    """What has been sent to which address.
 
     Args:
         kept: the file that remembers it.
-        complain: told which address did not take a message.
+        complain: called with which address did not take a message.
     """
 
     addresses: Sequence[Address]
     kept: Path
     complain: Callable[[str], None]
-    _told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _sent: dict[str, dict[str, Any]] = field(default_factory=dict)
     _failures: dict[str, int] = field(default_factory=dict)
     _not_before: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         try:
-            self._told = dict(json.loads(self.kept.read_text()))
+            self._sent = dict(json.loads(self.kept.read_text()))
         except (OSError, ValueError):
-            self._told = {}
+            self._sent = {}
 
-    def tell(self, present: Present) -> None:
-        """Tell what is new, and what is over; a notice that is there for long is told once."""
+    def notify(self, present: Present) -> None:
+        """Send what is new, and what is over; a notice that lasts is sent once."""
         for notice in present.notices:
-            entry = self._told.setdefault(
+            entry = self._sent.setdefault(
                 notice.key, {"title": notice.title, "lasts": notice.lasts, "to": []}
             )
             self._deliver(entry, "to", notice.title, notice.body, "warning")
         keys = {notice.key for notice in present.notices}
-        for key in [key for key in self._told if key not in keys and not present.may_last(key)]:
-            entry = self._told[key]
+        for key in [key for key in self._sent if key not in keys and not present.may_last(key)]:
+            entry = self._sent[key]
             entry.setdefault("over", [])
             if not entry["lasts"] or self._deliver(
                 entry, "over", f"Over: {entry['title']}", "It is settled.", "success"
             ):
-                del self._told[key]
+                del self._sent[key]
         self._keep()
 
     def _deliver(self, entry: dict[str, Any], box: str, title: str, body: str, kind: str) -> bool:
-        """Send to all who have not got it; whether all have. Who was not told of it need not hear that it is over."""
+        """Send to all that do not have it; whether all have it. The end goes only to those that had the notice."""
         for address in self.addresses:
             due = time.monotonic() >= self._not_before.get(address.fingerprint, 0)
-            heard = box == "to" or address.fingerprint in entry["to"]
-            if address.fingerprint in entry[box] or not heard or not due:
+            was_sent = box == "to" or address.fingerprint in entry["to"]
+            if address.fingerprint in entry[box] or not was_sent or not due:
                 continue
             if address.send(title, body, kind):
                 self._failures.pop(address.fingerprint, None)
@@ -78,5 +78,5 @@ class Herald:
 
     def _keep(self) -> None:
         part = self.kept.with_suffix(".part")
-        part.write_text(json.dumps(self._told))
+        part.write_text(json.dumps(self._sent))
         part.replace(self.kept)

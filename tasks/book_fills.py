@@ -1,4 +1,4 @@
-"""Our own orders and fills as the exchange tells them, booked as they come."""
+"""Our own orders and fills from the user stream, booked as they come."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from eightbells.exchange.user_stream import user_events
-from tasks.catching_up import DATABASE_AWAY
 from tasks.orders import desk_of
+from tasks.rest_catch_up import DATABASE_AWAY
 from tasks.session import Session
 from tasks.streaming import usual_pace
 
 _AGAIN_SECONDS = 0.5
 
 
-async def follow_orders(
+async def book_fills(
     session: Session, settle: Callable[[], Awaitable[list[str]]], warn: Callable[[str], None]
 ) -> None:
-    """Book our fills as they happen; what happened while nobody listened is asked for by `settle`."""
+    """Book our fills as they happen; `settle` asks for what happened while the stream was lost."""
     events = user_events(
-        session.settings.ws_api_url, session.gateway.signed_subscription,
-        lambda reason: warn(f"user stream lost: {reason}"), usual_pace(session),
-    )  # fmt: skip
+        session.settings.ws_api_url,
+        session.gateway.signed_subscription,
+        lambda reason: warn(f"user stream lost: {reason}"),
+        usual_pace(session),
+    )
     async for event in events:
         try:
             if event is None:

@@ -26,7 +26,7 @@ DATABASE_AWAY = (OperationalError, InterfaceError, psycopg.OperationalError)
 Admit = Callable[[list[pd.DataFrame]], Awaitable[None]]
 
 
-class CatchUp:
+class RestCatchUp:
     """Asks for what is missing, again and again until it is there.
 
     Args:
