@@ -52,9 +52,13 @@ class Tools:
         # the database alone stands in the command line, where everybody sees it: pg_restore wants it there
         command = [str(self._find(program)), f"--dbname={address.pop('PGDATABASE', '')}", *arguments]
         done = subprocess.run(
-            command, env={**os.environ, **address}, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, check=False,
-        )  # fmt: skip
+            command,
+            env={**os.environ, **address},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode != 0:
             said = [line for line in done.stderr.splitlines() if line.strip()] or ["no word"]
             hint = (

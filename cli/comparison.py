@@ -70,11 +70,17 @@ def _fills(theirs: list[dict[str, Any]], connection: Connection) -> list[str]:
     ours = {tuple(row) for row in rows}
     truth = {
         (
-            fill["symbol"], int(fill["tradeId"]), fill["clientOrderId"], fill["side"], Decimal(fill["price"]),
-            Decimal(fill["qty"]), Decimal(fill["commission"]), fill["commissionAsset"],
+            fill["symbol"],
+            int(fill["tradeId"]),
+            fill["clientOrderId"],
+            fill["side"],
+            Decimal(fill["price"]),
+            Decimal(fill["qty"]),
+            Decimal(fill["commission"]),
+            fill["commissionAsset"],
         )
         for fill in theirs
-    }  # fmt: skip
+    }
     return [
         *(f"fill {fill[0]} {fill[1]} is in the books only, or differs" for fill in ours - truth),
         *(f"fill {fill[0]} {fill[1]} is at the exchange only, or differs" for fill in truth - ours),

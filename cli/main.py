@@ -29,9 +29,11 @@ from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 
 app = typer.Typer(
-    help="Keeps the four-hour watch on Binance Spot.", no_args_is_help=True, add_completion=False,
+    help="Keeps the four-hour watch on Binance Spot.",
+    no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
-)  # fmt: skip
+)
 
 Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")]
 

@@ -40,9 +40,13 @@ class Processes:
             self._children.pop().end()
 
     def start(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None, *,
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
         speaks: bool = False,
-    ) -> Child:  # fmt: skip
+    ) -> Child:
         """Start a child whose output goes to a log of its name.
 
         Args:
@@ -62,17 +66,26 @@ class Child:
     """A running child process."""
 
     def __init__(
-        self, name: str, log: Path, command: Sequence[str], environment: Mapping[str, str], speaks: bool = False
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        log: Path,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        speaks: bool = False,
+    ) -> None:
         self.name, self.log = name, log
         self.trim_log()
         self._log_begins = log.stat().st_size if log.exists() else 0
         with open(log, "ab") as sink:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if speaks else sink, stderr=sink,
-                env={**os.environ, **environment}, start_new_session=True,
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if speaks else sink,
+                stderr=sink,
+                env={**os.environ, **environment},
+                start_new_session=True,
                 preexec_fn=_die_with_parent(),
-            )  # fmt: skip
+            )
 
     def first_line(self) -> str:
         """What the child says first on its stdout.

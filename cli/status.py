@@ -105,10 +105,21 @@ def read_status(settings: Settings, connection: Connection) -> Status:
     trading, reason, since = read_switch(connection)
     stream = _has_stream(connection, settings.account)
     found = Status(
-        settings.mode, now, trading, reason, since, up, prefect, stream,
-        max(0.0, here.timestamp() - heard) if stream and heard else None, last, next_cycle,
-        settings.quote_asset, last.equity if last else None, _positions(connection, settings.account),
-    )  # fmt: skip
+        settings.mode,
+        now,
+        trading,
+        reason,
+        since,
+        up,
+        prefect,
+        stream,
+        max(0.0, here.timestamp() - heard) if stream and heard else None,
+        last,
+        next_cycle,
+        settings.quote_asset,
+        last.equity if last else None,
+        _positions(connection, settings.account),
+    )
     found.problems.extend(_problems(connection, settings, found))
     found.open_orders.extend(open_orders(connection, settings.account))
     return found
@@ -243,16 +254,18 @@ def _has_stream(connection: Connection, account: str) -> bool:
 
 def _readings(connection: Connection) -> dict[str, float]:
     rows = connection.execute(text("SELECT name, total FROM metric_totals WHERE labels = '{}'"))
-    return dict(rows.all())  # type: ignore[arg-type]
+    return {row.name: row.total for row in rows}
 
 
 def _next_cycle(up: Note | None) -> tuple[str, datetime | None]:
     """The Prefect API that answers, and when it starts the next cycle."""
     api = prefect_api.likely_address(up)
     planned: dict[str, Any] = {
-        "deployments": {"name": {"any_": [_CYCLE]}}, "sort": "EXPECTED_START_TIME_ASC", "limit": 1,
+        "deployments": {"name": {"any_": [_CYCLE]}},
+        "sort": "EXPECTED_START_TIME_ASC",
+        "limit": 1,
         "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
-    }  # fmt: skip
+    }
     try:
         runs = prefect_api.ask("/flow_runs/filter", planned, api=api, timeout=5)
     except EightbellsError:

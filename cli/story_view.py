@@ -50,7 +50,7 @@ def show(story: Story) -> None:
             "detail": _detail(event["detail"]),
         }
         for event in story.events
-    ]  # fmt: skip
+    ]
     _table(console, "What became of it", events, ("at", "from", "to", "detail"))
     fills = [
         {**fill, "fee": f"{_plain(fill['commission'])} {fill['commission_asset']}"} for fill in story.fills

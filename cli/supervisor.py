@@ -51,9 +51,12 @@ class Supervisor:
     """
 
     def __init__(
-        self, processes: Processes, say: Callable[[str], None], changed: Callable[[], None] = lambda: None,
+        self,
+        processes: Processes,
+        say: Callable[[str], None],
+        changed: Callable[[], None] = lambda: None,
         patience: Patience = Patience(),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.parts: list[Part] = []
         self._processes, self._say, self._changed, self._patience = processes, say, changed, patience
         self._trimmed_at = time.monotonic()

@@ -40,7 +40,7 @@ async def serve() -> None:
     """Register the deployments and run what is scheduled or started by hand, until cancelled."""
     runner = Runner(
         name="eightbells", limit=SAME_TIME, query_seconds=LOOK_EVERY_SECONDS, pause_on_shutdown=False
-    )  # fmt: skip
+    )
     for entry in declared():
         await runner.aadd_deployment(await _deployment(entry))
     planning = asyncio.create_task(keep_planning())

@@ -37,9 +37,14 @@ class RestCatchUp:
     """
 
     def __init__(
-        self, session: Session, symbols: tuple[str, ...], window: int | None, admit: Admit,
-        stored_all: Callable[[], Awaitable[object]], warn: Callable[[str], None],
-    ) -> None:  # fmt: skip
+        self,
+        session: Session,
+        symbols: tuple[str, ...],
+        window: int | None,
+        admit: Admit,
+        stored_all: Callable[[], Awaitable[object]],
+        warn: Callable[[str], None],
+    ) -> None:
         self.wanted = asyncio.Event()
         self._session, self._symbols, self._admit, self._warn = session, symbols, admit, warn
         self._stored_all = stored_all
