@@ -101,7 +101,7 @@ class Gateway:
     async def restrictions(self) -> Json:
         """What the API key may do (sapi apiRestrictions)."""
         ask = self._client.get_account_api_permissions
-        return await self._call("apiRestrictions", 1, "account", ask, models.an_object)
+        return await self._call("apiRestrictions", 1, None, ask, models.an_object)
 
     async def klines(
         self, symbol: str, start_ms: int, end_ms: int | None = None, limit: int = 1000
@@ -161,14 +161,14 @@ class Gateway:
     async def order(self, symbol: str, client_order_id: str) -> OrderReport:
         """The newest order that carries the client id. Raises ExchangeError -2013 where none is visible."""
         return await self._call(
-            "order.get", 4, "account",
+            "order.get", 4, None,
             lambda: self._client.get_order(symbol=symbol, origClientOrderId=client_order_id), OrderReport.read,
         )  # fmt: skip
 
     async def order_by_number(self, symbol: str, order_id: int) -> ListedOrder:
         """An order by the exchange's number."""
         return await self._call(
-            "order.get", 4, "account", lambda: self._client.get_order(symbol=symbol, orderId=order_id), ListedOrder.read
+            "order.get", 4, None, lambda: self._client.get_order(symbol=symbol, orderId=order_id), ListedOrder.read
         )  # fmt: skip
 
     async def cancel_order(self, symbol: str, order_id: int) -> OrderReport:
@@ -180,7 +180,7 @@ class Gateway:
     async def open_orders(self) -> list[ListedOrder]:
         """Every open order of the account, ours or not."""
         return await self._call(
-            "openOrders", 80, "account", lambda: self._client.get_open_orders(), each(ListedOrder.read)
+            "openOrders", 80, None, lambda: self._client.get_open_orders(), each(ListedOrder.read)
         )
 
     async def recent_orders(self, symbol: str, since_ms: int) -> list[ListedOrder]:
@@ -193,7 +193,7 @@ class Gateway:
 
     async def _orders(self, symbol: str, **span: int) -> list[ListedOrder]:
         return await self._call(
-            "allOrders", 20, "account", lambda: self._client.get_all_orders(symbol=symbol, limit=1000, **span),
+            "allOrders", 20, None, lambda: self._client.get_all_orders(symbol=symbol, limit=1000, **span),
             each(ListedOrder.read),
         )  # fmt: skip
 
@@ -203,7 +203,7 @@ class Gateway:
         It lies within the day that Binance allows one question to span.
         """
         numbers = await self._call(
-            "myTrades", 20, "account",
+            "myTrades", 20, None,
             lambda: self._client.get_my_trades(symbol=symbol, startTime=since_ms, limit=1000),
             each(models.order_number),
         )  # fmt: skip
@@ -212,7 +212,7 @@ class Gateway:
     async def trades(self, symbol: str, order_id: int) -> list[TradeReport]:
         """Our trades of one order."""
         return await self._call(
-            "myTrades", 5, "account", lambda: self._client.get_my_trades(symbol=symbol, orderId=order_id),
+            "myTrades", 5, None, lambda: self._client.get_my_trades(symbol=symbol, orderId=order_id),
             each(TradeReport.read),
         )  # fmt: skip
 

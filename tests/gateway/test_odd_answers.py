@@ -19,7 +19,7 @@ from eightbells.exchange.streams import Feed
 from eightbells.exchange.user_stream import user_events
 from tests.conftest import Configure
 from tests.gateway.served import answer, serving
-from tests.klines import FIRST
+from tests.klines import FIRST, rows_of
 from tests.unit.test_models import BALANCE, EVENT, LISTED, TRADE
 
 SYMBOL = "币安人生USDT"
@@ -100,6 +100,25 @@ def test_a_name_of_any_script_is_encoded_in_every_question(
     assert sum("%E5%B8%81%E5%AE%89" in line for line in lines + more) == 2, (
         "the others carry it in their body"
     )
+
+
+def test_questions_about_orders_take_no_permit_of_the_account_budget(
+    configure: Configure, decided: tuple[Engine, int]
+) -> None:
+    engine = decided[0]
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM budgets")
+
+    def granted() -> list[tuple[Any, ...]]:
+        return rows_of(engine, "SELECT sum(cost) FROM budget_grants WHERE name = 'account'")
+
+    lists = [ASKED["openOrders"][1], ASKED["allOrders"][1], lambda it: it.recently_traded(SYMBOL, FIRST)]
+    asked(configure, engine, LISTED, ASKED["order.get"][1], lambda it: it.order_by_number(SYMBOL, 7))
+    asked(configure, engine, [LISTED], *lists)
+    asked(configure, engine, [TRADE], ASKED["myTrades"][1])
+    assert granted() == [(None,)]
+    asked(configure, engine, {"balances": [BALANCE]}, ASKED["account"][1])
+    assert granted() == [(1,)]
 
 
 async def test_a_report_that_cannot_be_read_is_told_and_asked_for() -> None:
