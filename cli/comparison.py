@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
+from eightbells.exchange.models import ListedOrder, each
 from eightbells.trading.states import of_exchange
 
 
@@ -18,14 +19,14 @@ def compare(truth: dict[str, Any], engine: Engine) -> tuple[list[str], int]:
     """
     with engine.connect() as connection:
         differences = [
-            *_orders(truth["orders"], connection),
+            *_orders(each(ListedOrder.read)(truth["orders"]), connection),
             *_fills(truth["fills"], connection),
             *_balances(truth, connection),
         ]
     return differences, len(truth["orders"])
 
 
-def _orders(theirs: list[dict[str, Any]], connection: Connection) -> list[str]:
+def _orders(theirs: list[ListedOrder], connection: Connection) -> list[str]:
     rows = connection.execute(
         text(
             "SELECT client_order_id, symbol, side, type, state, quantity, price, executed_quantity FROM orders "
@@ -33,9 +34,9 @@ def _orders(theirs: list[dict[str, Any]], connection: Connection) -> list[str]:
         )
     )
     ours = {row.client_order_id: row for row in rows}
-    at_exchange: dict[str, list[dict[str, Any]]] = {}
+    at_exchange: dict[str, list[ListedOrder]] = {}
     for order in theirs:
-        at_exchange.setdefault(order["clientOrderId"], []).append(order)
+        at_exchange.setdefault(order.client_order_id, []).append(order)
     found = [
         f"order {name} is at the exchange {len(many)} times"
         for name, many in at_exchange.items()
@@ -46,13 +47,13 @@ def _orders(theirs: list[dict[str, Any]], connection: Connection) -> list[str]:
     for name in ours.keys() & at_exchange.keys():
         book, order = ours[name], at_exchange[name][0]
         pairs = (
-            ("symbol", book.symbol, order["symbol"]),
-            ("side", book.side, order["side"]),
-            ("type", book.type, order["type"]),
-            ("state", book.state, of_exchange(order["status"])),
-            ("quantity", book.quantity, Decimal(order["origQty"])),
-            ("price", book.price or Decimal(0), Decimal(order["price"])),
-            ("executed quantity", book.executed_quantity, Decimal(order["executedQty"])),
+            ("symbol", book.symbol, order.symbol),
+            ("side", book.side, order.side),
+            ("type", book.type, order.type),
+            ("state", book.state, of_exchange(order.status)),
+            ("quantity", book.quantity, order.quantity),
+            ("price", book.price or Decimal(0), order.price),
+            ("executed quantity", book.executed_quantity, order.executed_quantity),
         )
         found += [
             f"order {name}: {what} {mine} here, {its} there" for what, mine, its in pairs if mine != its

@@ -149,7 +149,9 @@ def _of_orders(connection: Connection, account: str) -> Iterator[str]:
             "SELECT o.client_order_id, o.side, o.symbol, o.state, "
             "extract(EPOCH FROM clock_timestamp() - max(e.recorded_at)) AS age "
             "FROM orders AS o INNER JOIN order_events AS e ON e.order_id = o.id "
-            "WHERE o.account = :account AND o.state IN ('SENDING', 'UNKNOWN') GROUP BY o.id ORDER BY o.id"
+            "WHERE o.account = :account AND o.state IN ('SENDING', 'UNKNOWN') "
+            "AND o.exchange_order_id IS NULL "  # one that the exchange knows, under an odd status, is a drift
+            "GROUP BY o.id ORDER BY o.id"
         ),
         {"account": account},
     )

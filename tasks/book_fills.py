@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
+from eightbells.exchange.models import OrderReport
 from eightbells.exchange.user_stream import user_events
 from tasks.orders import desk_of
 from tasks.rest_catch_up import DATABASE_AWAY
@@ -25,22 +25,22 @@ async def book_fills(
         lambda reason: warn(f"user stream lost: {reason}"),
         usual_pace(session),
     )
-    async for event in events:
+    async for report in events:
         try:
-            if event is None:
+            if report is None:
                 for problem in await settle():
                     warn(f"could not follow an order: {problem}")
-            elif event.get("e") == "executionReport":
-                await _book(session, event, warn)
+            else:
+                await _book(session, report, warn)
         except Exception as error:  # the books say that the order is not settled: whoever looks next asks
             warn(f"could not follow an order: {error}")
 
 
-async def _book(session: Session, event: dict[str, Any], warn: Callable[[str], None]) -> None:
+async def _book(session: Session, report: OrderReport, warn: Callable[[str], None]) -> None:
     """Book one report; while Postgres is away, wait for it."""
     while True:
         try:
-            await asyncio.to_thread(desk_of(session).take_event, event)
+            await asyncio.to_thread(desk_of(session).take_report, report)
             return
         except DATABASE_AWAY as error:
             warn(f"a fill waits for Postgres: {str(error).splitlines()[0]}")

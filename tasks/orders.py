@@ -15,12 +15,13 @@ from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.strategies.contract import Target
 from eightbells.strategies.evaluation import Decision, Moment, Refused
 from eightbells.trading import outbox, protection
+from eightbells.trading.drift import Drift, doubtful
 from eightbells.trading.execution import Desk, to_settle
 from eightbells.trading.lease import Lease, LeaseLost, hold_lease
 from eightbells.trading.outbox import Order
 from eightbells.trading.planning import Plan, plan_orders
 from eightbells.trading.reconciliation import Reconciliation, reconcile
-from eightbells.trading.states import IN_FLIGHT, State
+from eightbells.trading.states import IN_FLIGHT, LIVE, State
 from tasks.candles import refresh_rules
 from tasks.exchange_task import exchange_task, limited_task
 from tasks.retries import attempts_left, awaiting
@@ -64,7 +65,7 @@ async def trade(session: Session, decisions: list[Decision], opened: int) -> Tra
             # who had the lease before may have died with orders in flight
             problems += await settle_orders(session, only=IN_FLIGHT)
             found = await reconcile_books(session)
-            problems += [f"{drift.symbol}: {drift.detail}" for drift in found.drifts]
+            problems += [drift.line for drift in found.drifts]
             problems += await cancel_obsolete(session, decisions)
             for rounds in range(_MOST_ROUNDS):
                 # what the exchange refused for the moment in an earlier run goes again, once in this one
@@ -79,7 +80,7 @@ async def trade(session: Session, decisions: list[Decision], opened: int) -> Tra
             problems += await settle_orders(session)
     except LeaseLost as error:
         problems.append(str(error))
-    return Traded(problems, refused)
+    return Traded(problems + [drift.line for drift in _doubtful(session)], refused)
 
 
 @exchange_task("reconcile the books")
@@ -90,6 +91,12 @@ async def reconcile_books(session: Session, symbols: Iterable[str] = ()) -> Reco
         symbols: where orders are looked for though the books know of none.
     """
     return await reconcile(session.settings, session.engine, session.gateway, desk_of(session), symbols)
+
+
+def _doubtful(session: Session) -> list[Drift]:
+    """The drifts of orders whose status at the exchange is not known: they may still be open."""
+    with session.engine.connect() as connection:
+        return doubtful(connection, session.settings.account)
 
 
 @exchange_task("plan orders for {label}")
@@ -132,11 +139,14 @@ def _goes_against(order: Order, target: Target | None) -> bool:
 
 async def cancel_orders(session: Session, orders: Iterable[Order]) -> list[str]:
     """Cancel orders, those in flight once they are known. Returns what could not be cancelled, in words."""
+    orders = list(orders)
     outcomes = await asyncio.gather(
         *(settle_order(session, order, f"{order.side} {order.symbol}", True) for order in orders),
         return_exceptions=True,
     )
-    return [str(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]
+    failed = [str(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]
+    live = {order.client_order_id for order, state in zip(orders, outcomes, strict=True) if state in LIVE}
+    return failed + [it.line for it in _doubtful(session) if it.facts["client_order_id"] in live]
 
 
 @limited_task("send {label}")
@@ -170,7 +180,8 @@ async def _is_mended(session: Session, order: Order, error: ExchangeError) -> bo
 async def settle_order(session: Session, order: Order, label: str, cancel: bool) -> State:
     """Bring one order's books up to date: ask what became of it, book its fills, cancel it where that is due.
 
-    One in flight is asked for until it is known, which takes as long as the exchange could still accept it.
+    One in flight is asked for until it is known, which takes as long as the exchange could still accept it; one whose
+    status there is not known stays as it is.
     """
     desk, number = desk_of(session), order.id
 
@@ -183,12 +194,14 @@ async def settle_order(session: Session, order: Order, label: str, cancel: bool)
         await desk.cancel(order)
         order = present()  # it may have gone out at this very moment
     while order.state in IN_FLIGHT:
-        if await desk.resolve(order) is State.UNKNOWN:
+        found, order = await desk.resolve(order), present()
+        if found is State.UNKNOWN:
+            if order.exchange_order_id is not None:  # it was found, and its status is not known
+                break
             await asyncio.sleep(_ASK_EVERY_SECONDS)
-        order = present()
-    if cancel and order.state in (State.OPEN, State.PARTIALLY_FILLED):
+    if cancel and order.state in (State.OPEN, State.PARTIALLY_FILLED, State.UNKNOWN):
         return await desk.cancel(order)
-    if order.state in (State.ABSENT, State.DENIED, State.REJECTED, State.PLANNED):
+    if order.state in (State.UNKNOWN, State.ABSENT, State.DENIED, State.REJECTED, State.PLANNED):
         return order.state
     return await desk.refresh(order)
 

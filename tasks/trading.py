@@ -136,11 +136,11 @@ async def close_books(
 ) -> CycleReport:
     """Fetch the balances, value what is held at the candle's close, and keep the cycle's row."""
     account = session.settings.account
-    problems = [*evaluated.problems, *problems]
-    state = await session.gateway.account()
+    problems = list(dict.fromkeys([*evaluated.problems, *problems]))  # several steps may meet the same one
+    balances = await session.gateway.balances()
     at = grid.to_time(session.now_ms)
     with session.engine.begin() as connection:
-        ledger.save_balances(connection, account, state["balances"], at)
+        ledger.save_balances(connection, account, balances, at)
         equity = ledger.equity(connection, session.settings, opened)
         orders = outbox.of_candle(connection, account, grid.to_time(opened))
         refused = _refusals(connection, account, opened)

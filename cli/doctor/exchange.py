@@ -29,6 +29,7 @@ from eightbells.exchange.client import StampedClient
 from eightbells.exchange.clock import ExchangeClock
 from eightbells.exchange.permissions import objections
 from eightbells.exchange.recovery import KEY_ROWS, TABLE, Failure
+from eightbells.exchange.rules import SymbolRules
 from eightbells.exchange.sockets import open_socket
 from eightbells.exchange.universe import by_symbol, objection
 from eightbells.settings import Credentials, Settings
@@ -144,10 +145,11 @@ def _symbols(settings: Settings, info: Mapping[str, Any]) -> Finding:
     odd = [f"{symbol}: {why}" for symbol in settings.symbols if (why := objection(entries[symbol]))]
     if odd:
         return fail("symbols", "; ".join(odd), f"wait for the exchange to mend it, or {take_out}")
-    quotes = {it: entries[it][0]["quoteAsset"] for it in settings.symbols}
+    listed = {it: SymbolRules.from_exchange_info(entries[it][0]) for it in settings.symbols}
+    quotes = {it: its.quote_asset for it, its in listed.items()}
     if other := [f"{it} in {quote}" for it, quote in quotes.items() if quote != settings.quote_asset]:
         return fail("symbols", f"not quoted in {settings.quote_asset}: {', '.join(other)}", take_out)
-    if resting := [symbol for symbol in settings.symbols if entries[symbol][0]["status"] != "TRADING"]:
+    if resting := [symbol for symbol, its in listed.items() if its.status != "TRADING"]:
         return warn("symbols", f"not trading now: {', '.join(resting)}", "wait, or take them out of symbols")
     return ok("symbols", f"{len(settings.symbols)} listed and trading")
 

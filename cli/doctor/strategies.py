@@ -22,26 +22,25 @@ def look_at_strategies(settings: Settings, info: Mapping[str, Any]) -> Iterator[
     from eightbells.strategies.obstacles import in_words, obstacles, symbols_of
     from eightbells.strategies.process import PROCESS, NoAnswer
 
-    listed, known = _listed(settings, info), _known(settings)
+    (listed, refused), known = _listed(settings, info), _known(settings)
     for entry in settings.strategies:
         try:
             _, window = PROCESS.prepare(entry, settings.limits)
         except NoAnswer:  # told by what looks at the machine
             continue
-        found = obstacles(settings, entry, window, listed, known)
+        found = obstacles(settings, entry, window, listed, known, refused)
         if not found:
             continue
         none = len(found) == len(symbols_of(settings, entry)) and all(it.lasts for it in found)
         yield (fail if none else warn)("strategy", in_words(entry, found), _REMEDY)
 
 
-def _listed(settings: Settings, info: Mapping[str, Any]) -> dict[str, SymbolRules]:
+def _listed(settings: Settings, info: Mapping[str, Any]) -> tuple[dict[str, SymbolRules], dict[str, str]]:
+    """The rules of the symbols, and why those of others cannot be had."""
     entries = by_symbol(info)
-    return {
-        symbol: SymbolRules.from_exchange_info(entries[symbol][0])
-        for symbol in settings.symbols
-        if objection(entries.get(symbol, [])) is None
-    }
+    refused = {it: reason for it in settings.symbols if (reason := objection(entries.get(it, [])))}
+    taken = [it for it in settings.symbols if it not in refused]
+    return {it: SymbolRules.from_exchange_info(entries[it][0]) for it in taken}, refused
 
 
 def _known(settings: Settings) -> Mapping[str, Any]:

@@ -76,7 +76,7 @@ def _orders(connection: Connection, account: str) -> Iterator[Notice]:
         text(
             "SELECT o.client_order_id, o.side, o.symbol, o.quantity, o.state FROM orders AS o "
             "INNER JOIN order_events AS e ON e.order_id = o.id WHERE o.account = :account "
-            "AND o.state IN ('SENDING', 'UNKNOWN') GROUP BY o.id "
+            "AND o.state IN ('SENDING', 'UNKNOWN') AND o.exchange_order_id IS NULL GROUP BY o.id "
             "HAVING o.state = 'UNKNOWN' OR max(e.recorded_at) < clock_timestamp() - :long_ago * interval '1 second' "
             "ORDER BY o.id"
         ),

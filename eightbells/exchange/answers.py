@@ -20,6 +20,14 @@ class BadAnswer(Exception):
         self.status, self.body, self.headers = status, body, headers or {}
 
 
+class UnreadableAnswer(BadAnswer):
+    """A success that is JSON and not what it must be; `why` names the field and what stands there."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(200, "")
+        self.why = why
+
+
 def shown(text: str) -> str:
     """The first words of a text or an HTML page, on one line, without the request that it may quote."""
     plain = html.unescape(_NOT_SHOWN.sub(" ", text[:20_000]))

@@ -12,7 +12,7 @@ import orjson
 from binance.exceptions import BinanceRequestException
 
 from eightbells.errors import UnsendableKey
-from eightbells.exchange.answers import BadAnswer, shown
+from eightbells.exchange.answers import BadAnswer, UnreadableAnswer, shown
 from eightbells.exchange.recovery import REJECTED, TABLE, WORDS, Action, Failure, Remedy
 
 _SAYING_LITTLE = frozenset({"http-403", "http-4xx", "http-5xx"})
@@ -36,6 +36,8 @@ def classify(
 
 
 def _of_answer(answer: BadAnswer, table: Mapping[str, Remedy], retry_after: float | None) -> Failure:
+    if isinstance(answer, UnreadableAnswer):
+        return Failure("unreadable", answer.why, answer.status, table["unreadable"])
     status = answer.status
     code, said = _code_and_words(answer.body)
     key = str(code) if str(code) in TABLE else _key_of_status(answer)

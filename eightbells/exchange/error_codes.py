@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eightbells.exchange.codes import ErrorCode
 from eightbells.exchange.recovery import REJECTED, TABLE, WORDS, Action
 
 _MEANING = {
@@ -30,7 +31,7 @@ can be changed in `eightbells.toml`. `eightbells doctor` and `accept-drift` do n
 
 ```toml
 [errors]
-"-1003" = {{ delay = 90, attempts = 5 }}
+"{ErrorCode.TOO_MANY_REQUESTS}" = {{ delay = 90, attempts = 5 }}
 ```
 
 | action | what it means |

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Engine
@@ -16,15 +16,18 @@ from sqlalchemy import Engine
 from eightbells import metrics
 from eightbells.candles.grid import INTERVAL
 from eightbells.errors import EightbellsError
-from eightbells.exchange.answers import BadAnswer
+from eightbells.exchange import models
 from eightbells.exchange.budgets import Budgets
 from eightbells.exchange.classification import classify, requested_wait
 from eightbells.exchange.client import StampedClient
 from eightbells.exchange.clock import ExchangeClock
+from eightbells.exchange.models import Balance, ListedOrder, OrderReport, TradeReport, each
 from eightbells.exchange.recovery import Action, ExchangeError, remedies
 from eightbells.settings import Settings
 
+T = TypeVar("T")
 Json = dict[str, Any]
+Ask = Callable[[], Awaitable[Any]]
 ORDER_WEIGHT = 1
 PLACE_ORDER = "order.place"
 DAY_MS = 86_400_000
@@ -69,10 +72,10 @@ class Gateway:
         await self.clock.sync(self._server_time)
 
     async def _server_time(self) -> int:
-        answer = await self._request("time", 1, None, self._client.get_server_time)
-        if not isinstance(answer, dict) or not isinstance(answer.get("serverTime"), int):
-            raise self._error("time", BadAnswer(200, ""))
-        return int(answer["serverTime"])
+        async def ask() -> int:
+            return models.server_time(await self._client.get_server_time())
+
+        return await self._request("time", 1, None, ask)
 
     async def exchange_info(self, symbols: Sequence[str] | None = None) -> Json:
         """exchangeInfo, of some symbols or of all; its rate limits are taken over at once.
@@ -81,11 +84,9 @@ class Gateway:
             ExchangeError: -1121 where one of the symbols is not listed.
         """
         params = {} if symbols is None else {"symbols": _json_list(symbols)}
-        info = await self._json(
-            "exchangeInfo", 20, None, lambda: self._client._get("exchangeInfo", data=params)
+        info = await self._call(
+            "exchangeInfo", 20, None, lambda: self._client._get("exchangeInfo", data=params), models.listing
         )
-        if not isinstance(info.get("symbols"), list):
-            raise self._error("exchangeInfo", BadAnswer(200, ""))
         self.budgets.learn(info.get("rateLimits"))
         return info
 
@@ -99,7 +100,8 @@ class Gateway:
 
     async def restrictions(self) -> Json:
         """What the API key may do (sapi apiRestrictions)."""
-        return await self._json("apiRestrictions", 1, "account", self._client.get_account_api_permissions)
+        ask = self._client.get_account_api_permissions
+        return await self._call("apiRestrictions", 1, None, ask, models.an_object)
 
     async def klines(
         self, symbol: str, start_ms: int, end_ms: int | None = None, limit: int = 1000
@@ -112,21 +114,25 @@ class Gateway:
             "endTime": end_ms,
             "limit": limit,
         }
-        return await self._rows("klines", 2, "klines", lambda: self._client.get_klines(**params))
+        return await self._call(
+            "klines", 2, "klines", lambda: self._client.get_klines(**params), models.a_list
+        )
 
     async def prices(self) -> dict[str, Decimal]:
         """Last price of every symbol that has one."""
         found = {}
-        for row in await self._rows("ticker/price", 4, None, self._client.get_all_tickers):
+        ask = self._client.get_all_tickers
+        for row in await self._call("ticker/price", 4, None, ask, models.a_list):
             with suppress(KeyError, TypeError, ValueError, ArithmeticError):
                 if (price := Decimal(row["price"])) > 0:  # what is no number is not above 0 either
                     found[str(row["symbol"])] = price
         return found
 
-    async def account(self) -> Json:
-        return await self._json("account", 20, "account", lambda: self._client.get_account())
+    async def balances(self) -> list[Balance]:
+        """What the account holds."""
+        return await self._call("account", 20, "account", lambda: self._client.get_account(), models.balances)
 
-    async def place_order(self, order: OrderRequest) -> Json:
+    async def place_order(self, order: OrderRequest) -> OrderReport:
         """Hand an order to the exchange, once, with the timestamp it was committed with.
 
         Raises:
@@ -140,7 +146,9 @@ class Gateway:
         }  # fmt: skip
         present = {name: value for name, value in params.items() if value is not None}
         metrics.ORDERS_SENT.labels(order.side).inc()
-        return await self._json(PLACE_ORDER, 0, None, lambda: self._client._post("order", True, data=present))
+        return await self._call(
+            PLACE_ORDER, 0, None, lambda: self._client._post("order", True, data=present), OrderReport.read
+        )
 
     async def permit_order(self) -> None:
         """Wait for the permit of one order, under a clock that is fresh.
@@ -150,29 +158,32 @@ class Gateway:
         await self._freshen()
         await self.budgets.take("orders", ORDER_WEIGHT)
 
-    async def order(self, symbol: str, client_order_id: str) -> Json:
+    async def order(self, symbol: str, client_order_id: str) -> OrderReport:
         """The newest order that carries the client id. Raises ExchangeError -2013 where none is visible."""
-        return await self._json(
-            "order.get", 4, "account",
-            lambda: self._client.get_order(symbol=symbol, origClientOrderId=client_order_id),
+        return await self._call(
+            "order.get", 4, None,
+            lambda: self._client.get_order(symbol=symbol, origClientOrderId=client_order_id), OrderReport.read,
         )  # fmt: skip
 
-    async def order_by_number(self, symbol: str, order_id: int) -> Json:
+    async def order_by_number(self, symbol: str, order_id: int) -> ListedOrder:
         """An order by the exchange's number."""
-        return await self._json(
-            "order.get", 4, "account", lambda: self._client.get_order(symbol=symbol, orderId=order_id)
-        )
+        return await self._call(
+            "order.get", 4, None, lambda: self._client.get_order(symbol=symbol, orderId=order_id), ListedOrder.read
+        )  # fmt: skip
 
-    async def cancel_order(self, symbol: str, order_id: int) -> Json:
-        return await self._json(
-            "order.cancel", 1, "orders", lambda: self._client.cancel_order(symbol=symbol, orderId=order_id)
-        )
+    async def cancel_order(self, symbol: str, order_id: int) -> OrderReport:
+        return await self._call(
+            "order.cancel", 1, "orders", lambda: self._client.cancel_order(symbol=symbol, orderId=order_id),
+            OrderReport.read,
+        )  # fmt: skip
 
-    async def open_orders(self) -> list[Json]:
+    async def open_orders(self) -> list[ListedOrder]:
         """Every open order of the account, ours or not."""
-        return await self._rows("openOrders", 80, "account", lambda: self._client.get_open_orders())
+        return await self._call(
+            "openOrders", 80, None, lambda: self._client.get_open_orders(), each(ListedOrder.read)
+        )
 
-    async def recent_orders(self, symbol: str, since_ms: int) -> list[Json]:
+    async def recent_orders(self, symbol: str, since_ms: int) -> list[ListedOrder]:
         """allOrders from a time on, with a question for each day: Binance lets none span more."""
         found = []
         while since_ms + DAY_MS < self.clock.now_ms():
@@ -180,54 +191,47 @@ class Gateway:
             since_ms += DAY_MS
         return found + await self._orders(symbol, startTime=since_ms)
 
-    async def _orders(self, symbol: str, **span: int) -> list[Json]:
-        return await self._rows(
-            "allOrders", 20, "account",
-            lambda: self._client.get_all_orders(symbol=symbol, limit=1000, **span),
+    async def _orders(self, symbol: str, **span: int) -> list[ListedOrder]:
+        return await self._call(
+            "allOrders", 20, None, lambda: self._client.get_all_orders(symbol=symbol, limit=1000, **span),
+            each(ListedOrder.read),
         )  # fmt: skip
 
-    async def recent_trades(self, symbol: str, since_ms: int) -> list[Json]:
-        """Our trades of a symbol from a time on, within the day that Binance allows one question to span."""
-        return await self._rows(
-            "myTrades", 20, "account",
+    async def recently_traded(self, symbol: str, since_ms: int) -> set[int]:
+        """The numbers of the orders that our trades belong to, from a time on.
+
+        It lies within the day that Binance allows one question to span.
+        """
+        numbers = await self._call(
+            "myTrades", 20, None,
             lambda: self._client.get_my_trades(symbol=symbol, startTime=since_ms, limit=1000),
+            each(models.order_number),
         )  # fmt: skip
+        return set(numbers)
 
-    async def trades(self, symbol: str, order_id: int) -> list[Json]:
+    async def trades(self, symbol: str, order_id: int) -> list[TradeReport]:
         """Our trades of one order."""
-        return await self._rows(
-            "myTrades", 5, "account", lambda: self._client.get_my_trades(symbol=symbol, orderId=order_id)
-        )
-
-    async def _json(
-        self, endpoint: str, weight: int, budget: str | None, ask: Callable[[], Awaitable[Any]]
-    ) -> Json:
-        answer = await self._call(endpoint, weight, budget, ask)
-        if not isinstance(answer, dict):
-            raise self._error(endpoint, BadAnswer(200, ""))
-        return answer
-
-    async def _rows(
-        self, endpoint: str, weight: int, budget: str | None, ask: Callable[[], Awaitable[Any]]
-    ) -> list[Any]:
-        answer = await self._call(endpoint, weight, budget, ask)
-        if not isinstance(answer, list):
-            raise self._error(endpoint, BadAnswer(200, ""))
-        return answer
+        return await self._call(
+            "myTrades", 5, None, lambda: self._client.get_my_trades(symbol=symbol, orderId=order_id),
+            each(TradeReport.read),
+        )  # fmt: skip
 
     async def _call(
-        self, endpoint: str, weight: int, budget: str | None, ask: Callable[[], Awaitable[Any]]
-    ) -> Any:
+        self, endpoint: str, weight: int, budget: str | None, ask: Ask, read: Callable[[object], T]
+    ) -> T:
+        async def asked() -> T:
+            return read(await ask())
+
         await self._freshen()
-        return await self._request(endpoint, weight, budget, ask)
+        return await self._request(endpoint, weight, budget, asked)
 
     async def _freshen(self) -> None:
         if self.clock.is_stale:
             await self.sync_clock()
 
     async def _request(
-        self, endpoint: str, weight: int, budget: str | None, ask: Callable[[], Awaitable[Any]]
-    ) -> Any:
+        self, endpoint: str, weight: int, budget: str | None, ask: Callable[[], Awaitable[T]]
+    ) -> T:
         if weight:  # an order has its permit already
             await self.budgets.take(budget, weight)
         metrics.REQUESTS.labels(endpoint).inc()

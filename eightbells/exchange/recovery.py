@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from eightbells.errors import EightbellsError
+from eightbells.exchange.codes import ErrorCode
 
 
 class Action(StrEnum):
@@ -32,6 +33,7 @@ class Remedy:
 
 
 _A = Action
+_C = ErrorCode
 _UNKNOWN = Remedy(_A.ASK, 5, 3, "the outcome is unknown until the exchange has been asked")
 _BUG = Remedy(_A.REFUSE, advice="the request was malformed: report it, it is a mistake of this program")
 _ACCESS = Remedy(_A.STOP, advice="check BINANCE_API_KEY, its secret, its permissions and its IP list")
@@ -39,34 +41,38 @@ _BUSY = "too many requests, every process waits: stop other programs on this add
 _NETWORK = "check the network, and exchange.rest_url in eightbells.toml"
 
 TABLE: dict[str, Remedy] = {
-    "-1000": _UNKNOWN,
-    "-1001": _UNKNOWN,
-    "-1006": _UNKNOWN,
-    "-1007": _UNKNOWN,
-    "-1002": _ACCESS,
-    "-1003": Remedy(_A.WAIT, 60, 3, _BUSY),
-    "-1008": Remedy(_A.WAIT, 10, 3, "the exchange is busy"),
-    "-1010": Remedy(_A.REFUSE, advice="the exchange refused the order for the reason it gives"),
-    "-1013": Remedy(_A.FIX, 0, 1, "the order broke a filter: its symbol's rules are fetched again"),
-    "-1015": Remedy(_A.WAIT, 10, 3, "too many orders"),
-    "-1016": Remedy(_A.STOP, advice="the service has been shut down"),
-    "-1020": Remedy(_A.STOP, advice="the operation is not supported"),
-    "-1021": Remedy(
+    _C.UNKNOWN: _UNKNOWN,
+    _C.DISCONNECTED: _UNKNOWN,
+    _C.UNEXPECTED_RESPONSE: _UNKNOWN,
+    _C.TIMEOUT: _UNKNOWN,
+    _C.UNAUTHORIZED: _ACCESS,
+    _C.TOO_MANY_REQUESTS: Remedy(_A.WAIT, 60, 3, _BUSY),
+    _C.SERVER_BUSY: Remedy(_A.WAIT, 10, 3, "the exchange is busy"),
+    _C.ERROR_MESSAGE_RECEIVED: Remedy(
+        _A.REFUSE, advice="the exchange refused the order for the reason it gives"
+    ),
+    _C.INVALID_MESSAGE: Remedy(
+        _A.FIX, 0, 1, "the order broke a filter: its symbol's rules are fetched again"
+    ),
+    _C.TOO_MANY_ORDERS: Remedy(_A.WAIT, 10, 3, "too many orders"),
+    _C.SERVICE_SHUTTING_DOWN: Remedy(_A.STOP, advice="the service has been shut down"),
+    _C.UNSUPPORTED_OPERATION: Remedy(_A.STOP, advice="the operation is not supported"),
+    _C.INVALID_TIMESTAMP: Remedy(
         _A.RESYNC, 0, 3, "the clock is measured again; `timedatectl set-ntp true` keeps this machine's right"
     ),
-    "-1022": _ACCESS,
-    "-1034": Remedy(_A.WAIT, 10, 3, "too many connections"),
-    "-1100": Remedy(_A.FIX, 0, 1, "illegal characters in a value"),
-    "-1111": Remedy(_A.FIX, 0, 1, "too many digits in a value"),
+    _C.INVALID_SIGNATURE: _ACCESS,
+    _C.TOO_MANY_CONNECTIONS: Remedy(_A.WAIT, 10, 3, "too many connections"),
+    _C.ILLEGAL_CHARACTERS: Remedy(_A.FIX, 0, 1, "illegal characters in a value"),
+    _C.BAD_PRECISION: Remedy(_A.FIX, 0, 1, "too many digits in a value"),
     **{f"-{code}": _BUG for code in (*range(1101, 1109), *range(1114, 1120), 1127, 1128, 1130)},
-    "-1120": Remedy(_A.STOP, advice="the interval is not one of the exchange's"),
-    "-1121": Remedy(_A.REFUSE, advice="check the list of symbols: this one is left out of the run"),
-    "-2010": Remedy(_A.REFUSE, advice="the exchange refused the order for the reason it gives"),
-    "-2011": Remedy(_A.ASK, 0, 1, "the order was filled, cancelled or never there"),
-    "-2013": Remedy(_A.ASK, 2, 3, "the order is not visible, or not there"),
-    "-2014": _ACCESS,
-    "-2015": _ACCESS,
-    "-2026": Remedy(_A.REFUSE, advice="the order was archived without a fill"),
+    _C.BAD_INTERVAL: Remedy(_A.STOP, advice="the interval is not one of the exchange's"),
+    _C.BAD_SYMBOL: Remedy(_A.REFUSE, advice="check the list of symbols: this one is left out of the run"),
+    _C.NEW_ORDER_REJECTED: Remedy(_A.REFUSE, advice="the exchange refused the order for the reason it gives"),
+    _C.CANCEL_REJECTED: Remedy(_A.ASK, 0, 1, "the order was filled, cancelled or never there"),
+    _C.NO_SUCH_ORDER: Remedy(_A.ASK, 2, 3, "the order is not visible, or not there"),
+    _C.BAD_API_KEY_FORMAT: _ACCESS,
+    _C.REJECTED_API_KEY: _ACCESS,
+    _C.ORDER_ARCHIVED: Remedy(_A.REFUSE, advice="the order was archived without a fill"),
     # what the words of an answer mean: see WORDS
     "duplicate-order": _UNKNOWN,
     "market-closed": Remedy(_A.WAIT, 60, 3, "the market of this symbol is closed"),
@@ -149,11 +155,13 @@ TABLE: dict[str, Remedy] = {
 KEY_ROWS = frozenset(key for key, remedy in TABLE.items() if remedy is _ACCESS)
 
 # The engine and the gate before it say many things under each of these codes: the exchange's own words decide.
-REJECTED = frozenset({"-1010", "-1013", "-2010", "-2011"})
+REJECTED: frozenset[str] = frozenset(
+    {_C.ERROR_MESSAGE_RECEIVED, _C.INVALID_MESSAGE, _C.NEW_ORDER_REJECTED, _C.CANCEL_REJECTED}
+)
 
 # The exchange's words, in small letters, and the row of the table that they lead to. The first that is found counts.
 WORDS: tuple[tuple[str, str], ...] = (
-    ("filter failure", "-1013"),
+    ("filter failure", _C.INVALID_MESSAGE),
     ("duplicate order", "duplicate-order"),
     ("insufficient balance", "insufficient-balance"),
     ("market is closed", "market-closed"),
@@ -175,8 +183,8 @@ WORDS: tuple[tuple[str, str], ...] = (
     ("not possible in this trading pair", "order-kind"),
     ("unsupported order combination", "order-kind"),
     ("order book liquidity", "thin-book"),
-    ("zero or less", "-1013"),
-    ("less than zero", "-1013"),
+    ("zero or less", _C.INVALID_MESSAGE),
+    ("less than zero", _C.INVALID_MESSAGE),
     ("restricted location", "http-451"),
     ("access from your country", "http-451"),
 )

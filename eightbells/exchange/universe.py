@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 
 from eightbells.candles import grid
 from eightbells.exchange import rules
+from eightbells.exchange.codes import ErrorCode
 from eightbells.exchange.fields import RulesUnreadable
 from eightbells.exchange.gateway import Gateway
 from eightbells.exchange.history import first_open_time
@@ -68,7 +69,7 @@ async def refresh_universe(
 def objection(entries: Sequence[Entry]) -> str | None:
     """Why a symbol with these entries of exchangeInfo cannot be traded; None where it can."""
     if not entries:
-        return "the exchange does not list it (-1121)"
+        return f"the exchange does not list it ({ErrorCode.BAD_SYMBOL})"
     if any(entry != entries[0] for entry in entries):
         return "exchangeInfo lists it twice, with different rules"
     try:

@@ -11,6 +11,8 @@ import orjson
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
+from eightbells.exchange.answers import UnreadableAnswer
+from eightbells.exchange.models import OrderReport
 from eightbells.exchange.sockets import open_socket
 from eightbells.exchange.streams import Pace, Waits
 
@@ -22,13 +24,15 @@ Event = dict[str, Any]
 
 async def user_events(
     url: str, sign: Callable[[], dict[str, Any]], lost: Callable[[str], None], pace: Pace
-) -> AsyncIterator[Event | None]:
-    """Events of the account, without end. After each subscription None: what happened before must be asked for.
+) -> AsyncIterator[OrderReport | None]:
+    """Reports of the account's orders, without end. None where some may be missed: the orders must be asked for.
+
+    That is so after each subscription, and after a report that cannot be read.
 
     Args:
         url: the WebSocket API's address.
         sign: makes the signed parameters of a subscription, stamped now.
-        lost: told why a connection or a subscription ended.
+        lost: told why a connection or a subscription ended, or what of a report cannot be read.
         pace: an account may be quiet for days, so after half its silence the exchange is asked to answer.
     """
     waits = Waits(pace)
@@ -43,8 +47,9 @@ async def user_events(
                     while True:
                         async with asyncio.timeout(pace.silence):
                             frame = await socket.recv(decode=False)
-                        if (event := _event(frame)) is not None:
-                            yield event
+                        event = _event(frame)
+                        if event is not None and event.get("e") == "executionReport":
+                            yield _report(event, lost)
                 finally:
                     watch.cancel()
         except TimeoutError:
@@ -70,6 +75,14 @@ async def _watch(socket: ClientConnection, seconds: float) -> None:
         while True:
             await asyncio.sleep(seconds)
             await socket.send('{"id":"watch","method":"ping"}')
+
+
+def _report(event: Event, lost: Callable[[str], None]) -> OrderReport | None:
+    try:
+        return OrderReport.of_event(event)
+    except UnreadableAnswer as error:
+        lost(f"an executionReport cannot be read: {error.why}")
+        return None
 
 
 def _event(frame: bytes) -> Event | None:

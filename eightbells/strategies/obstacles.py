@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 
 from sqlalchemy import Connection, text
 
@@ -35,11 +36,18 @@ class Obstacle:
 
 def obstacles(
     settings: Settings, entry: StrategySettings, window: int, listed: Mapping[str, SymbolRules],
-    known: Mapping[str, Known],
+    known: Mapping[str, Known], refused: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Obstacle]:  # fmt: skip
-    """What keeps a strategy from trading its symbols; those without an obstacle are not in the list."""
+    """What keeps a strategy from trading its symbols; those without an obstacle are not in the list.
+
+    Args:
+        refused: symbols that are left out anyway, with the reason, such as an entry of exchangeInfo that is odd.
+    """
     found = []
     for symbol in symbols_of(settings, entry):
+        if symbol in refused:
+            found.append(Obstacle(symbol, refused[symbol]))
+            continue
         obstacle = _obstacle(settings, entry, window, symbol, listed.get(symbol), known.get(symbol, Known()))
         found += [obstacle] if obstacle else []
     return found
@@ -126,9 +134,7 @@ def idle_strategies(
         symbols = symbols_of(settings, entry)
         if entry.name not in windows or not set(symbols) <= {*refused, *asked}:
             continue
-        left_out = [Obstacle(symbol, refused[symbol]) for symbol in symbols if symbol in refused]
-        others = obstacles(settings, entry, windows[entry.name], listed, known)
-        found = left_out + [it for it in others if it.symbol not in refused]
+        found = obstacles(settings, entry, windows[entry.name], listed, known, refused)
         if len(found) == len(symbols):
             lines.append(in_words(entry, found))
     return lines

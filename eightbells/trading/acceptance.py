@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
+from eightbells.exchange.codes import NOT_SHOWN
 from eightbells.exchange.gateway import Gateway
 from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.rules import wire
@@ -90,7 +91,7 @@ async def _write_off(
     """Take what is missing out of the positions in the drift's symbol; what they do not hold stays missing."""
     with engine.connect() as connection:
         before = ledger.positions(connection, account)
-    balances = (await gateway.account())["balances"]
+    balances = await gateway.balances()
     open_orders = await gateway.open_orders()
     at = grid.to_time(gateway.clock.now_ms())
     with engine.begin() as connection:
@@ -151,15 +152,20 @@ async def _require_over(settings: Settings, gateway: Gateway, symbol: str, numbe
     try:
         order = await gateway.order_by_number(symbol, number)
     except ExchangeError as error:
-        if error.failure.code in ("-1121", "-2013", "-2026"):  # it is so long over that nobody can look at it
+        if error.failure.code in NOT_SHOWN:  # it is so long over that nobody can look at it
             return
         raise
-    name = order["clientOrderId"]
-    if of_exchange(order["status"]) in LIVE:
+    name, state = order.client_order_id, of_exchange(order.status)
+    if state is None:
+        raise EightbellsError(
+            f"order {name} of {symbol} is {order.status} at the exchange, a status that is not known: it could yet be "
+            "filled; cancel it there first, or wait until it is over"
+        )
+    if state in LIVE:
         raise EightbellsError(
             f"order {name} of {symbol} is still open at the exchange: cancel it there first, it could yet be filled"
         )
-    over = decided_until(settings, int(order["time"]))
+    over = decided_until(settings, order.created_ms)
     if gateway.clock.now_ms() < over:
         raise EightbellsError(
             f"order {name} of {symbol} is so young that its decision could be taken, and sent, once more: accept it "

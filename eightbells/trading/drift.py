@@ -19,6 +19,7 @@ class Reason(StrEnum):
     DUPLICATE_ORDER = "duplicate_order"
     UNKNOWN_ORDER = "unknown_order"
     ORDER_STATE = "order_state"
+    UNKNOWN_STATUS = "unknown_status"
     EXECUTED_QUANTITY = "executed_quantity"
     BALANCE = "balance"
     OTHER = "other"
@@ -28,6 +29,7 @@ _WORDS = {
     Reason.DUPLICATE_ORDER: "the exchange has {times} orders named {client_order_id}",
     Reason.UNKNOWN_ORDER: "order {client_order_id} is at the exchange and not in the books",
     Reason.ORDER_STATE: "order {client_order_id} is {exchange} at the exchange and {books} in the books",
+    Reason.UNKNOWN_STATUS: "order {client_order_id} is {exchange} at the exchange, a status that is not known",
     Reason.EXECUTED_QUANTITY: "order {client_order_id}: {exchange} executed at the exchange, {books} booked",
     Reason.BALANCE: "{books} {asset} in the books, {exchange} at the exchange",
     Reason.OTHER: "{detail}",
@@ -56,9 +58,24 @@ class Drift:
         number = "" if self.exchange_order_id is None else f" (exchange order {self.exchange_order_id})"
         return _WORDS[self.reason].format_map(self.facts) + number
 
+    @property
+    def line(self) -> str:
+        """The disagreement as a problem among others."""
+        return f"{self.symbol}: {self.detail}"
+
     def described(self) -> dict[str, object]:
         """The drift as `--json` shows it."""
         return {**vars(self), "facts": dict(self.facts), "detail": self.detail}
+
+
+def unknown_status(symbol: str, client_order_id: str, status: str, number: int) -> Drift:
+    """The drift of an order whose status at the exchange is not known: neither side can be right."""
+    return Drift(
+        symbol,
+        Reason.UNKNOWN_STATUS,
+        {"client_order_id": client_order_id, "exchange": status},
+        number,
+    )
 
 
 _COLUMNS = "symbol, reason, facts, exchange_order_id, id"
@@ -78,6 +95,11 @@ def blocked_symbols(connection: Connection, account: str) -> dict[str, str]:
     for drift in open_drifts(connection, account):
         found.setdefault(drift.symbol, f"the exchange and the books do not agree: {drift.detail}")
     return found
+
+
+def doubtful(connection: Connection, account: str) -> list[Drift]:
+    """The open drifts of orders whose status at the exchange is not known."""
+    return [it for it in open_drifts(connection, account) if it.reason is Reason.UNKNOWN_STATUS]
 
 
 def accepted(connection: Connection, account: str) -> list[Drift]:
@@ -119,6 +141,24 @@ def clear(connection: Connection, number: int, at: datetime) -> None:
     connection.execute(text("UPDATE drifts SET cleared_at = :at WHERE id = :id"), {"id": number, "at": at})
 
 
+def begin(connection: Connection, account: str, drift: Drift, at: datetime) -> None:
+    """Open a drift; one that is open stays as it is."""
+    connection.execute(
+        text(
+            "INSERT INTO drifts (account, symbol, reason, facts, exchange_order_id, found_at) VALUES "
+            "(:account, :symbol, :reason, CAST(:facts AS jsonb), :number, :at) ON CONFLICT DO NOTHING"
+        ),
+        {
+            "account": account,
+            "symbol": drift.symbol,
+            "reason": drift.reason,
+            "facts": json.dumps(dict(drift.facts)),
+            "number": drift.exchange_order_id,
+            "at": at,
+        },
+    )
+
+
 def keep(
     connection: Connection,
     account: str,
@@ -133,20 +173,7 @@ def keep(
     """
     found = list(found)
     for drift in found:
-        connection.execute(
-            text(
-                "INSERT INTO drifts (account, symbol, reason, facts, exchange_order_id, found_at) VALUES "
-                "(:account, :symbol, :reason, CAST(:facts AS jsonb), :number, :at) ON CONFLICT DO NOTHING"
-            ),
-            {
-                "account": account,
-                "symbol": drift.symbol,
-                "reason": drift.reason,
-                "facts": json.dumps(dict(drift.facts)),
-                "number": drift.exchange_order_id,
-                "at": at,
-            },
-        )
+        begin(connection, account, drift, at)
     kept = []
     for drift in open_drifts(connection, account):
         looked_at = drift.exchange_order_id is None or (drift.symbol, drift.exchange_order_id) in seen

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
 from eightbells.exchange import rules
+from eightbells.exchange.codes import ErrorCode
 from eightbells.exchange.gateway import Gateway, OrderRequest
+from eightbells.exchange.models import OrderReport
 from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.exchange.rules import RuleBroken, Situation, wire
 from eightbells.settings import Settings
-from eightbells.trading import ledger, outbox
+from eightbells.trading import drift, ledger, outbox
 from eightbells.trading.lease import Lease
 from eightbells.trading.ledger import Fill
 from eightbells.trading.outbox import Order
@@ -56,7 +58,7 @@ class Desk:
             if error.failure.row == "insufficient-balance":
                 raise EightbellsError(f"{error}{await self._shortage(order)}") from None
             raise
-        return self._record(order, answer, _fills_of_answer(answer))
+        return self._record(order, answer)
 
     async def _shortage(self, order: Order) -> str:
         """What the account lacks for an order, by its own word: the books and the exchange disagree."""
@@ -69,11 +71,10 @@ class Desk:
         asset = symbol_rules.quote_asset if buying else symbol_rules.base_asset
         needed = order.quantity * price if buying else order.quantity
         try:
-            account = await self._gateway.account()
+            balances = await self._gateway.balances()
         except ExchangeError:  # then the refusal has to speak for itself
             return ""
-        balances = {entry["asset"]: Decimal(entry["free"]) for entry in account["balances"]}
-        free = balances.get(asset, Decimal(0))
+        free = next((balance.free for balance in balances if balance.asset == asset), Decimal(0))
         missing = max(needed - free, Decimal(0))
         return f": needs {wire(needed)} {asset}, {wire(free)} free, {wire(missing)} missing"
 
@@ -127,7 +128,9 @@ class Desk:
         answer = await self._find(order)
         if answer is not None:
             return await self._follow(order, answer)
-        if asked_at <= impossible_from:
+        if (
+            asked_at <= impossible_from or order.exchange_order_id is not None
+        ):  # one that was seen was accepted
             return State.UNKNOWN
         return self._move(
             order, State.ABSENT, {"reason": "neither order nor trade is there after its window"}
@@ -149,50 +152,40 @@ class Desk:
         try:
             answer = await self._gateway.cancel_order(order.symbol, order.exchange_order_id)
         except ExchangeError as error:
-            if error.failure.row != "-2011":  # filled or cancelled meanwhile: its state will tell
+            if error.failure.row != ErrorCode.CANCEL_REJECTED:
                 raise
-            return await self.refresh(order)
+            return await self.refresh(order)  # filled or cancelled meanwhile: its state will tell
         return await self._follow(order, answer)
 
-    def take_event(self, event: dict[str, Any]) -> State | None:
-        """Book what an executionReport of the user data stream says of one of our orders; None where it is not ours."""
-        # a cancel's report carries an id of its own and ours as the original one
-        names = [name for name in (event.get("C"), event.get("c")) if name]
+    def take_report(self, report: OrderReport) -> State | None:
+        """Book what the user data stream reports of one of our orders; None where it is not ours."""
         with self._engine.connect() as connection:
-            found = outbox.named(connection, self._settings.account, names)
-        if not found:
-            return None
-        order = found[0]
-        answer = {"status": event["X"], "orderId": event["i"], "executedQty": event["z"]}
-        fills = [_fill_of_event(event)] if event["x"] == "TRADE" else []
-        return self._record(order, answer, fills)
+            found = outbox.named(connection, self._settings.account, report.names)
+        return self._record(found[0], report) if found else None
 
     def _deadline_ms(self, order: Order) -> int:
         assert order.request_time is not None
         assert order.recv_window_ms is not None
         return grid.to_ms(order.request_time) + order.recv_window_ms + ENGINE_TIMEOUT_MS
 
-    async def _find(self, order: Order) -> dict[str, Any] | None:
+    async def _find(self, order: Order) -> OrderReport | None:
         try:
-            answer = await self._gateway.order(order.symbol, order.client_order_id)
+            return await self._gateway.order(order.symbol, order.client_order_id)
         except ExchangeError as error:
-            if error.failure.code not in ("-2013", "-2026"):
+            if error.failure.code not in (ErrorCode.NO_SUCH_ORDER, ErrorCode.ORDER_ARCHIVED):
                 raise
-        else:
-            return answer
         assert order.request_time is not None
         since = grid.to_ms(order.request_time) - 1000
         recent = await self._gateway.recent_orders(order.symbol, since)
-        found = next((found for found in recent if found["clientOrderId"] == order.client_order_id), None)
+        found = next((found for found in recent if found.client_order_id == order.client_order_id), None)
         if found is not None:
             return found
-        trades = await self._gateway.recent_trades(order.symbol, since)
-        known = {int(entry["orderId"]) for entry in recent}
-        stray = {int(trade["orderId"]) for trade in trades} - known
+        traded = await self._gateway.recently_traded(order.symbol, since)
+        stray = traded - {listed.order_id for listed in recent}
         # a trade whose order the list lacks: only the order itself shows whose it is
         for number in stray - self._in_books(order.account, stray):
             answer = await self._gateway.order_by_number(order.symbol, number)
-            if answer["clientOrderId"] == order.client_order_id:
+            if answer.client_order_id == order.client_order_id:
                 return answer
         return None
 
@@ -200,25 +193,37 @@ class Desk:
         with self._engine.connect() as connection:
             return outbox.known_exchange_ids(connection, account, numbers)
 
-    async def _follow(self, order: Order, answer: dict[str, Any]) -> State:
-        executed = Decimal(answer["executedQty"])
-        fills: Iterable[Fill] = ()
-        if executed:
-            fills = map(_fill_of_trade, await self._gateway.trades(order.symbol, int(answer["orderId"])))
-        return self._record(order, answer, fills)
+    async def _follow(self, order: Order, report: OrderReport) -> State:
+        if report.executed_quantity:
+            trades = await self._gateway.trades(order.symbol, report.order_id)
+            report = replace(report, fills=tuple(trades))
+        return self._record(order, report)
 
-    def _record(self, order: Order, answer: dict[str, Any], fills: Iterable[Fill]) -> State:
-        """State, fills and what the exchange says it executed, in one transaction."""
-        state = of_exchange(answer["status"])
+    def _record(self, order: Order, report: OrderReport) -> State:
+        """State, fills and what the exchange says it executed, in one transaction.
+
+        Under a status that is not known the order stays live, or becomes UNKNOWN, and a drift blocks its symbol.
+        """
+        state, at = of_exchange(report.status), grid.to_time(self._gateway.clock.now_ms())
         with self._engine.begin() as connection:
             present = outbox.load(connection, order.id, lock=True)
-            ledger.book(connection, present, fills, self._flow_run)
-            outbox.note_exchange(connection, present, int(answer["orderId"]), Decimal(answer["executedQty"]))
-            if state in TRANSITIONS.get(present.state, ()):  # an older answer may come after a newer one
-                at = grid.to_time(self._gateway.clock.now_ms())
-                detail = {"status": answer["status"], "executed": answer["executedQty"]}
+            ledger.book(connection, present, _fills(report), self._flow_run)
+            outbox.note_exchange(connection, present, report.order_id, report.executed_quantity)
+            if state is None:
+                state = self._doubt(connection, present, report, at)
+            elif state in TRANSITIONS.get(present.state, ()):  # an older answer may come after a newer one
+                detail = {"status": report.status, "executed": wire(report.executed_quantity)}
                 outbox.move(connection, present, state, at, detail, self._flow_run)
         return state
+
+    def _doubt(self, connection: Connection, order: Order, report: OrderReport, at: datetime) -> State:
+        """Keep that an order's status is not known; returns the state that it has in the books."""
+        doubt = drift.unknown_status(order.symbol, order.client_order_id, report.status, report.order_id)
+        drift.begin(connection, order.account, doubt, at)
+        if order.state is not State.SENDING:
+            return order.state
+        outbox.move(connection, order, State.UNKNOWN, at, {"reason": doubt.detail}, self._flow_run)
+        return State.UNKNOWN
 
     def _move(self, order: Order, to: State, detail: dict[str, str]) -> State:
         """Move an order from the state it was read in; where another worker has moved it, its word stands."""
@@ -261,33 +266,18 @@ def _request(order: Order) -> OrderRequest:
     )
 
 
-def _fills_of_answer(answer: dict[str, Any]) -> list[Fill]:
-    """The fills that an order's answer lists; none where their amounts are not exact.
+def _fills(report: OrderReport) -> list[Fill]:
+    """The fills of an order's report; none where their amounts are not exact.
 
-    An answer does not state amounts in the quote asset. Where price times quantity has more places than the
-    exchange keeps, only the list of trades, which is asked when the order is settled, tells how it was cut off.
+    The answer to an order does not state amounts in the quote asset. Where price times quantity has more places than
+    the exchange keeps, only the list of trades, which is asked when the order is settled, tells how it was cut off.
     """
-    at = grid.to_time(int(answer["transactTime"]))
-    fills = [
+    if any(trade.quote_quantity != trade.quote_quantity.quantize(ledger.SMALLEST) for trade in report.fills):
+        return []
+    return [
         Fill(
-            int(fill["tradeId"]), Decimal(fill["price"]), Decimal(fill["qty"]),
-            Decimal(fill["price"]) * Decimal(fill["qty"]), Decimal(fill["commission"]), fill["commissionAsset"], at,
+            trade.trade_id, trade.price, trade.quantity, trade.quote_quantity, trade.commission,
+            trade.commission_asset, grid.to_time(trade.time_ms),
         )
-        for fill in answer.get("fills", [])
+        for trade in report.fills
     ]  # fmt: skip
-    exact = all(fill.quote_quantity == fill.quote_quantity.quantize(ledger.SMALLEST) for fill in fills)
-    return fills if exact else []
-
-
-def _fill_of_trade(trade: dict[str, Any]) -> Fill:
-    return Fill(
-        int(trade["id"]), Decimal(trade["price"]), Decimal(trade["qty"]), Decimal(trade["quoteQty"]),
-        Decimal(trade["commission"]), trade["commissionAsset"], grid.to_time(int(trade["time"])),
-    )  # fmt: skip
-
-
-def _fill_of_event(event: dict[str, Any]) -> Fill:
-    return Fill(
-        int(event["t"]), Decimal(event["L"]), Decimal(event["l"]), Decimal(event["Y"]),
-        Decimal(event["n"]), event["N"], grid.to_time(int(event["T"])),
-    )  # fmt: skip

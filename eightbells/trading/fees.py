@@ -6,13 +6,14 @@ owner's comes first: only what is missing from a position is charged to it, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
+from eightbells.exchange.models import Balance
 from eightbells.exchange.rules import wire
 
 
@@ -35,9 +36,9 @@ class Shortage:
         return {"asset": self.asset, "books": wire(self.owned), "exchange": wire(self.there)}
 
 
-def shortages(connection: Connection, account: str, balances: Iterable[Mapping[str, str]]) -> list[Shortage]:
+def shortages(connection: Connection, account: str, balances: Iterable[Balance]) -> list[Shortage]:
     """Assets of which there is less than the positions say; more may be the owner's."""
-    held = {entry["asset"]: Decimal(entry["free"]) + Decimal(entry["locked"]) for entry in balances}
+    held = {balance.asset: balance.free + balance.locked for balance in balances}
     rows = connection.execute(
         text(
             "SELECT s.base_asset, array_agg(DISTINCT p.symbol), sum(p.quantity) FROM positions AS p "

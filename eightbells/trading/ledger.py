@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from eightbells.candles import grid
 from eightbells.exchange import rules
+from eightbells.exchange.models import Balance
 from eightbells.settings import Settings
 from eightbells.trading.outbox import Order
 from eightbells.trading.risk import Exposure
@@ -289,7 +290,7 @@ def _at(settings: Settings, open_ms: int) -> dict[str, Any]:
 
 
 def save_balances(
-    connection: Connection, account: str, balances: Iterable[Mapping[str, str]], seen_at: datetime
+    connection: Connection, account: str, balances: Iterable[Balance], seen_at: datetime
 ) -> None:
     """Keep the account's balances as the exchange states them; an asset it no longer lists is zero."""
     connection.execute(
@@ -305,7 +306,7 @@ def save_balances(
                 free = excluded.free, locked = excluded.locked, seen_at = excluded.seen_at
             """),
             {
-                "account": account, "asset": balance["asset"], "seen": seen_at,
-                "free": Decimal(balance["free"]), "locked": Decimal(balance["locked"]),
+                "account": account, "asset": balance.asset, "seen": seen_at,
+                "free": balance.free, "locked": balance.locked,
             },
         )  # fmt: skip

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
 from eightbells import metrics
 from eightbells.candles import grid
+from eightbells.exchange.codes import NOT_SHOWN, ErrorCode
 from eightbells.exchange.gateway import Gateway
+from eightbells.exchange.models import Balance, ListedOrder
 from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings
@@ -73,18 +73,18 @@ async def reconcile(
     await _book_late_fills(engine, settings.account, desk, recent)
     with engine.connect() as connection:
         before = ledger.positions(connection, settings.account)
-    account = await gateway.account()
+    balances = await gateway.balances()
     at = gateway.clock.now_ms()
-    await _charge_fees(engine, gateway, settings.account, before, account["balances"])
-    seen = {_place(order): order for order in [*recent, *open_orders]}
+    await _charge_fees(engine, gateway, settings.account, before, balances)
+    seen = {_place(order): order for order in [*open_orders, *recent]}  # what was asked for last counts
     with engine.begin() as connection:
-        ledger.save_balances(connection, settings.account, account["balances"], grid.to_time(at))
+        ledger.save_balances(connection, settings.account, balances, grid.to_time(at))
         books = _books(connection, settings.account, seen.values())
         found = [
             *_order_drifts(seen.values(), books),
-            *_balance_drifts(fees.shortages(connection, settings.account, account["balances"])),
+            *_balance_drifts(fees.shortages(connection, settings.account, balances)),
         ]
-        foreign = [order for order in seen.values() if not order["clientOrderId"].startswith(OURS)]
+        foreign = [order for order in seen.values() if not order.client_order_id.startswith(OURS)]
         _keep_foreign(connection, settings.account, foreign, at)
         accepted = drift.accepted(connection, settings.account)
         standing = [disagreement for disagreement in found if disagreement not in accepted]
@@ -94,55 +94,51 @@ async def reconcile(
     return Reconciliation(len(seen), len(foreign), kept, len(found) - len(standing))
 
 
-def _place(order: Mapping[str, Any]) -> tuple[str, int]:
+def _place(order: ListedOrder) -> tuple[str, int]:
     """What names an order at the exchange once and for all."""
-    return order["symbol"], int(order["orderId"])
+    return order.symbol, order.order_id
 
 
-async def _recent_orders(gateway: Gateway, symbol: str, since_ms: int) -> list[dict[str, Any]]:
+async def _recent_orders(gateway: Gateway, symbol: str, since_ms: int) -> list[ListedOrder]:
     try:
         return await gateway.recent_orders(symbol, since_ms)
     except ExchangeError as error:
-        if error.failure.code != "-1121":  # not listed any more
+        if error.failure.code != ErrorCode.BAD_SYMBOL:  # not listed any more
             raise
         return []
 
 
-async def _order(gateway: Gateway, symbol: str, number: int) -> list[dict[str, Any]]:
+async def _order(gateway: Gateway, symbol: str, number: int) -> list[ListedOrder]:
     try:
         return [await gateway.order_by_number(symbol, number)]
     except ExchangeError as error:
-        if error.failure.code not in ("-1121", "-2013", "-2026"):  # it can no longer be looked at
+        if error.failure.code not in NOT_SHOWN:  # it can no longer be looked at
             raise
         return []
 
 
-async def _book_late_fills(engine: Engine, account: str, desk: Desk, orders: list[dict[str, Any]]) -> None:
+async def _book_late_fills(engine: Engine, account: str, desk: Desk, orders: list[ListedOrder]) -> None:
     with engine.connect() as connection:
         books = _books(connection, account, orders)
     for order in orders:
-        book = books.get(order["clientOrderId"])
-        if (
-            book is not None
-            and book.state not in LIVE
-            and Decimal(order["executedQty"]) > book.booked_quantity
-        ):
+        book = books.get(order.client_order_id)
+        if book is not None and book.state not in LIVE and order.executed_quantity > book.booked_quantity:
             await desk.refresh(book)
 
 
-def _books(
-    connection: Connection, account: str, orders: Iterable[Mapping[str, Any]]
-) -> dict[str, outbox.Order]:
+def _books(connection: Connection, account: str, orders: Iterable[ListedOrder]) -> dict[str, outbox.Order]:
     """Our orders in the books that carry the names of orders at the exchange."""
-    names = [order["clientOrderId"] for order in orders]
+    names = [order.client_order_id for order in orders]
     return {order.client_order_id: order for order in outbox.named(connection, account, names)}
 
 
-def _order_drifts(orders: Iterable[Mapping[str, Any]], books: Mapping[str, outbox.Order]) -> Iterator[Drift]:
-    ours = [order for order in orders if order["clientOrderId"].startswith(OURS)]
-    times = Counter(order["clientOrderId"] for order in ours)
+def _order_drifts(orders: Iterable[ListedOrder], books: Mapping[str, outbox.Order]) -> Iterator[Drift]:
+    ours = [order for order in orders if order.client_order_id.startswith(OURS)]
+    times = Counter(order.client_order_id for order in ours)
     for order in ours:
-        name, (symbol, number) = order["clientOrderId"], _place(order)
+        name, (symbol, number) = order.client_order_id, _place(order)
+        if name in books and of_exchange(order.status) is None:
+            yield drift.unknown_status(symbol, name, order.status, number)
         differences = [*_disagreements(order, books.get(name))]
         if times[name] > 1:
             differences.append((Reason.DUPLICATE_ORDER, {"times": str(times[name])}))
@@ -150,15 +146,13 @@ def _order_drifts(orders: Iterable[Mapping[str, Any]], books: Mapping[str, outbo
             yield Drift(symbol, reason, {"client_order_id": name, **facts}, number)
 
 
-def _disagreements(
-    order: Mapping[str, Any], book: outbox.Order | None
-) -> Iterator[tuple[Reason, dict[str, str]]]:
+def _disagreements(order: ListedOrder, book: outbox.Order | None) -> Iterator[tuple[Reason, dict[str, str]]]:
     """How an order at the exchange differs from the one in the books; one in flight is resolved first."""
     if book is None:
         yield Reason.UNKNOWN_ORDER, {}
     elif book.state not in LIVE - {State.PLANNED}:
-        status, executed = of_exchange(order["status"]), Decimal(order["executedQty"])
-        if book.state is not status:
+        status, executed = of_exchange(order.status), order.executed_quantity
+        if status is not None and book.state is not status:
             yield Reason.ORDER_STATE, {"exchange": status, "books": book.state}
         if executed != book.booked_quantity:
             yield Reason.EXECUTED_QUANTITY, {"exchange": wire(executed), "books": wire(book.booked_quantity)}
@@ -172,7 +166,7 @@ def _balance_drifts(found: Iterable[Shortage]) -> Iterator[Drift]:
 
 
 async def _charge_fees(
-    engine: Engine, gateway: Gateway, account: str, before: list[Position], balances: list[dict[str, str]]
+    engine: Engine, gateway: Gateway, account: str, before: list[Position], balances: list[Balance]
 ) -> None:
     """Charge positions with what fees have taken out of them, unless a fill on its way may be the cause as well.
 
@@ -192,7 +186,7 @@ async def _charge_fees(
 
 
 def at_rest(
-    connection: Connection, account: str, before: list[Position], open_orders: Iterable[Mapping[str, Any]]
+    connection: Connection, account: str, before: list[Position], open_orders: Iterable[ListedOrder]
 ) -> bool:
     """Whether what balances lack of positions is for good: all that was executed is booked, and nothing has moved.
 
@@ -203,15 +197,18 @@ def at_rest(
         open_orders: the exchange's, asked for after the balances.
     """
     connection.execute(text("LOCK TABLE fee_charges IN SHARE ROW EXCLUSIVE MODE"))
-    executed = {order["clientOrderId"]: order["executedQty"] for order in open_orders}
+    executed = {order.client_order_id: order.executed_quantity for order in open_orders}
+    # what is executed of these is known from their last report, and no list need ever show them again
+    doubtful = {(it.symbol, it.exchange_order_id) for it in drift.doubtful(connection, account)}
     moving = outbox.unbooked(connection, account) or any(
-        Decimal(executed.get(order.client_order_id, -1)) != order.booked_quantity
+        executed.get(order.client_order_id) != order.booked_quantity
         for order in outbox.live(connection, account, LIVE - {State.PLANNED})
+        if (order.symbol, order.exchange_order_id) not in doubtful
     )
     return not moving and ledger.positions(connection, account) == before
 
 
-def _keep_foreign(connection: Connection, account: str, orders: Iterable[Mapping[str, Any]], at: int) -> None:
+def _keep_foreign(connection: Connection, account: str, orders: Iterable[ListedOrder], at: int) -> None:
     for order in orders:
         connection.execute(
             text("""
@@ -222,8 +219,8 @@ def _keep_foreign(connection: Connection, account: str, orders: Iterable[Mapping
             SET status = excluded.status, seen_at = excluded.seen_at
             """),
             {
-                "account": account, "symbol": order["symbol"], "number": int(order["orderId"]),
-                "client": order["clientOrderId"], "side": order["side"], "type": order["type"],
-                "status": order["status"], "quantity": Decimal(order["origQty"]), "at": grid.to_time(at),
+                "account": account, "symbol": order.symbol, "number": order.order_id,
+                "client": order.client_order_id, "side": order.side, "type": order.type,
+                "status": order.status, "quantity": order.quantity, "at": grid.to_time(at),
             },
         )  # fmt: skip

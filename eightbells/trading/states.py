@@ -46,9 +46,6 @@ _OF_EXCHANGE = {
 }
 
 
-def of_exchange(status: str) -> State:
-    """Our state for the exchange's order status; ValueError for one that it has never used."""
-    try:
-        return _OF_EXCHANGE[status]
-    except KeyError:
-        raise ValueError(f"the exchange gives an order the status {status!r}, which is not known") from None
+def of_exchange(status: str) -> State | None:
+    """Our state for the exchange's order status; None for one that is not known: the order may be live or over."""
+    return _OF_EXCHANGE.get(status)

@@ -63,7 +63,7 @@ async def test_the_gateway_and_both_streams_take_the_same_way(
 ) -> None:
     events = asyncio.Queue[StreamEvent]()
     async with asyncio.timeout(20), open_gateway(settings, engine) as gateway:
-        assert await gateway.account()
+        assert await gateway.balances()
         asked = len(proxy.asked)
         feed = asyncio.create_task(Feed(settings.stream_url, {"BTCUSDT"}, events.put_nowait).run())
         assert isinstance(await events.get(), Connected)

@@ -111,8 +111,11 @@ async def test_a_symbol_of_another_quote_and_strategies_that_cannot_trade(
 
 async def test_an_entry_that_cannot_be_read_is_named_with_its_field(use: Use, market: Simulator) -> None:
     market.control("settings", symbols={"ETHUSDT": {"filters": {"LOT_SIZE": {"stepSize": None}}}})
-    found = of(await gathered(look_at_exchange(use())), "symbols", "fail")
-    assert "ETHUSDT: exchangeInfo cannot be read: LOT_SIZE.stepSize is null or missing" in found.what
+    entry = {"name": "lost", "kind": "ma_cross", "capital": "100", "symbols": ["ETHUSDT"]}
+    findings = await gathered(look_at_exchange(use(strategies=[entry])))
+    reason = "ETHUSDT: exchangeInfo cannot be read: LOT_SIZE.stepSize is null or missing"
+    assert reason in of(findings, "symbols", "fail").what
+    assert reason in of(findings, "strategy", "fail").what
 
 
 async def test_limits_that_are_nearly_used_up(use: Use, market: Simulator) -> None:

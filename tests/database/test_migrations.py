@@ -14,8 +14,8 @@ from eightbells.database.embedded import EmbeddedServer
 from eightbells.database.engine import connect
 from eightbells.database.migrations import current, migrate, newest, require_current
 from eightbells.errors import EightbellsError
-from eightbells.trading.drift import Drift, Reason, accepted, open_drifts
-from tests.books import plan_order, proven_signal
+from eightbells.trading.drift import Drift, Reason, accepted, begin, open_drifts, unknown_status
+from tests.books import OPENED, plan_order, proven_signal
 from tests.klines import counts, one, rows_of
 from tests.surroundings import ROOT
 
@@ -108,6 +108,25 @@ def test_drifts_in_words_become_data_and_what_was_accepted_stays_accepted(empty:
     with empty.connect() as connection:
         assert open_drifts(connection, "paper") == expected
         assert sorted(accepted(connection, "paper"), key=lambda drift: drift.id or 0) == expected[:-1]
+
+
+def test_a_drift_may_be_an_order_of_a_status_that_is_not_known(empty: Engine) -> None:
+    migrate(empty, "0011")
+    old = Drift(
+        "ETHUSDT", Reason.ORDER_STATE, {"client_order_id": NAME, "exchange": "OPEN", "books": "DENIED"}, 7
+    )
+    new = unknown_status("BTCUSDT", NAME, "PENDING_LIQUIDATION", 8)
+    with empty.begin() as connection:
+        begin(connection, "paper", old, OPENED)
+    with pytest.raises(IntegrityError, match="drifts_reason"), empty.begin() as connection:
+        begin(connection, "paper", new, OPENED)
+    migrate(empty)
+    with empty.begin() as connection:
+        begin(connection, "paper", new, OPENED)
+        begin(connection, "paper", new, OPENED)
+        assert open_drifts(connection, "paper") == [old, new]
+    with pytest.raises(IntegrityError, match="drifts_reason"), empty.begin() as connection:
+        connection.execute(text("UPDATE drifts SET reason = 'some_other'"))
 
 
 def test_reasons_in_words_become_codes_in_quarantine_and_in_metrics(empty: Engine) -> None:

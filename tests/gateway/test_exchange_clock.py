@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 
 from eightbells import metrics
 from eightbells.exchange.gateway import Gateway, OrderRequest, open_gateway
+from eightbells.exchange.models import OrderReport
 from eightbells.settings import load_settings
 from tests.conftest import Configure
 from tests.exchange import Simulator
@@ -25,7 +26,7 @@ def offset() -> float:
     return float(metrics.COUNTED.get_sample_value("eightbells_clock_offset_seconds") or 0)
 
 
-async def place(gateway: Gateway, name: str, price: str) -> dict[str, Any]:
+async def place(gateway: Gateway, name: str, price: str) -> OrderReport:
     """Place a buy that rests, stamped by the gateway's clock."""
     now, window = gateway.clock.now_ms(), gateway.recv_window_ms
     order = OrderRequest("BTCUSDT", "BUY", "LIMIT", "0.01", name, now, window, price, time_in_force="GTC")
@@ -80,7 +81,7 @@ def test_after_an_hour_the_clock_is_measured_again_before_anything_is_asked(
             for hour in (0.0, 0.99, 1.01, 1.02, 2.5):
                 simulator.advance(int((hour - hours[0]) * 3_600_000))  # it has gone on as long as we have
                 hours[0] = hour
-                await opened.account()
+                await opened.balances()
                 measured.append(simulator.requests()[TIME])
         return measured
 

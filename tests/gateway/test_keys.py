@@ -18,6 +18,7 @@ from sqlalchemy.engine import URL
 
 from eightbells.errors import EightbellsError
 from eightbells.exchange.gateway import Gateway, OrderRequest, open_gateway
+from eightbells.exchange.models import Balance, OrderReport
 from eightbells.exchange.permissions import require_trading_key
 from eightbells.settings import load_settings
 from tests import exchange
@@ -74,7 +75,7 @@ def live(
     return use
 
 
-async def trade(engine: Engine, price: Decimal) -> tuple[dict[str, Any], dict[str, Any]]:
+async def trade(engine: Engine, price: Decimal) -> tuple[OrderReport, list[Balance]]:
     """Place an order, ask for it, cancel it; then a question with its parameters in the query."""
     async with open_gateway(load_settings(), engine) as gateway:
         await require_trading_key(gateway)
@@ -84,17 +85,17 @@ async def trade(engine: Engine, price: Decimal) -> tuple[dict[str, Any], dict[st
         )  # fmt: skip
         placed = await gateway.place_order(request)
         asked = await gateway.order("BTCUSDT", "eb-mine_1-1")
-        assert asked["orderId"] == placed["orderId"]
-        return await gateway.cancel_order("BTCUSDT", placed["orderId"]), await gateway.account()
+        assert asked.order_id == placed.order_id
+        return await gateway.cancel_order("BTCUSDT", placed.order_id), await gateway.balances()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_key_signs_what_the_exchange_accepts(live: Any, engine: Engine, kind: str) -> None:
     real = live(kind)
     price = Decimal(real.ask("/api/v3/ticker/price?symbol=BTCUSDT")["price"]) / 2
-    cancelled, account = asyncio.run(trade(engine, price))
-    assert cancelled["status"] == "CANCELED"
-    assert {it["asset"]: Decimal(it["free"]) for it in account["balances"]}["USDT"] == 100_000
+    cancelled, balances = asyncio.run(trade(engine, price))
+    assert cancelled.status == "CANCELED"
+    assert {it.asset: it.free for it in balances}["USDT"] == 100_000
     (order,) = real.orders()
     assert (order["account"], order["status"]) == (
         (HMAC_KEY if kind == "hmac" else f"{kind}-key")[:4],
@@ -163,7 +164,7 @@ def test_a_key_file_that_cannot_be_used_is_one_sentence_that_shows_nothing_of_it
 
     async def use() -> Gateway:
         async with open_gateway(load_settings(), engine) as gateway:
-            await gateway.account()
+            await gateway.balances()
             return gateway
 
     with pytest.raises(EightbellsError) as raised:
@@ -180,11 +181,11 @@ def test_a_key_file_from_windows_is_read_all_the_same(live: Any, engine: Engine,
     file = tmp_path / "private.pem"
     file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
 
-    async def use() -> dict[str, Any]:
+    async def use() -> list[Balance]:
         async with open_gateway(load_settings(), engine) as gateway:
-            return await gateway.account()
+            return await gateway.balances()
 
-    assert asyncio.run(use())["balances"]
+    assert asyncio.run(use())
 
 
 def test_a_key_file_that_is_not_there_is_one_sentence(
