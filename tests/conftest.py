@@ -18,6 +18,7 @@ from eightbells.database.engine import connect
 from eightbells.database.migrations import migrate
 from eightbells.settings import Settings, load_settings
 from tests import exchange, surroundings
+from tests import prefect_server as prefect_server_of_tests
 from tests.exchange import Simulator
 
 # before anything reads its settings
@@ -176,19 +177,14 @@ def settings(configure: Configure) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[str]:
+def prefect_server(postgres: embedded.EmbeddedServer, folder: Path) -> Iterator[str]:
     """The address of a Prefect API for the whole run, which records what becomes of each task run.
 
     There is one only: Prefect's service that sends events keeps to the server that it met first.
     """
     from prefect import settings
-    from prefect.testing.utilities import prefect_test_harness
 
-    wanted = {
-        settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
-        settings.PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED: True,
-        settings.PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED: True,
-        settings.PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL: 0.5,
-    }
-    with settings.temporary_settings(wanted), prefect_test_harness(server_startup_timeout=90):
-        yield str(settings.PREFECT_API_URL.value())
+    with prefect_server_of_tests.running(postgres, folder / "logs") as api:
+        wanted = {settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, settings.PREFECT_API_URL: api}
+        with settings.temporary_settings(wanted):
+            yield api

@@ -64,7 +64,7 @@ def admit(
     frame = only_closed(concatenate(frames), now_ms) if frames else pd.DataFrame()
     if frame.empty:
         return Admission(batch=0)
-    from eightbells.quality import suite  # two seconds to import: only where something is judged
+    from eightbells.quality import suite  # over a second to import: only where something is judged
 
     reasons = suite.judge(frame, now_ms)
     bad = frame.index.isin(list(reasons))

@@ -13,12 +13,15 @@ import pandas as pd
 # before the import: no events to the makers of the library, no progress bars in the log
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
-import great_expectations as gx
-import great_expectations.expectations as gxe
-from great_expectations.data_context.types.base import ProgressBarsConfig
-
 from eightbells.candles import grid
 from eightbells.candles.frame import KLINE, PRICES
+from eightbells.quality.unused import put_off
+
+# half of the time that the import takes, for one expectation, about distributions
+with put_off("altair", "scipy.stats"):
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
 NAME = "four-hour-candles-1"
 _NEVER_ABOVE = (

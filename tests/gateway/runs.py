@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -119,11 +120,12 @@ async def _first_wait(step: Step) -> Wait:
 async def _history(client: PrefectClient, run: UUID) -> TaskHistory:
     """Task runs are recorded from events: a moment later, and not always in their order."""
     async with asyncio.timeout(_PATIENCE):
-        while True:
+        for looks in itertools.count(1):
             with suppress(ObjectNotFound):
                 times = (await client.read_task_run(run)).run_count
                 states = await client.read_task_run_states(run)
                 history = TaskHistory(sorted(states, key=lambda state: state.timestamp))
                 if any(state.is_final() for state in states) and history.is_whole(times):
                     return history
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(min(0.05 * looks, 0.3))
+    raise AssertionError("it never ends")

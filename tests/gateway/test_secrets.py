@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_DATABASE_CONNECTION_URL
+from prefect.settings import PREFECT_API_URL
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL
 
+from eightbells.database.embedded import EmbeddedServer
+from eightbells.database.engine import connect
 from tests import exchange
+from tests import prefect_server as prefect_server_of_tests
 from tests.conftest import Configure
 from tests.exchange import SYMBOLS, Simulator
 from tests.gateway.answers import quick_errors
@@ -43,18 +45,19 @@ def real() -> Iterator[Simulator]:
         yield simulator
 
 
-def everything_prefect_keeps() -> str:
-    """Its database as SQL: runs and their states, logs, events, artifacts."""
-    path = str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition("///")[2]
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-        return "\n".join(connection.iterdump())
+@pytest.fixture
+def prefects(postgres: EmbeddedServer) -> Iterator[Engine]:
+    """The database of Prefect's server: runs and their states, logs, events, artifacts."""
+    engine = connect(postgres.url(prefect_server_of_tests.DATABASE))
+    yield engine
+    engine.dispose()
 
 
-def everything_we_keep(engine: Engine) -> str:
-    """Every row of every table of ours as text."""
+def everything_kept(engine: Engine) -> str:
+    """Every row of every table as text."""
     with engine.connect() as connection:
         names = connection.execute(
-            text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            text("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'")
         ).scalars()
         return "\n".join(
             str(row)
@@ -80,7 +83,12 @@ def run_into_failures(url: str) -> str:
 
 
 def test_after_runs_full_of_failures_no_secret_is_anywhere(
-    prefect_server: str, real: Simulator, configure: Configure, database: URL, engine: Engine
+    prefect_server: str,
+    real: Simulator,
+    configure: Configure,
+    database: URL,
+    engine: Engine,
+    prefects: Engine,
 ) -> None:
     real.begin()
     strategy = {"name": "always", "kind": "tests.always:Always", "capital": "10000"}
@@ -90,9 +98,9 @@ def test_after_runs_full_of_failures_no_secret_is_anywhere(
         candles__settle_seconds="0", trading__order_type="market", strategies=[strategy],
     )  # fmt: skip
     said = run_into_failures(real.url)
-    wait_until(lambda: "prefect.flow-run.Failed" in everything_prefect_keeps())
+    wait_until(lambda: "prefect.flow-run.Failed" in everything_kept(prefects))
     places = {
-        "output": said, "Prefect": everything_prefect_keeps(), "tables": everything_we_keep(engine),
+        "output": said, "Prefect": everything_kept(prefects), "tables": everything_kept(engine),
         "metrics": page(engine, configure),
     }  # fmt: skip
     for place, words in EXPECTED.items():
