@@ -42,6 +42,7 @@ class Control:
             web.get("/simulator/settings", answer(self.read_settings)),
             web.post("/simulator/settings", answer(self.change_settings)),
             web.post("/simulator/check", answer(self.check_orders)),
+            web.post("/simulator/expire", answer(self.expire_orders)),
             web.post("/simulator/candles", answer(self.change_candles)),
             web.get("/simulator/faults", answer(self.read_faults)),
             web.post("/simulator/faults", answer(self.add_fault)),
@@ -117,6 +118,11 @@ class Control:
             except Refusal as refusal:
                 answers.append(refusal.body())
         return {"answers": answers}
+
+    def expire_orders(self, body: Body) -> Body:
+        """Let the exchange end open orders: all of a `symbol`, or those with the numbers in `orders`."""
+        now, numbers = self.exchange.now(), {int(number) for number in body.get("orders", [])}
+        return {"expired": self.exchange.engine.expire(body.get("symbol"), numbers, now)}
 
     # Settings
 

@@ -98,6 +98,14 @@ class Engine:
         order.cancel_id = cancel_id or self.new_client_id()[::-1]
         self._finish(account, order, "CANCELED", now)
 
+    def expire(self, symbol: str | None, numbers: set[int], now: int) -> list[int]:
+        """End open orders as the exchange itself does, of a symbol or by their numbers; returns which were ended."""
+        open_orders = [order for orders in self.open_of.values() for order in orders.values()]
+        chosen = [order for order in open_orders if order.symbol == symbol or order.id in numbers]
+        for order in chosen:
+            self._finish(self.accounts.named(order.account), order, "EXPIRED", now)
+        return [order.id for order in chosen]
+
     def _check_acceptable(self, account: Account, ticket: Ticket, now: int) -> None:
         if ticket.rules.status != "TRADING":
             raise rejected("Market is closed.")
