@@ -21,6 +21,8 @@ from eightbells.errors import EightbellsError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings, config_file
 from eightbells.trading.drift import open_drifts
+from eightbells.trading.guardian import unprotected
+from eightbells.trading.holds import open_holds
 from eightbells.trading.ledger import holding
 from eightbells.trading.states import LIVE
 from eightbells.trading.switch import read_switch
@@ -128,6 +130,11 @@ def read_status(settings: Settings, connection: Connection) -> Status:
 def _problems(connection: Connection, settings: Settings, found: Status) -> Iterator[str]:
     if not found.trading:
         yield f"trading is off: {found.trading_reason}; `eightbells resume` switches it on"
+    yield from (
+        f"{it.words} (since {it.since:%H:%M} UTC)" for it in unprotected(connection, settings.account)
+    )
+    for symbol, reason in open_holds(connection, settings.account).items():
+        yield f"{symbol} is held, nothing is sent for it: {reason}"
     yield from _of_orders(connection, settings.account)
     if found.last_cycle:
         yield from (f"the last cycle: {problem}" for problem in found.last_cycle.problems)

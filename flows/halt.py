@@ -29,7 +29,7 @@ async def halt(
         if action == "resume":
             return []
         await set_clock(session)
-        problems = await cancel_everything(session, stops_too=sell_everything)
+        problems = await cancel_everything(session)
         if sell_everything:
             problems += await sell_out(session)
         return problems

@@ -14,6 +14,7 @@ from flows.close import trade_on_close
 from flows.reconcile import reconcile
 from tasks.book_fills import book_fills
 from tasks.candles import refresh_rules
+from tasks.guarding import watch_positions
 from tasks.orders import settle_orders
 from tasks.session import open_session
 from tasks.sole_stream import AnotherStream, SoleStream
@@ -39,7 +40,9 @@ async def stream() -> State[Any]:
                 )
                 panel = await prepare_strategies(session)
                 async with stream_report() as report:
-                    follow = partial(book_fills, session, partial(settle_orders, session), report.warn)
+                    moved, settle_all = asyncio.Event(), partial(settle_orders, session)
+                    follow = partial(book_fills, session, settle_all, moved, report.warn)
+                    watch = partial(watch_positions, session, moved, report.warn)
                     trades = session.settings.stream.trade_on_close
                     streaming = Stream(
                         session,
@@ -47,7 +50,13 @@ async def stream() -> State[Any]:
                         report,
                         panel.window(session.settings.candles.refetch),
                         trade_on_close(session) if trades else None,
-                        others=(sole.keep, follow, report.until_cancelled, *([_compare_books] * trades)),
+                        others=(
+                            sole.keep,
+                            follow,
+                            watch,
+                            report.until_cancelled,
+                            *([_compare_books] * trades),
+                        ),
                     )
                     with on_signals(streaming.end):
                         await streaming.run()

@@ -16,9 +16,17 @@ _AGAIN_SECONDS = 0.5
 
 
 async def book_fills(
-    session: Session, settle: Callable[[], Awaitable[list[str]]], warn: Callable[[str], None]
+    session: Session,
+    settle: Callable[[], Awaitable[list[str]]],
+    moved: asyncio.Event,
+    warn: Callable[[str], None],
 ) -> None:
-    """Book our fills as they happen; `settle` asks for what happened while the stream was lost."""
+    """Book our fills as they happen.
+
+    Args:
+        settle: asks for what happened while the stream was lost.
+        moved: is set when one of our orders has moved.
+    """
     events = user_events(
         session.settings.ws_api_url,
         session.gateway.signed_subscription,
@@ -30,18 +38,18 @@ async def book_fills(
             if report is None:
                 for problem in await settle():
                     warn(f"could not follow an order: {problem}")
-            else:
-                await _book(session, report, warn)
+                moved.set()
+            elif await _book(session, report, warn):
+                moved.set()
         except Exception as error:  # the books say that the order is not settled: whoever looks next asks
             warn(f"could not follow an order: {error}")
 
 
-async def _book(session: Session, report: OrderReport, warn: Callable[[str], None]) -> None:
-    """Book one report; while Postgres is away, wait for it."""
+async def _book(session: Session, report: OrderReport, warn: Callable[[str], None]) -> bool:
+    """Book one report; while Postgres is away, wait for it. Returns whether it is about an order of ours."""
     while True:
         try:
-            await asyncio.to_thread(desk_of(session).take_report, report)
-            return
+            return await asyncio.to_thread(desk_of(session).take_report, report) is not None
         except DATABASE_AWAY as error:
             warn(f"a fill waits for Postgres: {str(error).splitlines()[0]}")
             await asyncio.sleep(_AGAIN_SECONDS)

@@ -9,10 +9,13 @@ from eightbells.exchange import rules
 from eightbells.trading import ledger, outbox
 from eightbells.trading.lease import Lease, LeaseLost
 from eightbells.trading.sizing import Sized, of_owned, sellable
+from eightbells.trading.states import State
 from eightbells.trading.switch import set_switch
 from tasks.exchange_task import limited_task
-from tasks.orders import cancel_orders, send_orders, settle_orders, trading_lease
+from tasks.orders import cancel_orders, guard_positions, send_orders, settle_orders, trading_lease
 from tasks.session import Session
+
+_MOST_ROUNDS = 12
 
 
 @limited_task("turn the trading switch")
@@ -21,23 +24,42 @@ async def switch(session: Session, on: bool, reason: str) -> None:
     set_switch(session.engine, on, reason)
 
 
-async def cancel_everything(session: Session, *, stops_too: bool) -> list[str]:
-    """Cancel our open orders; protective stops stay unless told. Returns what could not be cancelled."""
+async def cancel_everything(session: Session, *, selling: bool = False) -> list[str]:
+    """Cancel our open orders, but not the stops. Returns what could not be cancelled, in words.
+
+    Args:
+        selling: what the exchange is selling is cancelled too: the rest of it is sold at market.
+    """
     with session.engine.connect() as connection:
         live = outbox.live(connection, session.settings.account)
-    return await cancel_orders(session, [order for order in live if stops_too or order.leg != "stop"])
+    return await cancel_orders(
+        session,
+        [
+            order
+            for order in live
+            if order.stop_price is None or (selling and order.state is State.PARTIALLY_FILLED)
+        ],
+    )
 
 
 async def sell_out(session: Session) -> list[str]:
     """Sell every position at market, as an order with its own leg under its last signal.
 
-    Who had the lease until now may have placed stops meanwhile; while they are out, their coins cannot be sold.
+    The sale takes the place of a stop in one request: what the exchange does not sell stays protected. What it sells
+    in parts is sold on.
     """
     try:
         async with trading_lease(session) as lease:
-            problems = await cancel_everything(session, stops_too=True)
-            problems += await send_orders(session, await plan_sellout(session, lease), lease)
-            return problems + await settle_orders(session)
+            for _ in range(_MOST_ROUNDS):
+                problems = await cancel_everything(session, selling=True)
+                orders = await plan_sellout(session, lease)
+                if not orders:
+                    break
+                problems += await send_orders(session, orders, lease)
+                problems += await settle_orders(session)
+                if problems:
+                    break
+            return problems + await guard_positions(session, lease)
     except LeaseLost as error:
         return [str(error)]
 
@@ -49,6 +71,11 @@ async def plan_sellout(session: Session, lease: Lease) -> list[int]:
     account, now, run = session.settings.account, session.now_ms, session.flow_run
     with session.engine.begin() as connection:
         lease.require(connection)
+        sales = {
+            (order.strategy, order.symbol): order
+            for order in outbox.live(connection, account)
+            if order.side == "SELL" and not order.yields
+        }
         for position in ledger.positions(connection, account):
             last = connection.execute(
                 text(
@@ -65,5 +92,8 @@ async def plan_sellout(session: Session, lease: Lease) -> list[int]:
             identity = (position.strategy, last.strategy_version, position.symbol, grid.to_ms(last.open_time))
             sized = Sized("sellout", "SELL", quantity, None, basis=of_owned(position.quantity, quantity))
             attempt = outbox.next_attempt(connection, last.id, "sellout")
-            planned.append(outbox.plan(connection, account, last.id, identity, sized, now, run, attempt))
+            sale = sales.get((position.strategy, position.symbol))
+            planned.append(
+                outbox.plan(connection, account, last.id, identity, sized, now, run, attempt, sale)
+            )
     return [order for order in planned if order is not None]

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from prefect.client.schemas import State as PrefectState
 
 from eightbells.candles import grid
-from eightbells.exchange.gateway import PLACE_ORDER
+from eightbells.exchange.gateway import PLACE_ORDER, REPLACE_ORDER, NotReplaced
 from eightbells.exchange.recovery import Action, ExchangeError
-from eightbells.strategies.contract import Target
 from eightbells.strategies.evaluation import Decision, Moment, Refused
-from eightbells.trading import outbox, protection
+from eightbells.trading import outbox
 from eightbells.trading.drift import Drift, doubtful
 from eightbells.trading.execution import Desk, to_settle
+from eightbells.trading.guardian import Guardian
 from eightbells.trading.lease import Lease, LeaseLost, hold_lease
 from eightbells.trading.outbox import Order
 from eightbells.trading.planning import Plan, plan_orders
@@ -66,7 +66,8 @@ async def trade(session: Session, decisions: list[Decision], opened: int) -> Tra
             problems += await settle_orders(session, only=IN_FLIGHT)
             found = await reconcile_books(session)
             problems += [drift.line for drift in found.drifts]
-            problems += await cancel_obsolete(session, decisions)
+            problems += await cancel_opposed(session, decisions)
+            await guard_positions(session, lease)
             for rounds in range(_MOST_ROUNDS):
                 # what the exchange refused for the moment in an earlier run goes again, once in this one
                 planned = await plan(session, decisions, opened, lease, label, again=rounds == 0)
@@ -75,8 +76,7 @@ async def trade(session: Session, decisions: list[Decision], opened: int) -> Tra
                     break
                 problems += await send_orders(session, planned.orders, lease)
                 problems += await settle_orders(session)
-            problems += await cancel_obsolete(session)
-            problems += await send_orders(session, await plan_protection(session, opened, lease), lease)
+            problems += await guard_positions(session, lease)
             problems += await settle_orders(session)
     except LeaseLost as error:
         problems.append(str(error))
@@ -104,37 +104,45 @@ async def plan(
     session: Session, decisions: Iterable[Decision], opened: int, lease: Lease, label: str, again: bool
 ) -> Plan:
     """Commit the orders that the decisions call for to the outbox."""
-    last, moment = await session.gateway.prices(), moment_of(session, opened)
+    moment = moment_of(session, opened)
+    try:
+        last = await session.gateway.prices()
+    except ExchangeError as error:
+        if attempts_left(error.failure) > 0:
+            raise
+        last = {}  # who wants out is let out; what is bought needs a price
     return plan_orders(session.engine, session.settings, decisions, moment, lease, last, again=again)
 
 
-@limited_task("plan protective stops")
-async def plan_protection(session: Session, opened: int, lease: Lease) -> list[int]:
-    """Commit a stop for each holding that should have one and has none."""
-    return protection.plan_stops(session.engine, session.settings, moment_of(session, opened), lease)
+@limited_task("guard the positions")
+async def guard_positions(session: Session, lease: Lease) -> list[str]:
+    """See that every holding with a stop is protected or being sold; returns which are neither, in words."""
+    return await guardian_of(session).guard(lease)
 
 
-async def cancel_obsolete(session: Session, decisions: Iterable[Decision] = ()) -> list[str]:
-    """Cancel what goes against the decisions, and the stops that no longer cover their position.
+async def guard(session: Session) -> list[str]:
+    """Guard the positions under a lease of its own; where another worker trades, it guards them itself."""
+    try:
+        async with trading_lease(session) as lease:
+            return await guard_positions(session, lease)
+    except LeaseLost as error:
+        return [str(error)]
 
-    Returns what could not be cancelled, in words: while its stop is there, a position is not sold.
-    """
+
+def guardian_of(session: Session) -> Guardian:
+    return Guardian(session.settings, session.engine, session.gateway, desk_of(session), session.flow_run)
+
+
+async def cancel_opposed(session: Session, decisions: Iterable[Decision]) -> list[str]:
+    """Cancel the purchases that go against the decisions. Returns what could not be cancelled, in words."""
     targets = {(decision.strategy, decision.symbol): decision.target for decision in decisions}
     with session.engine.connect() as connection:
-        orders = {
-            order.id: order
+        orders = [
+            order
             for order in outbox.live(connection, session.settings.account)
-            if _goes_against(order, targets.get((order.strategy, order.symbol)))
-        }
-        orders |= {order.id: order for order in protection.obsolete_stops(connection, session.settings)}
-    return await cancel_orders(session, orders.values())
-
-
-def _goes_against(order: Order, target: Target | None) -> bool:
-    """Whether an order, kept from an earlier candle, would lead away from where its strategy wants to be."""
-    if target == "flat":  # a stop holds the coins that are to be sold
-        return order.side == "BUY" or order.leg == "stop"
-    return target == "long" and order.leg == "exit"
+            if order.side == "BUY" and targets.get((order.strategy, order.symbol)) == "flat"
+        ]
+    return await cancel_orders(session, orders)
 
 
 async def cancel_orders(session: Session, orders: Iterable[Order]) -> list[str]:
@@ -160,6 +168,8 @@ async def send_order(session: Session, order_id: int, lease: Lease, label: str) 
         attempt = outbox.latest_attempt(connection, order_id)
     try:
         return await desk.send(attempt.id, lease)
+    except NotReplaced:  # what it was to replace may be gone: that is mended before anything is waited for
+        raise
     except ExchangeError as error:
         if attempts_left(error.failure) > 0 and await _is_mended(session, attempt, error):
             return awaiting(error.failure, str(error))
@@ -218,6 +228,7 @@ async def send_orders(session: Session, orders: list[int], lease: Lease) -> list
         async with room:
             return await send_order(session, row.id, lease, f"{row.side} {row.symbol}")
 
+    await desk_of(session).keep_where_closed(orders)
     with session.engine.connect() as connection:
         rows = outbox.load_all(connection, orders)
     outcomes = await asyncio.gather(*(send(row) for row in rows), return_exceptions=True)
@@ -238,9 +249,9 @@ def waiting_orders(session: Session, opened: int) -> str:
 
 def _in_doubt(error: BaseException) -> bool:
     """Whether an order may exist that its sending has failed with; what failed before that is no doubt."""
-    if not isinstance(error, ExchangeError) or error.endpoint != PLACE_ORDER:
+    if not isinstance(error, ExchangeError) or error.endpoint not in (PLACE_ORDER, REPLACE_ORDER):
         return False
-    return not error.failure.certainly_not_executed
+    return not isinstance(error, NotReplaced) and not error.failure.certainly_not_executed
 
 
 async def settle_orders(

@@ -12,7 +12,7 @@ TaskName = Literal[
     "evaluate {label}",
     "reconcile the books",
     "plan orders for {label}",
-    "plan protective stops",
+    "guard the positions",
     "send {label}",
     "follow {label}",
     "close the books of {label}",

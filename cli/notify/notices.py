@@ -14,6 +14,8 @@ from cli.failed_runs import failed_runs
 from eightbells.addresses import shown
 from eightbells.errors import EightbellsError
 from eightbells.trading.drift import open_drifts
+from eightbells.trading.guardian import unprotected
+from eightbells.trading.holds import open_holds
 
 _OF_RUNS = "runs of "  # how the keys of such notices begin
 _ON_CLOSE = "trade-on-close"  # of the stream, without a deployment
@@ -54,7 +56,8 @@ class Present:
 
 def present_notices(connection: Connection, account: str, api: str) -> Present:
     """What the tables say, and the Prefect server if it answers."""
-    found = [*_switch(connection), *_orders(connection, account), *_drifts(connection, account)]
+    found = [*_switch(connection), *_unprotected(connection, account), *_holds(connection, account)]
+    found += [*_orders(connection, account), *_drifts(connection, account)]
     found += _cycle_with_problems(connection, account)
     try:
         return Present([*found, *_failed_deployments(api), *_failed_closes(api)])
@@ -69,6 +72,22 @@ def _switch(connection: Connection) -> Iterator[Notice]:
     if row is not None:
         body = f"Switched off at {row.changed_at:%Y-%m-%d %H:%M} UTC: {row.reason}. `eightbells resume` switches it on."
         yield Notice(f"switch {row.changed_at.isoformat()}", "Trading is off", body)
+
+
+def _unprotected(connection: Connection, account: str) -> Iterator[Notice]:
+    for bare in unprotected(connection, account):
+        body = (
+            f"{bare.words}. It is tried again by itself. To sell everything now: "
+            '`eightbells halt --sell-everything --reason "..."`.'
+        )
+        key = f"unprotected {bare.strategy} {bare.symbol} {bare.since.isoformat()}"
+        yield Notice(key, f"Position unprotected: {bare.symbol}", body)
+
+
+def _holds(connection: Connection, account: str) -> Iterator[Notice]:
+    for symbol, reason in open_holds(connection, account).items():
+        body = f"{reason}. Nothing is sent for {symbol} until somebody has looked into it."
+        yield Notice(f"hold {symbol}", f"Symbol held: {symbol}", body)
 
 
 def _orders(connection: Connection, account: str) -> Iterator[Notice]:

@@ -6,6 +6,8 @@ import html
 import re
 from collections.abc import Mapping
 
+import orjson
+
 _LONGEST = 300
 _NOT_SHOWN = re.compile(r"(?is)<(script|style)\b.*?(?:</\1>|\Z)|<!--.*?-->|<[^>]*>")
 # an error page may quote the request, which is signed
@@ -18,6 +20,30 @@ class BadAnswer(Exception):
     def __init__(self, status: int, body: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(f"HTTP {status}")
         self.status, self.body, self.headers = status, body, headers or {}
+
+
+class HalfAnswer(BadAnswer):
+    """The half of a replacement that the exchange refused. `attempted`: it is the new order's."""
+
+    def __init__(self, status: int, body: str, headers: Mapping[str, str] | None, attempted: bool) -> None:
+        super().__init__(status, body, headers)
+        self.attempted = attempted
+
+
+def failed_half(answer: BadAnswer) -> HalfAnswer | None:
+    """The refused half of a replacement that failed; None where the answer does not tell the halves apart."""
+    try:
+        read = orjson.loads(answer.body)
+        data = read["data"] if read["code"] in (-2021, -2022) else None
+        if data is None:
+            return None
+        attempted = data["newOrderResult"] == "FAILURE"
+        half = data["newOrderResponse" if attempted else "cancelResponse"]
+        if data["newOrderResult"] == "SUCCESS" or not isinstance(half, dict):
+            return None
+    except (ValueError, KeyError, TypeError):
+        return None
+    return HalfAnswer(400, orjson.dumps(half).decode(), answer.headers, attempted)
 
 
 class UnreadableAnswer(BadAnswer):

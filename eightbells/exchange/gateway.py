@@ -17,11 +17,12 @@ from eightbells import metrics
 from eightbells.candles.grid import INTERVAL
 from eightbells.errors import EightbellsError
 from eightbells.exchange import models
+from eightbells.exchange.answers import BadAnswer, HalfAnswer, failed_half
 from eightbells.exchange.budgets import Budgets
 from eightbells.exchange.classification import classify, requested_wait
 from eightbells.exchange.client import StampedClient
 from eightbells.exchange.clock import ExchangeClock
-from eightbells.exchange.models import Balance, ListedOrder, OrderReport, TradeReport, each
+from eightbells.exchange.models import Balance, ListedOrder, OrderReport, Replacement, TradeReport, each
 from eightbells.exchange.recovery import Action, ExchangeError, remedies
 from eightbells.settings import Settings
 
@@ -30,6 +31,7 @@ Json = dict[str, Any]
 Ask = Callable[[], Awaitable[Any]]
 ORDER_WEIGHT = 1
 PLACE_ORDER = "order.place"
+REPLACE_ORDER = "order.cancelReplace"
 DAY_MS = 86_400_000
 
 
@@ -47,6 +49,10 @@ class OrderRequest:
     price: str | None = None
     stop_price: str | None = None
     time_in_force: str | None = None
+
+
+class NotReplaced(ExchangeError):
+    """An order was not put in the place of another one: it certainly does not exist. The old one may be gone."""
 
 
 class Gateway:
@@ -138,17 +144,45 @@ class Gateway:
         Raises:
             ExchangeError: `failure.certainly_not_executed` says whether it can exist all the same.
         """
-        params = {
-            "symbol": order.symbol, "side": order.side, "type": order.type, "quantity": order.quantity,
-            "price": order.price, "stopPrice": order.stop_price, "timeInForce": order.time_in_force,
-            "newClientOrderId": order.client_order_id,
-            "newOrderRespType": "FULL", "timestamp": order.timestamp_ms, "recvWindow": order.recv_window_ms,
-        }  # fmt: skip
-        present = {name: value for name, value in params.items() if value is not None}
         metrics.ORDERS_SENT.labels(order.side).inc()
+        params = _parameters(order)
         return await self._call(
-            PLACE_ORDER, 0, None, lambda: self._client._post("order", True, data=present), OrderReport.read
+            PLACE_ORDER, 0, None, lambda: self._client._post("order", True, data=params), OrderReport.read
         )
+
+    async def replace_order(self, order: OrderRequest, replaced: int) -> Replacement:
+        """Cancel an order on which nothing is executed, and place another one; where that fails, place nothing.
+
+        Args:
+            replaced: the exchange's number of the order to cancel.
+
+        Raises:
+            NotReplaced: the new order certainly does not exist; the old one may be gone.
+            ExchangeError: as of `place_order`.
+        """
+        params = {
+            **_parameters(order), "cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": replaced,
+            "cancelRestrictions": "ONLY_NEW",
+        }  # fmt: skip
+        metrics.ORDERS_SENT.labels(order.side).inc()
+        halves: list[HalfAnswer] = []
+
+        async def ask() -> Any:
+            try:
+                return await self._client._post("order/cancelReplace", True, data=params)
+            except BadAnswer as answer:
+                half = failed_half(answer)
+                if half is None:
+                    raise
+                halves.append(half)
+                raise half from None
+
+        try:
+            return await self._call(REPLACE_ORDER, 0, None, ask, Replacement.read)
+        except ExchangeError as error:
+            if halves and (not halves[0].attempted or error.failure.certainly_not_executed):
+                raise NotReplaced(REPLACE_ORDER, error.failure) from None
+            raise
 
     async def permit_order(self) -> None:
         """Wait for the permit of one order, under a clock that is fresh.
@@ -295,6 +329,17 @@ def naming_the_exchange(settings: Settings) -> Iterator[None]:
             raise
         hint = " (paper mode needs its simulator: python -m simulator)" if settings.mode == "paper" else ""
         raise EightbellsError(f"nothing answers at {settings.rest_url}{hint}: {error}") from None
+
+
+def _parameters(order: OrderRequest) -> Json:
+    """An order as the exchange's parameters."""
+    params = {
+        "symbol": order.symbol, "side": order.side, "type": order.type, "quantity": order.quantity,
+        "price": order.price, "stopPrice": order.stop_price, "timeInForce": order.time_in_force,
+        "newClientOrderId": order.client_order_id,
+        "newOrderRespType": "FULL", "timestamp": order.timestamp_ms, "recvWindow": order.recv_window_ms,
+    }  # fmt: skip
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def _json_list(symbols: Sequence[str]) -> str:

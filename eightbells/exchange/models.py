@@ -171,31 +171,19 @@ class ListedOrder(OrderReport):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderListReport:
-    """A list of orders, such as an OCO, as an answer states it; `orders` in full where the answer has them."""
+class Replacement:
+    """The answer to a replacement that went well: the order that was placed, and the one that was cancelled for it."""
 
-    order_list_id: int
-    symbol: str
-    contingency: str
-    status: str  # of the list: listStatusType
-    order_status: str  # of its orders together: listOrderStatus
-    client_order_id: str | None
-    members: tuple[tuple[int, str], ...]  # number and client order id of each order
-    orders: tuple[OrderReport, ...] = ()
+    placed: OrderReport
+    cancelled: OrderReport
 
     @classmethod
     def read(cls, answer: object) -> Self:
-        """Raises UnreadableAnswer, which names the field."""
+        """The answer to order/cancelReplace. Raises UnreadableAnswer, which names the field."""
         entry = an_object(answer)
         return cls(
-            order_list_id=_need(entry, "orderListId", _whole),
-            symbol=_need(entry, "symbol", _text),
-            contingency=_need(entry, "contingencyType", _text),
-            status=_need(entry, "listStatusType", _text),
-            order_status=_need(entry, "listOrderStatus", _text),
-            client_order_id=_may(entry, "listClientOrderId", _text),
-            members=tuple(each(_member)(entry.get("orders"))),
-            orders=tuple(each(OrderReport.read)(entry.get("orderReports") or [])),
+            placed=OrderReport.read(entry.get("newOrderResponse")),
+            cancelled=OrderReport.read(entry.get("cancelResponse")),
         )
 
 
@@ -295,11 +283,6 @@ def _fills(entry: Entry) -> tuple[TradeReport, ...]:
         return ()
     order, at = _need(entry, "orderId", _whole), _need(entry, "transactTime", _time)
     return tuple(each(lambda fill: TradeReport.of_fill(fill, order, at))(entry["fills"]))
-
-
-def _member(answer: object) -> tuple[int, str]:
-    entry = an_object(answer)
-    return _need(entry, "orderId", _whole), _need(entry, "clientOrderId", _text)
 
 
 def _need(entry: Entry, name: str, read: Callable[[object], T]) -> T:

@@ -92,6 +92,11 @@ FACTS = (
         ("account",),
     ),
     Fact(
+        "eightbells_unprotected_positions", "Holdings with a stop that have neither a live stop nor a sale under way.",
+        "SELECT count(*) FROM unprotected WHERE account = :account",
+        ("account",),
+    ),
+    Fact(
         "eightbells_trading_enabled", "1 while trading is switched on.",
         "SELECT is_on::integer FROM switches WHERE name = 'trading'",
     ),

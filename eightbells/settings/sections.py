@@ -96,10 +96,19 @@ class CandleSettings(_Section):
     rows_per_batch: int = Field(default=20000, ge=1000, le=10**7)
 
 
+ExitStep = Literal["close", "cross", "market"]
+
+
 class TradingSettings(_Section):
     order_type: Literal["limit", "market"] = "limit"
     limit_offset: Decimal = Field(default=Decimal(0), ge=Decimal("-0.05"), le=Decimal("0.05"))
     unfilled: Literal["renew", "cancel", "keep"] = "renew"
+    exit_steps: list[ExitStep] = Field(default=["cross", "market"], min_length=1, max_length=3)
+    exit_step_seconds: PositiveSeconds = 30
+    exit_cross: Decimal = Field(default=Decimal("0.005"), ge=0, le=Decimal("0.2"))
+    stop_type: Literal["market", "limit"] = "market"
+    stop_limit_distance: Decimal = Field(default=Decimal("0.01"), ge=0, le=Decimal("0.5"))
+    guard_seconds: PositiveSeconds = 20
     max_candle_age_minutes: float = Field(default=30, gt=0, le=10**9)
     lease_seconds: float = Field(default=30, ge=1, le=_YEAR_SECONDS)
     lease_patience_seconds: Seconds = 120
@@ -112,6 +121,9 @@ class RiskSettings(_Section):
     daily_loss: Money = Decimal(0)
     price_collar: Decimal = Field(default=Decimal("0.05"), ge=0, le=1)
     max_orders_per_cycle: int = Field(default=100, ge=0, le=10**9)
+    max_stops: int = Field(default=0, ge=0, le=10**6)
+    stops_hours: float = Field(default=24, gt=0, le=10**6)
+    max_drawdown: Decimal = Field(default=Decimal(0), ge=0, lt=1)
 
 
 class StrategySettings(_Section):
@@ -120,6 +132,7 @@ class StrategySettings(_Section):
     capital: Decimal = Field(gt=0, le=_MOST_MONEY)
     symbols: Symbols = []
     stop_loss: Decimal = Field(default=Decimal(0), ge=0, lt=1)
+    cooldown: Literal["flat"] | Annotated[int, Field(ge=0, le=10**6)] = "flat"
     parameters: dict[str, Any] = {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +13,7 @@ from eightbells.candles import grid
 from eightbells.errors import EightbellsError
 from eightbells.exchange import rules
 from eightbells.exchange.codes import ErrorCode
-from eightbells.exchange.gateway import Gateway, OrderRequest
+from eightbells.exchange.gateway import Gateway, NotReplaced, OrderRequest
 from eightbells.exchange.models import OrderReport
 from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.exchange.rules import RuleBroken, Situation, wire
@@ -21,7 +22,7 @@ from eightbells.trading import drift, ledger, outbox
 from eightbells.trading.lease import Lease
 from eightbells.trading.ledger import Fill
 from eightbells.trading.outbox import Order
-from eightbells.trading.states import IN_FLIGHT, TRANSITIONS, State, of_exchange
+from eightbells.trading.states import IN_FLIGHT, LIVE, TRANSITIONS, State, of_exchange
 
 # How long the exchange's engine may hold a request before it answers (BINANCE.md): after this and recvWindow
 # a request that was not accepted can no longer be.
@@ -49,6 +50,8 @@ class Desk:
         )
         if order is None:
             return self._load(order_id).state
+        if order.replaces is not None:
+            return await self._replace(order)
         try:
             answer = await self._gateway.place_order(_request(order))
         except ExchangeError as error:
@@ -59,6 +62,63 @@ class Desk:
                 raise EightbellsError(f"{error}{await self._shortage(order)}") from None
             raise
         return self._record(order, answer)
+
+    async def _replace(self, order: Order) -> State:
+        """Send a sale in place of another, in one request: where the old one is not cancelled, nothing is placed."""
+        assert order.replaces is not None
+        old = self._load(order.replaces)
+        assert old.exchange_order_id is not None
+        try:
+            answer = await self._gateway.replace_order(_request(order), old.exchange_order_id)
+        except NotReplaced as error:
+            self._move(
+                order, State.REJECTED, {"reason": str(error), "action": str(error.failure.remedy.action)}
+            )
+            # filled meanwhile, or cancelled without what was to come instead
+            over = await self.refresh(old) not in LIVE
+            if over and error.failure.code == ErrorCode.CANCEL_REJECTED:
+                return State.REJECTED
+            raise
+        except ExchangeError as error:
+            certain = error.failure.certainly_not_executed
+            detail = {"reason": str(error), "action": str(error.failure.remedy.action)}
+            self._move(order, State.REJECTED if certain else State.UNKNOWN, detail)
+            raise
+        state = self._record(order, answer.placed)
+        await self._follow(old, answer.cancelled)
+        return state
+
+    async def keep_where_closed(self, orders: Iterable[int]) -> None:
+        """Take back the planned orders that would replace a sale of a symbol which takes no orders just now.
+
+        Of such a request the exchange may carry out only the half that cancels.
+        """
+        with self._engine.connect() as connection:
+            replacing = [
+                order for order in outbox.load_all(connection, list(orders)) if order.replaces is not None
+            ]
+        if not replacing:
+            return
+        try:
+            status = await self._statuses({order.symbol for order in replacing})
+        except ExchangeError as error:
+            status, unknown = {}, f"cannot be looked up: {error}"
+        else:
+            unknown = "not listed"
+        for order in replacing:
+            if (found := status.get(order.symbol, unknown)) != "TRADING":
+                self._move(
+                    order, State.DENIED, {"reason": f"{order.symbol} is {found}: the order there stays"}
+                )
+
+    async def _statuses(self, symbols: Collection[str]) -> dict[str, str]:
+        try:
+            info = await self._gateway.exchange_info(sorted(symbols))
+        except ExchangeError as error:
+            if error.failure.code != ErrorCode.BAD_SYMBOL:  # one of them is not listed any more
+                raise
+            info = await self._gateway.exchange_info()
+        return {str(entry.get("symbol")): str(entry.get("status")) for entry in info["symbols"]}
 
     async def _shortage(self, order: Order) -> str:
         """What the account lacks for an order, by its own word: the books and the exchange disagree."""

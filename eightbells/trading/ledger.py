@@ -212,14 +212,13 @@ def exposure(connection: Connection, settings: Settings, open_ms: int) -> Exposu
     values = _at(settings, open_ms)
     by_symbol: dict[str, Decimal] = dict(connection.execute(text(_EXPOSURE), values).all())  # type: ignore[arg-type]
     first: Decimal | None = connection.execute(text(_FIRST_OF_DAY), values).scalar_one_or_none()
-    lost = Decimal(0) if first is None else max(Decimal(0), first - equity(connection, settings, open_ms))
+    present = equity(connection, settings, open_ms)
+    lost = Decimal(0) if first is None else max(Decimal(0), first - present)
     ordered: int = connection.execute(
-        text(
-            "SELECT count(*) FROM orders WHERE account = :account AND open_time = :opened AND leg <> 'stop'"
-        ),
+        text("SELECT count(*) FROM orders WHERE account = :account AND open_time = :opened AND side = 'BUY'"),
         values,
     ).scalar_one()
-    return Exposure(by_symbol, lost, ordered)
+    return Exposure(by_symbol, lost, present, ordered)
 
 
 @dataclass(frozen=True)

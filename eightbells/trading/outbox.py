@@ -45,6 +45,9 @@ class Order:
     recv_window_ms: int | None
     executed_quantity: Decimal
     booked_quantity: Decimal
+    planned_at: datetime
+    replaces: int | None
+    yields: bool
 
 
 _COLUMNS = ", ".join(Order.__annotations__)
@@ -63,23 +66,27 @@ def client_order_id(
 
 def plan(
     connection: Connection, account: str, signal: int, identity: tuple[str, str, str, int], sized: Sized,
-    now_ms: int, flow_run: str | None, attempt: int = 1,
+    now_ms: int, flow_run: str | None, attempt: int = 1, replaces: Order | None = None,
 ) -> int | None:  # fmt: skip
     """Insert the order of a decision; None where the decision has its order already, or its position is being sold.
 
     Args:
         identity: strategy, its version, symbol and the candle's open time (ms).
+        replaces: the open sale in whose place this one comes. It is cancelled by the request that places this one.
     """
     strategy, version, symbol, open_ms = identity
     limit = sized.price is not None
+    replaced = None if replaces is None else _yield(connection, replaces.id)
+    if replaces is not None and replaced is None:
+        return None  # it is over, or being replaced: what is held by now is not known here
     planned: int | None = connection.execute(
         text("""
         INSERT INTO orders (
             signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
-            price, stop_price, sizing, client_order_id, planned_at, flow_run
+            price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces
         ) VALUES (
             :signal, :leg, :attempt, :account, :strategy, :symbol, :opened, :side, :type, :tif, :quantity,
-            :price, :stop, :sizing, :client, :now, :run
+            :price, :stop, :sizing, :client, :now, :run, :replaces
         ) ON CONFLICT DO NOTHING RETURNING id
         """),
         {
@@ -87,11 +94,26 @@ def plan(
             "symbol": symbol, "opened": grid.to_time(open_ms), "side": sized.side,
             "type": sized.type, "tif": "GTC" if limit else None,
             "quantity": sized.quantity, "price": sized.price, "stop": sized.stop_price, "sizing": sized.basis,
-            "now": grid.to_time(now_ms), "run": flow_run,
+            "now": grid.to_time(now_ms), "run": flow_run, "replaces": replaced,
             "client": client_order_id(account, strategy, version, symbol, open_ms, sized.leg, attempt),
         },
     ).scalar_one_or_none()  # fmt: skip
+    if planned is None and replaced is not None:
+        _yield_no_more(connection, replaced)
     return planned
+
+
+def _yield(connection: Connection, order: int) -> int | None:
+    """Let an open sale yield to the one that is about to be planned; None where it is not open any more."""
+    found: int | None = connection.execute(
+        text("UPDATE orders SET yields = TRUE WHERE id = :id AND NOT yields AND state = 'OPEN' RETURNING id"),
+        {"id": order},
+    ).scalar_one_or_none()
+    return found
+
+
+def _yield_no_more(connection: Connection, order: int) -> None:
+    connection.execute(text("UPDATE orders SET yields = FALSE WHERE id = :id"), {"id": order})
 
 
 def plan_again(
@@ -104,23 +126,26 @@ def plan_again(
 ) -> int | None:
     """Another attempt at the order's decision, after one that is REJECTED or ABSENT; None if there is one."""
     successor = client_order_id_of_attempt(order.client_order_id, order.attempt + 1)
+    replaced = None if order.replaces is None else _yield(connection, order.replaces)
     found: int | None = connection.execute(
         text("""
         INSERT INTO orders (
             signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
-            price, stop_price, sizing, client_order_id, planned_at, flow_run
+            price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces
         )
         SELECT
             signal_id, leg, attempt + 1, account, strategy, symbol, open_time, side, type, time_in_force, :quantity,
-            :price, stop_price, sizing, :client, :now, :run
+            :price, stop_price, sizing, :client, :now, :run, :replaces
         FROM orders WHERE id = :id
         ON CONFLICT DO NOTHING RETURNING id
         """),
         {
             "id": order.id, "quantity": quantity, "price": price, "client": successor,
-            "now": grid.to_time(now_ms), "run": flow_run,
+            "now": grid.to_time(now_ms), "run": flow_run, "replaces": replaced,
         },
     ).scalar_one_or_none()  # fmt: skip
+    if found is None and replaced is not None:
+        _yield_no_more(connection, replaced)
     return found
 
 
@@ -173,11 +198,14 @@ def next_attempt(connection: Connection, signal: int, leg: str) -> int:
     return attempt
 
 
+# After an exit another may always follow: it sells what is left. After an entry only where it does not exist.
 _NEWEST_ATTEMPTS = """
 SELECT DISTINCT ON (o.signal_id)
     o.signal_id, o.attempt,
-    o.state = 'ABSENT'
-    OR (:again AND o.state = 'REJECTED' AND coalesce(e.detail ->> 'action' = 'wait', FALSE)) AS open
+    o.leg = 'exit' AND o.state IN ('FILLED', 'CANCELED', 'EXPIRED', 'DENIED')
+    OR o.state = 'ABSENT'
+    OR (:again AND o.state = 'REJECTED' AND coalesce(e.detail ->> 'action' IN ('wait', 'fix', 'resync'), FALSE))
+    AS open
 FROM orders AS o LEFT JOIN order_events AS e ON e.order_id = o.id AND e.to_state = 'REJECTED'
 WHERE o.signal_id = ANY(:signals) AND o.leg IN ('entry', 'exit') ORDER BY o.signal_id, o.attempt DESC
 """
@@ -189,7 +217,8 @@ def newest_attempts(
     """Number of the newest entry or exit of each signal that has one, and whether another may follow it.
 
     Args:
-        again: whether one may follow an attempt that the exchange refused for the moment only.
+        again: whether one may follow an attempt that the exchange refused for the moment only, or for what can be
+            mended: whoever refused it may have died before the next attempt was planned.
     """
     rows = connection.execute(text(_NEWEST_ATTEMPTS), {"signals": list(signals), "again": again})
     return {signal: (attempt, is_open) for signal, attempt, is_open in rows}
@@ -339,8 +368,29 @@ def _must_not_go(connection: Connection, order: Order, now_ms: int, settings: Se
         return None if off else "trading is switched on again, nothing is sold out"
     if off:
         return f"trading is switched off: {off}"
-    late = lateness(grid.to_ms(order.open_time), now_ms, settings)
+    if order.leg == "exit":
+        late = _superseded(connection, order)
+    else:
+        late = lateness(grid.to_ms(order.open_time), now_ms, settings)
     return late or blocked_symbols(connection, order.account).get(order.symbol)
+
+
+def _superseded(connection: Connection, order: Order) -> str | None:
+    """Why an exit is no longer wanted: its strategy has decided on a later candle."""
+    later: datetime | None = connection.execute(
+        text(
+            "SELECT max(e.open_time) FROM evaluations AS e INNER JOIN signals AS s ON s.evaluation_id = e.id "
+            "WHERE e.account = :account AND e.strategy = :strategy AND e.symbol = :symbol "
+            'AND e."interval" = :interval AND e.open_time > :opened'
+        ),
+        {
+            "account": order.account, "strategy": order.strategy, "symbol": order.symbol,
+            "interval": grid.INTERVAL, "opened": order.open_time,
+        },
+    ).scalar_one()  # fmt: skip
+    return (
+        None if later is None else f"the strategy has decided again on candle {grid.label(grid.to_ms(later))}"
+    )
 
 
 def lateness(open_ms: int, now_ms: int, settings: Settings) -> str | None:

@@ -13,12 +13,12 @@ from eightbells.exchange import rules
 from eightbells.exchange.rules import RuleBroken, SymbolRules
 from eightbells.settings import Settings, StrategySettings
 from eightbells.strategies.evaluation import Decision, Moment, Refused
-from eightbells.trading import ledger, outbox, risk
+from eightbells.trading import holds, ledger, outbox, protections, risk
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.lease import Lease
 from eightbells.trading.ledger import Position
 from eightbells.trading.outbox import Order
-from eightbells.trading.sizing import Sized, size
+from eightbells.trading.sizing import Sized, entry_order, exit_order, exit_price
 from eightbells.trading.states import IN_FLIGHT, State
 
 
@@ -36,19 +36,21 @@ class Books:
 
     Args:
         attempts: number of the newest entry or exit of each signal, and whether another may follow it.
-        out: the orders that are not final, by symbol.
+        out: the orders that are not final, by symbol; sales are added as they are planned.
         reserved: what each strategy's open buys may still cost; grows with what is planned.
         off: why trading is switched off, or None.
         drifts: by symbol, in what it does not agree with the exchange.
+        holds: by symbol, what a person has to explain first.
     """
 
     attempts: Mapping[int, tuple[int, bool]]
-    out: Mapping[str, list[Order]]
+    out: dict[str, list[Order]]
     rules: Mapping[str, SymbolRules]
     positions: list[Position]
     reserved: dict[str, Decimal]
     off: str | None
     drifts: Mapping[str, str]
+    holds: Mapping[str, str]
 
     @classmethod
     def read(
@@ -64,6 +66,7 @@ class Books:
             outbox.newest_attempts(connection, [decision.signal for decision in decisions], again=again), out,
             rules.load_all(connection, {decision.symbol for decision in decisions}), positions, reserved,
             outbox.switched_off(connection), blocked_symbols(connection, account),
+            holds.open_holds(connection, account),
         )  # fmt: skip
 
 
@@ -98,16 +101,20 @@ class Planner:
             return refuse("sizing", str(error))
         if sized is None:
             return None
-        if blocked := self._blocked(strategy, decision, sized, out):
+        stop = next((order for order in out if _is_stop_of(order, strategy.name)), None)
+        if blocked := self._blocked(strategy, decision, sized, [order for order in out if order is not stop]):
             return refuse(*blocked)
         identity = (strategy.name, decision.version, decision.symbol, decision.open_ms)
         now, run = self.moment.now_ms, self.moment.flow_run
-        outbox.plan(
-            self.connection, self.settings.account, decision.signal, identity, sized, now, run, attempt
+        planned = outbox.plan(
+            self.connection, self.settings.account, decision.signal, identity, sized, now, run, attempt, stop
         )
-        notional = sized.quantity * (sized.price or decision.price) if sized.side == "BUY" else Decimal(0)
-        self.exposure.add(decision.symbol, notional)
-        self.books.reserved[strategy.name] = self._reserved(strategy) + notional
+        if sized.side == "SELL" and planned is not None:
+            self.books.out.setdefault(decision.symbol, []).append(outbox.load(self.connection, planned))
+        if sized.side == "BUY":
+            notional = sized.quantity * (sized.price or decision.price)
+            self.exposure.add(decision.symbol, notional)
+            self.books.reserved[strategy.name] = self._reserved(strategy) + notional
         return None
 
     def _next_attempt(self, decision: Decision) -> int | None:
@@ -131,11 +138,19 @@ class Planner:
         shares = len(strategy.symbols) or len(self.settings.symbols) or 1
         held = [position for position in self.books.positions if position.strategy == strategy.name]
         means = ledger.means(held, decision.symbol, strategy.capital, shares, self._reserved(strategy))
-        market = self.settings.trading.order_type == "market"
+        trading = self.settings.trading
+        market = trading.order_type == "market"
+        if decision.target == "flat":
+            step = "market" if market else trading.exit_steps[0]
+            last = self.last_prices.get(decision.symbol)
+            price = decision.price
+            if step != "market":
+                price = exit_price(decision.price, last, step, symbol_rules, trading)
+            return exit_order(price, means, symbol_rules, market=step == "market")
         if market:  # it is paid at what the price is by now, and the capital must suffice
             last = self.last_prices.get(decision.symbol, decision.price)
             decision = replace(decision, price=max(decision.price, last))
-        return size(decision, means, symbol_rules, market=market, offset=self.settings.trading.limit_offset)
+        return entry_order(decision.price, means, symbol_rules, market=market, offset=trading.limit_offset)
 
     def _blocked(
         self, strategy: StrategySettings, decision: Decision, sized: Sized, out: list[Order]
@@ -143,10 +158,15 @@ class Planner:
         """Stage and reason for which an order must not go out now."""
         if self.books.off is not None:
             return "switch", f"trading is switched off: {self.books.off}"
-        if late := outbox.lateness(decision.open_ms, self.moment.now_ms, self.settings):
+        # who wants out is let out as long as no newer candle says otherwise
+        newest = decision.open_ms == grid.last_closed(self.moment.now_ms)
+        late = outbox.lateness(decision.open_ms, self.moment.now_ms, self.settings)
+        if late and not (sized.side == "SELL" and newest):
             return "age", late
         if drift := self.books.drifts.get(decision.symbol):
             return "drift", drift
+        if hold := self.books.holds.get(decision.symbol):
+            return "hold", hold
         for order in out:
             if order.state in IN_FLIGHT:
                 return (
@@ -155,8 +175,9 @@ class Planner:
                 )
             if order.strategy == strategy.name:
                 return "risk", f"order {order.client_order_id} is still {order.state}"
-        once = sized.leg == "entry" and self.settings.trading.unfilled == "cancel"
-        if once and (
+        if sized.side == "SELL":
+            return None
+        if self.settings.trading.unfilled == "cancel" and (
             tried := _tried_in_vain(self.connection, self.settings.account, strategy.name, decision)
         ):
             return "risk", tried
@@ -164,8 +185,36 @@ class Planner:
             decision.symbol, sized.side, sized.quantity, sized.price or decision.price,
             self.last_prices.get(decision.symbol),
         )  # fmt: skip
-        reason = risk.objection(proposal, self.exposure, self.settings.risk)
-        return None if reason is None else ("risk", reason)
+        if reason := risk.objection(proposal, self.exposure, self.settings.risk):
+            return "risk", reason
+        if reason := protections.objection(
+            self.connection, self.settings, strategy, decision, self.exposure.equity, self.moment.now_ms
+        ):
+            return "protection", reason
+        meeting = self._meeting(sized, decision)
+        return None if meeting is None else ("risk", meeting)
+
+    def _meeting(self, sized: Sized, decision: Decision) -> str | None:
+        """Why a purchase would meet a sale of our own: the exchange lets one of the two expire."""
+        for order in self.books.out.get(decision.symbol, []):
+            if order.side != "SELL" or order.stop_price is not None:
+                continue
+            if order.price is None or sized.price is None or order.price <= sized.price:
+                return (
+                    f"order {order.client_order_id} of {order.strategy} sells at the price of this purchase"
+                )
+        return None
+
+
+def _is_stop_of(order: Order, strategy: str) -> bool:
+    """Whether an order is the strategy's stop, and can be replaced by a sale."""
+    return (
+        order.strategy == strategy
+        and order.leg == "stop"
+        and order.stop_price is not None
+        and order.state is State.OPEN
+        and not order.yields
+    )
 
 
 def plan_orders(
@@ -187,7 +236,7 @@ def plan_orders(
     with engine.begin() as connection:
         lease.require(connection)
         exposure = ledger.exposure(connection, settings, moment.open_ms)
-        decided = list(decisions)
+        decided = sorted(decisions, key=lambda decision: decision.target == "long")  # sales first
         books = Books.read(connection, settings.account, decided, again)
         planner = Planner(connection, settings, moment, last_prices, exposure, books)
         for decision in decided:

@@ -17,6 +17,7 @@ class Exposure:
 
     by_symbol: dict[str, Decimal] = field(default_factory=dict)
     loss_today: Decimal = _ZERO  # how far equity is below the day's first, 0 or more
+    equity: Decimal = _ZERO
     orders: int = 0
 
     @property
@@ -40,9 +41,13 @@ class Proposal:
 
 
 def objection(proposal: Proposal, exposure: Exposure, limits: RiskSettings) -> str | None:
-    """Why the order is not allowed, or None. A limit of 0 is no limit. Sales are never refused for size or loss."""
+    """Why the order is not allowed, or None. A limit of 0 is no limit. A sale reduces risk: it is always allowed."""
+    if proposal.side == "SELL":
+        return None
     if limits.max_orders_per_cycle and exposure.orders >= limits.max_orders_per_cycle:
         return f"{exposure.orders} orders in this cycle already, {limits.max_orders_per_cycle} is the most"
+    if limits.price_collar and proposal.last is None:
+        return "the exchange's last price is not known, so the price collar cannot be kept"
     if limits.price_collar and proposal.last:
         away = abs(proposal.price - proposal.last) / proposal.last
         if away > limits.price_collar:
@@ -50,8 +55,6 @@ def objection(proposal: Proposal, exposure: Exposure, limits: RiskSettings) -> s
                 f"price {wire(proposal.price)} is {away:.2%} from the last price {wire(proposal.last)}, "
                 f"{limits.price_collar:.2%} is the most"
             )
-    if proposal.side == "SELL":
-        return None
     notional = proposal.quantity * proposal.price
     held = exposure.by_symbol.get(proposal.symbol, _ZERO)
     bounds = (

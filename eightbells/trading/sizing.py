@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Literal
 
 from eightbells.exchange.rules import RuleBroken, Side, SymbolRules, wire
-from eightbells.strategies.evaluation import Decision
+from eightbells.settings.sections import ExitStep, TradingSettings
 
 Leg = Literal["entry", "exit", "stop", "sellout"]
 
@@ -34,28 +34,23 @@ class Sized:
     @property
     def type(self) -> str:
         if self.stop_price is not None:
-            return "STOP_LOSS_LIMIT"
+            return "STOP_LOSS" if self.price is None else "STOP_LOSS_LIMIT"
         return "MARKET" if self.price is None else "LIMIT"
 
 
-def size(
-    decision: Decision, means: Means, rules: SymbolRules, *, market: bool, offset: Decimal
+def entry_order(
+    close: Decimal, means: Means, rules: SymbolRules, *, market: bool, offset: Decimal = Decimal(0)
 ) -> Sized | None:
-    """The order that takes the strategy from what it owns to what it wants, or None where it is there already.
+    """The purchase that takes the strategy into the symbol; None where it is there already.
 
     Args:
-        market: MARKET instead of LIMIT; the candle's close then only serves to size it.
+        close: what the purchase is valued at.
+        market: MARKET instead of LIMIT.
         offset: how far a limit price goes towards the other side of the book, as a share of the close.
 
     Raises:
-        RuleBroken: an order is called for and no acceptable one exists.
+        RuleBroken: no order is acceptable.
     """
-    if decision.target == "long":
-        return _entry(decision.price, means, rules, market, offset)
-    return _exit(decision.price, means, rules, market, offset)
-
-
-def _entry(close: Decimal, means: Means, rules: SymbolRules, market: bool, offset: Decimal) -> Sized | None:
     if sellable(means.owned, close, rules, market):
         return None
     price = rules.price("BUY", close * (1 + offset))
@@ -66,12 +61,33 @@ def _entry(close: Decimal, means: Means, rules: SymbolRules, market: bool, offse
     return Sized("entry", "BUY", quantity, None if market else price, basis=basis)
 
 
-def _exit(close: Decimal, means: Means, rules: SymbolRules, market: bool, offset: Decimal) -> Sized | None:
-    quantity = sellable(means.owned, close, rules, market)
-    if not quantity:  # flat, or dust that the exchange would not take
+def exit_order(price: Decimal, means: Means, rules: SymbolRules, *, market: bool) -> Sized | None:
+    """The sale of all that the strategy owns; None where that is nothing, or dust that the exchange would not take.
+
+    Args:
+        price: the limit; what a MARKET order is valued at.
+    """
+    quantity = sellable(means.owned, price, rules, market)
+    if not quantity:
         return None
-    price = rules.price("SELL", close * (1 - offset))
     return Sized("exit", "SELL", quantity, None if market else price, basis=of_owned(means.owned, quantity))
+
+
+def exit_price(
+    close: Decimal, last: Decimal | None, step: ExitStep, rules: SymbolRules, settings: TradingSettings
+) -> Decimal:
+    """The limit of a sale at one of its steps.
+
+    Args:
+        close: of the candle that the sale was decided on.
+        last: the exchange's last price, where it is known.
+
+    Raises:
+        RuleBroken: the symbol takes no such price.
+    """
+    if step == "close":
+        return rules.price("SELL", close * (1 - settings.limit_offset))
+    return rules.price("SELL", min(last or close, close) * (1 - settings.exit_cross))
 
 
 def of_owned(owned: Decimal, quantity: Decimal) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.crash.cells import CROSSING, RESTING, clean
-from tests.crash.world import Trial, World, strategy
+from tests.crash.world import DUST, Trial, World, strategy
 
 _LONG = [strategy("long", "0.2")]
 
@@ -74,7 +74,7 @@ def test_a_halt_cancels_what_is_open_and_leaves_the_stops(holding: Trial) -> Non
     holding.change(strategies=[*_LONG, strategy(name="other")], trading__limit_offset=RESTING)
     clean(holding.run())
     _halt(holding)
-    assert _orders(holding) == [("LIMIT", "FILLED"), ("STOP_LOSS_LIMIT", "NEW"), ("LIMIT", "CANCELED")]
+    assert _orders(holding) == [("LIMIT", "FILLED"), ("STOP_LOSS", "NEW"), ("LIMIT", "CANCELED")]
 
 
 def test_a_position_stays_protected_while_trading_is_halted(holding: Trial) -> None:
@@ -90,26 +90,9 @@ def test_a_position_stays_protected_while_trading_is_halted(holding: Trial) -> N
 def test_selling_out_cancels_the_stops_and_sells_everything_at_market(holding: Trial) -> None:
     _halt(holding, sell_everything=True)
     assert _orders(holding) == [
-        ("LIMIT", "FILLED"), ("STOP_LOSS_LIMIT", "CANCELED"), ("MARKET", "FILLED"),
+        ("LIMIT", "FILLED"), ("STOP_LOSS", "CANCELED"), ("MARKET", "FILLED"),
     ]  # fmt: skip
     clean(holding.run())
-    assert holding.wrongs() == []
-
-
-def test_a_stop_that_a_cycle_places_meanwhile_does_not_keep_its_position_from_being_sold(
-    holding: Trial,
-) -> None:
-    child = holding.start(
-        "halt", action="halt", sell_everything=True, target="order.cancel, answered", act=signal.SIGSTOP
-    )
-    holding.until_stopped(child)
-    clean(holding.run())
-    child.send(signal.SIGCONT)
-    clean(child.wait())
-    assert _orders(holding)[1:] == [
-        ("STOP_LOSS_LIMIT", "CANCELED"), ("STOP_LOSS_LIMIT", "CANCELED"), ("MARKET", "FILLED"),
-    ]  # fmt: skip
-    clean(holding.run("reconcile"))
     assert holding.wrongs() == []
 
 
@@ -117,18 +100,19 @@ def test_a_sale_that_a_killed_halt_left_unsent_is_not_sent_once_trading_is_on_ag
     assert holding.run("halt", action="halt", sell_everything=True, target="commit plan_sellout, done").killed
     _halt(holding, action="resume")
     clean(holding.run())
-    assert [kind for kind, _ in _orders(holding)] == ["LIMIT", "STOP_LOSS_LIMIT", "STOP_LOSS_LIMIT"]
+    assert _orders(holding) == [("LIMIT", "FILLED"), ("STOP_LOSS", "NEW")]
     assert holding.wrongs() == []
 
 
 def test_selling_out_twice_sells_once(holding: Trial) -> None:
     _halt(holding, sell_everything=True)
     _halt(holding, sell_everything=True)
-    assert [kind for kind, _ in _orders(holding)] == ["LIMIT", "STOP_LOSS_LIMIT", "MARKET"]
+    assert [kind for kind, _ in _orders(holding)] == ["LIMIT", "STOP_LOSS", "MARKET"]
 
 
 def test_a_sale_that_was_refused_is_tried_again_by_the_next_halt(holding: Trial) -> None:
-    holding.simulator.fault("POST /api/v3/order", {"code": -2010, "msg": "Market is closed."}, times=4)
+    place = "POST /api/v3/order/cancelReplace"
+    holding.simulator.fault(place, {"code": -2010, "msg": "Market is closed."}, times=4)
     ended = holding.run("halt", action="halt", sell_everything=True)
     assert ended.told is not None
     assert ended.told.problems
@@ -137,22 +121,20 @@ def test_a_sale_that_was_refused_is_tried_again_by_the_next_halt(holding: Trial)
     assert _orders(holding)[-1] == ("MARKET", "FILLED")
 
 
-def test_what_was_sold_in_part_is_sold_to_the_end_by_the_next_halt(holding: Trial) -> None:
+def test_what_was_sold_in_part_is_sold_on(holding: Trial) -> None:
     holding.simulator.control("settings", taker_fraction="0.4")
     _halt(holding, sell_everything=True)
-    assert _orders(holding)[-1] == ("MARKET", "EXPIRED")
-    holding.simulator.control("settings", taker_fraction="1")
-    _halt(holding, sell_everything=True)
-    assert _orders(holding)[-1] == ("MARKET", "FILLED")
+    assert _orders(holding)[2:4] == [("MARKET", "EXPIRED"), ("MARKET", "EXPIRED")]
+    assert holding.rows(f"SELECT count(*) FROM positions WHERE quantity > {DUST}") == [(0,)]
 
 
 @pytest.mark.parametrize(
     "point",
     [
         "commit set_switch, done",
-        "order.cancel, on the wire",
         "commit plan_sellout, done",
-        "order.place, on the wire",
+        "order.cancelReplace, on the wire",
+        "order.cancelReplace, answered",
     ],
 )
 def test_a_halt_that_was_killed_is_completed_by_another(holding: Trial, point: str) -> None:
@@ -160,5 +142,5 @@ def test_a_halt_that_was_killed_is_completed_by_another(holding: Trial, point: s
     assert holding.rows("SELECT is_on FROM switches") == [(False,)]
     _halt(holding, sell_everything=True)
     clean(holding.run("reconcile"))
-    assert [kind for kind, _ in _orders(holding)] == ["LIMIT", "STOP_LOSS_LIMIT", "MARKET"]
+    assert [kind for kind, _ in _orders(holding)] == ["LIMIT", "STOP_LOSS", "MARKET"]
     assert holding.wrongs() == []

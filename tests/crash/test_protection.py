@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.crash.cells import CROSSING, LOST, RESTING, clean
-from tests.crash.world import SYMBOL, Trial, World, strategy
+from tests.crash.world import DUST, SYMBOL, Trial, World, strategy
 
 _LONG, _FLAT = [strategy("long", "0.1")], [strategy("flat", "0.1")]
 _NEVER = 10**10
@@ -25,7 +25,7 @@ def holding(world: World) -> Any:
 
 
 def _stops(trial: Trial) -> list[dict[str, Any]]:
-    return [order for order in trial.simulator.orders() if order["type"] == "STOP_LOSS_LIMIT"]
+    return [order for order in trial.simulator.orders() if order["type"] == "STOP_LOSS"]
 
 
 def _open(trial: Trial) -> list[dict[str, Any]]:
@@ -43,9 +43,7 @@ def test_a_stop_is_placed_when_the_entry_is_filled_for_what_can_be_sold(holding:
     ((held, cost),) = holding.rows("SELECT quantity, -quote_flow / quantity FROM positions")
     assert stop["status"] == "NEW"
     assert Decimal(0) <= held - Decimal(stop["origQty"]) < Decimal("0.00001")
-    trigger, limit = Decimal(stop["stopPrice"]), Decimal(stop["price"])
-    assert abs(trigger - cost * Decimal("0.9")) < Decimal("0.011")
-    assert abs(limit - trigger * Decimal("0.99")) < Decimal("0.011")
+    assert abs(Decimal(stop["stopPrice"]) - cost * Decimal("0.9")) < Decimal("0.011")
     assert holding.wrongs() == []
 
 
@@ -85,7 +83,7 @@ def test_a_stop_that_was_filled_leaves_no_position_and_nothing_is_sold_twice(hol
 
 def test_a_stop_that_is_filled_while_it_is_to_be_cancelled_is_not_sold_again(holding: Trial) -> None:
     holding.change(strategies=_FLAT)
-    child = holding.start(target="order.cancel, no permit", act=signal.SIGSTOP)
+    child = holding.start(target="order.place, permitted", act=signal.SIGSTOP)
     holding.until_stopped(child)
     _fall(holding)
     child.send(signal.SIGCONT)
@@ -94,33 +92,62 @@ def test_a_stop_that_is_filled_while_it_is_to_be_cancelled_is_not_sold_again(hol
     assert holding.wrongs() == []
 
 
-def test_a_stop_that_is_being_filled_is_left_to_go_on(holding: Trial) -> None:
-    holding.simulator.control("settings", taker_fraction="0.4", fill_gap_ms=_NEVER)
+def test_a_stop_that_is_being_filled_is_left_to_go_on(world: World) -> None:
+    with world.trial(strategies=_LONG, trading__limit_offset=CROSSING, trading__stop_type="limit") as trial:
+        clean(trial.run())
+        trial.leap()
+        trial.simulator.control("settings", taker_fraction="0.4", fill_gap_ms=_NEVER)
+        _fall(trial)
+        clean(trial.run())
+        (stop,) = [order for order in trial.simulator.orders() if order["type"] == "STOP_LOSS_LIMIT"]
+        assert stop["status"] == "PARTIALLY_FILLED"
+
+
+def test_what_a_stop_leaves_unsold_is_sold_on(holding: Trial) -> None:
+    holding.simulator.control("settings", taker_fraction="0.4")
     _fall(holding)
     clean(holding.run())
-    assert [stop["status"] for stop in _stops(holding)] == ["PARTIALLY_FILLED"]
+    first, *others = [order for order in holding.simulator.orders() if order["side"] == "SELL"]
+    assert (first["type"], first["status"]) == ("STOP_LOSS", "EXPIRED")
+    assert {order["type"] for order in others} == {"MARKET"}
+    assert holding.rows(f"SELECT count(*) FROM positions WHERE quantity > {DUST}") == [(0,)]
+    assert holding.wrongs() == []
+
+
+def test_a_stop_whose_limit_the_price_has_jumped_over_is_replaced_by_a_sale_at_market(world: World) -> None:
+    with world.trial(strategies=_LONG, trading__limit_offset=CROSSING, trading__stop_type="limit") as trial:
+        clean(trial.run())
+        trial.leap()
+        _fall(trial, "0.7")
+        clean(trial.run("reconcile"))
+        kinds = [(order["type"], order["status"]) for order in trial.simulator.orders()]
+        assert kinds == [("LIMIT", "FILLED"), ("STOP_LOSS_LIMIT", "CANCELED"), ("MARKET", "FILLED")]
+        assert trial.wrongs() == []
 
 
 def test_an_exit_goes_out_though_a_run_died_before_it_sent_the_stop(world: World) -> None:
     with world.trial(strategies=_LONG, trading__limit_offset=CROSSING) as trial:
-        assert trial.run(target="commit plan_stops, done").killed
+        assert trial.run(target="commit _plan, done").killed
         trial.leap()
         trial.change(strategies=_FLAT)
         clean(trial.run())
-        assert [order["type"] for order in trial.simulator.orders()] == ["LIMIT", "LIMIT"]
+        kinds = [(order["type"], order["status"]) for order in trial.simulator.orders()]
+        assert kinds == [("LIMIT", "FILLED"), ("STOP_LOSS", "CANCELED"), ("LIMIT", "FILLED")]
         assert trial.wrongs() == []
         trial.leap()
         clean(trial.run())
         assert trial.wrongs() == []
 
 
-def test_a_stop_below_which_the_price_has_fallen_already_is_told(world: World) -> None:
+@pytest.mark.parametrize("flow", ["cycle", "reconcile"])
+def test_a_holding_whose_stop_the_price_has_passed_already_is_sold(world: World, flow: str) -> None:
     with world.trial(strategies=_LONG, trading__limit_offset=CROSSING) as trial:
-        assert trial.run(target="commit plan_stops, due").killed
+        assert trial.run(target="commit _plan, due").killed
         _fall(trial, "0.85")
-        ended = trial.run()
-        assert ended.told is not None
-        assert ended.told.problems
+        clean(trial.run(flow))
+        kinds = [(order["type"], order["status"]) for order in trial.simulator.orders()]
+        assert kinds == [("LIMIT", "FILLED"), ("MARKET", "FILLED")]
+        assert trial.wrongs() == []
 
 
 def test_a_stop_that_is_filled_while_the_books_are_reconciled_is_a_drift_until_they_are_again(
@@ -137,16 +164,16 @@ def test_a_stop_that_is_filled_while_the_books_are_reconciled_is_a_drift_until_t
     assert holding.wrongs() == []
 
 
-def test_a_stop_that_cannot_be_cancelled_stops_only_its_symbol(world: World) -> None:
+def test_a_stop_that_cannot_be_replaced_stays_and_the_other_symbol_is_sold(world: World) -> None:
     with world.trial(strategies=_LONG, trading__limit_offset=CROSSING, symbols=[SYMBOL, "ETHUSDT"]) as trial:
         clean(trial.run())
         trial.leap()
         trial.change(strategies=_FLAT)
-        trial.simulator.fault("DELETE /api/v3/order", LOST, match={"symbol": SYMBOL}, times=100)
+        trial.simulator.fault("POST /api/v3/order/cancelReplace", LOST, match={"symbol": SYMBOL}, times=100)
         ended = trial.run()
         assert ended.told is not None
         assert not ended.told.error
-        assert any("504" in problem for problem in ended.told.problems)
+        assert [stop["symbol"] for stop in _open(trial)] == [SYMBOL]
         sold = [
             order["symbol"]
             for order in trial.simulator.orders()

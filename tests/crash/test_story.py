@@ -75,8 +75,7 @@ def test_every_state_has_its_time_its_reason_and_the_run_that_saw_it(told: tuple
 
 def test_a_stop_tells_its_trigger_and_the_decision_it_protects(told: tuple[Trial, list[Story]]) -> None:
     _, (_, filled, stop) = told
-    assert (stop.order["leg"], stop.order["type"]) == ("stop", "STOP_LOSS_LIMIT")
-    assert stop.order["price"] < stop.order["stop_price"]
+    assert (stop.order["leg"], stop.order["type"], stop.order["price"]) == ("stop", "STOP_LOSS", None)
     assert stop.order["evaluation"] == filled.order["evaluation"]
 
 

@@ -7,6 +7,8 @@ import pytest
 from tests.crash.cells import CROSSING, RESTING, clean
 from tests.crash.world import Trial, World, strategy
 
+_WAITING = {"trading__limit_offset": RESTING, "trading__exit_steps": ["close"]}
+
 
 def _statuses(trial: Trial) -> list[str]:
     return [order["status"] for order in trial.simulator.orders()]
@@ -64,7 +66,7 @@ def test_cancelled_for_good_it_is_not_bought_until_the_strategy_was_flat(world: 
 def test_an_exit_that_was_not_filled_is_renewed_though_entries_are_not(world: World) -> None:
     with world.trial(trading__unfilled="cancel", trading__limit_offset=CROSSING) as trial:
         clean(trial.run())
-        trial.change(strategies=[strategy("flat")], trading__limit_offset=RESTING)
+        trial.change(strategies=[strategy("flat")], **_WAITING)
         for _ in range(2):
             trial.leap()
             clean(trial.run())
@@ -83,7 +85,7 @@ def test_what_is_kept_is_cancelled_when_the_strategy_wants_the_contrary(world: W
         trial.change(strategies=[strategy("long")], trading__limit_offset=CROSSING)
         clean(trial.run())
         trial.leap()
-        trial.change(strategies=[strategy("flat")], trading__limit_offset=RESTING)
+        trial.change(strategies=[strategy("flat")], **_WAITING)
         clean(trial.run())
         trial.leap()
         trial.change(strategies=[strategy("long")])

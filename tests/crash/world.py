@@ -189,8 +189,8 @@ class Trial:
 
 
 def _doubled(truth: dict[str, Any], trial: Trial) -> Iterator[str]:
-    """Decisions with more than one order; what protects or sells out is placed anew when its position changes."""
-    others = "SELECT client_order_id FROM orders WHERE leg IN ('stop', 'sellout')"
+    """Decisions to buy with more than one order; a sale is placed anew when its position changes."""
+    others = "SELECT client_order_id FROM orders WHERE leg <> 'entry'"
     following = {name for (name,) in trial.rows(others)}
     times = Counter(
         order["clientOrderId"].rpartition("-")[0]

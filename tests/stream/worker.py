@@ -14,6 +14,7 @@ from functools import partial
 
 from eightbells.exchange.streams import Pace
 from tasks.book_fills import book_fills
+from tasks.guarding import watch_positions
 from tasks.session import unset_session
 from tasks.sole_stream import SoleStream
 from tasks.stopping import on_signals
@@ -41,8 +42,10 @@ async def main() -> None:
         usual, symbols = usual_pace(session), tuple(session.settings.symbols)
         pace = Pace(usual.silence, usual.rotate, overlap=0.5, first_wait=0.1, longest_wait=2.0)
         with SoleStream(session.engine, session.settings.account) as sole:
-            follow = partial(book_fills, session, _nothing_to_settle, lines.warn)
-            stream = Stream(session, symbols, lines, pace=pace, others=(sole.keep, follow))
+            moved = asyncio.Event()
+            follow = partial(book_fills, session, _nothing_to_settle, moved, lines.warn)
+            watch = partial(watch_positions, session, moved, lines.warn)
+            stream = Stream(session, symbols, lines, pace=pace, others=(sole.keep, follow, watch))
             with on_signals(stream.end):
                 await stream.run()
 

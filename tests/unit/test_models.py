@@ -12,7 +12,6 @@ from eightbells.exchange.classification import classify
 from eightbells.exchange.models import (
     Balance,
     ListedOrder,
-    OrderListReport,
     OrderReport,
     TradeReport,
     balances,
@@ -89,20 +88,6 @@ def test_fills_are_read_with_the_order_or_not_at_all() -> None:
     with pytest.raises(UnreadableAnswer) as raised:
         OrderReport.read({**LISTED, "fills": [FILL, FILL | {"qty": None}], "transactTime": AT})
     assert raised.value.why == "entry 2: qty is null or missing"
-
-
-def test_a_list_of_orders_is_read_with_its_orders() -> None:
-    answer = {
-        "orderListId": 3, "symbol": "BTCUSDT", "contingencyType": "OCO", "listStatusType": "EXEC_STARTED",
-        "listOrderStatus": "EXECUTING", "listClientOrderId": "eb-list",
-        "orders": [{"symbol": "BTCUSDT", "orderId": 7, "clientOrderId": "eb-1"}], "orderReports": [LISTED],
-    }  # fmt: skip
-    found = OrderListReport.read(answer)
-    assert (found.order_list_id, found.contingency, found.members) == (3, "OCO", ((7, "eb-1"),))
-    assert [order.order_id for order in found.orders] == [7]
-    assert OrderListReport.read({**answer, "orderReports": None}).orders == ()
-    with pytest.raises(UnreadableAnswer, match="HTTP 200"):
-        OrderListReport.read({**answer, "orders": None})
 
 
 READ: dict[str, tuple[Any, dict[str, Any], str]] = {

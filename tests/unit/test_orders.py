@@ -14,7 +14,7 @@ from eightbells.settings import RiskSettings
 from eightbells.strategies.evaluation import Decision
 from eightbells.trading.outbox import client_order_id, client_order_id_of_attempt
 from eightbells.trading.risk import Exposure, Proposal, objection
-from eightbells.trading.sizing import Means, size
+from eightbells.trading.sizing import Means, entry_order, exit_order
 from eightbells.trading.states import TRANSITIONS, State, of_exchange
 
 D = Decimal
@@ -87,7 +87,7 @@ def test_what_is_too_small_is_refused_with_its_rule(wanted: str, words: str):
 
 
 def test_an_entry_stays_within_what_may_be_spent():
-    sized = size(decision("long"), Means(D(0), D(1000)), RULES, market=False, offset=D(0))
+    sized = entry_order(D(20000), Means(D(0), D(1000)), RULES, market=False)
     assert sized is not None
     assert (sized.side, sized.price, sized.quantity) == ("BUY", D("20000"), D("0.05"))
     assert sized.quantity * sized.price <= 1000
@@ -95,12 +95,12 @@ def test_an_entry_stays_within_what_may_be_spent():
 
 def test_a_strategy_that_is_where_it_wants_to_be_orders_nothing():
     held, dust = Means(D("0.05"), D(0)), Means(D("0.0001"), D(1000))
-    assert size(decision("long"), held, RULES, market=False, offset=D(0)) is None
-    assert size(decision("flat"), dust, RULES, market=False, offset=D(0)) is None
+    assert entry_order(D(20000), held, RULES, market=False) is None
+    assert exit_order(D(20000), dust, RULES, market=False) is None
 
 
 def test_what_is_sold_is_what_is_owned_after_fees_floored_to_the_step():
-    sized = size(decision("flat"), Means(D("0.04995678"), D(0)), RULES, market=True, offset=D(0))
+    sized = exit_order(D(20000), Means(D("0.04995678"), D(0)), RULES, market=True)
     assert sized is not None
     assert (sized.side, sized.type, sized.quantity) == ("SELL", "MARKET", D("0.04995"))
     assert sized.basis == "0.04995678 owned, 0.00000678 stays as dust"
@@ -108,7 +108,7 @@ def test_what_is_sold_is_what_is_owned_after_fees_floored_to_the_step():
 
 def test_spent_capital_is_refused():
     with pytest.raises(RuleBroken, match="capital is spent"):
-        size(decision("long"), Means(D(0), D(0)), RULES, market=False, offset=D(0))
+        entry_order(D(20000), Means(D(0), D(0)), RULES, market=False)
 
 
 PROPOSAL = Proposal("BTCUSDT", "BUY", D("0.1"), D(20000), D(20000))
@@ -129,15 +129,22 @@ def test_a_limit_refuses_with_its_figures(limits, exposure, words):
     assert objection(PROPOSAL, Exposure(), RiskSettings()) is None
 
 
-def test_a_price_far_from_the_last_one_is_refused_on_either_side():
+def test_a_purchase_far_from_the_last_price_is_refused_on_either_side():
     for price in (D(18000), D(22000)):
-        far = Proposal("BTCUSDT", "SELL", D("0.1"), price, D(20000))
+        far = Proposal("BTCUSDT", "BUY", D("0.1"), price, D(20000))
         assert "from the last price" in (
             objection(far, Exposure(), RiskSettings(price_collar=D("0.05"))) or ""
         )
 
 
-def test_a_sale_is_never_refused_for_size_or_loss():
-    sale = Proposal("BTCUSDT", "SELL", D(9), D(20000), D(20000))
-    limits = RiskSettings(max_order=1, max_exposure=1, daily_loss=1)
-    assert objection(sale, Exposure(loss_today=D(5)), limits) is None
+def test_a_purchase_without_a_known_price_is_refused_where_there_is_a_collar():
+    blind = Proposal("BTCUSDT", "BUY", D("0.1"), D(20000), None)
+    assert "last price is not known" in (objection(blind, Exposure(), RiskSettings()) or "")
+    assert objection(blind, Exposure(), RiskSettings(price_collar=D(0))) is None
+
+
+def test_no_limit_refuses_a_sale():
+    limits = RiskSettings(max_order=1, max_exposure=1, daily_loss=1, max_orders_per_cycle=1)
+    for last in (D(20000), D(10), None):
+        sale = Proposal("BTCUSDT", "SELL", D(9), D(20000), last)
+        assert objection(sale, Exposure(loss_today=D(5), orders=7), limits) is None

@@ -1,0 +1,46 @@
+"""The stream's watch over positions: after each fill of ours, and every few seconds, every holding is looked at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from eightbells.exchange.recovery import ExchangeError
+from eightbells.trading.lease import LeaseLost, hold_lease
+from tasks.orders import guardian_of
+from tasks.rest_catch_up import DATABASE_AWAY
+from tasks.session import Session
+
+_PATIENCE_SECONDS = 1.0  # for another worker's lease: who trades guards the positions itself
+
+
+async def watch_positions(session: Session, fills: asyncio.Event, warn: Callable[[str], None]) -> None:
+    """Guard the positions until cancelled.
+
+    Args:
+        fills: set when one of our orders has moved.
+        warn: told once of each holding that has neither a stop nor a sale.
+    """
+    guardian, told = guardian_of(session), list[str]()
+    trading = session.settings.trading
+    while True:
+        try:
+            bare = list[str]()
+            if await guardian.look():
+                async with hold_lease(
+                    session.engine, session.settings.account, trading.lease_seconds, _PATIENCE_SECONDS
+                ) as lease:
+                    bare = await guardian.guard(lease)
+            for words in bare:
+                if words not in told:
+                    warn(words)
+            told = bare
+        except LeaseLost:
+            pass
+        except (ExchangeError, *DATABASE_AWAY) as error:
+            warn(f"could not look after the positions: {str(error).splitlines()[0]}")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(trading.guard_seconds):
+                await fills.wait()
+        fills.clear()
