@@ -15,7 +15,7 @@ from eightbells.database.engine import connect
 from eightbells.database.migrations import current, migrate, newest, require_current
 from eightbells.errors import EightbellsError
 from eightbells.trading.drift import Drift, Reason, accepted, begin, open_drifts, unknown_status
-from tests.books import OPENED, plan_order, proven_signal
+from tests.books import OPENED, insert, proven_signal
 from tests.klines import counts, one, rows_of
 from tests.surroundings import ROOT
 
@@ -159,12 +159,20 @@ def test_reasons_in_words_become_codes_in_quarantine_and_in_metrics(empty: Engin
     assert one(empty, "SELECT labels ->> 'reason' FROM metric_totals") == "off_grid"
 
 
+# An order as versions before that migration planned it.
+OLD_ORDER = {
+    "leg": "entry", "account": "paper", "strategy": "trend", "symbol": "BTCUSDT", "open_time": OPENED, "side": "BUY",
+    "type": "LIMIT", "time_in_force": "GTC", "quantity": 1, "price": 100, "planned_at": OPENED,
+}  # fmt: skip
+
+
 def test_refused_orders_become_denied_or_rejected_by_whether_they_were_sent(empty: Engine) -> None:
     migrate(empty, "0010")
     signal = proven_signal(empty)
     with empty.begin() as connection:
         for attempt, way in ((1, ["REFUSED"]), (2, ["SENDING", "REFUSED"])):
-            order = plan_order(connection, signal, attempt)
+            order = insert(connection, "orders", {**OLD_ORDER, "signal_id": signal, "attempt": attempt,
+                                                  "client_order_id": f"eb-{attempt}"})  # fmt: skip
             connection.execute(
                 text("UPDATE orders SET request_time = now() WHERE :sent"), {"sent": len(way) > 1}
             )
@@ -173,7 +181,7 @@ def test_refused_orders_become_denied_or_rejected_by_whether_they_were_sent(empt
                     text(
                         "INSERT INTO order_events (order_id, from_state, to_state, at) VALUES (:id, :b, :a, now())"
                     ),
-                    {"id": order.id, "b": before, "a": after},
+                    {"id": order, "b": before, "a": after},
                 )
     migrate(empty)
     assert rows_of(empty, "SELECT state FROM orders ORDER BY id") == [("DENIED",), ("REJECTED",)]
