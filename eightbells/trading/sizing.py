@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from eightbells.exchange.rules import RuleBroken, Side, SymbolRules, wire
-from eightbells.strategies.evaluation import Decision
+
+if TYPE_CHECKING:  # status and others that only look at orders need no pandas
+    from eightbells.strategies.evaluation import Decision
 
 Leg = Literal["entry", "exit", "stop", "sellout"]
 
