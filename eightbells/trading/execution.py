@@ -100,7 +100,7 @@ class Desk:
         if not replacing:
             return
         try:
-            status = await self._statuses({order.symbol for order in replacing})
+            status = await self.statuses({order.symbol for order in replacing})
         except ExchangeError as error:
             status, unknown = {}, f"cannot be looked up: {error}"
         else:
@@ -111,7 +111,8 @@ class Desk:
                     order, State.DENIED, {"reason": f"{order.symbol} is {found}: the order there stays"}
                 )
 
-    async def _statuses(self, symbols: Collection[str]) -> dict[str, str]:
+    async def statuses(self, symbols: Collection[str]) -> dict[str, str]:
+        """Whether the exchange trades the symbols just now, in its own words; one that it does not list is missing."""
         try:
             info = await self._gateway.exchange_info(sorted(symbols))
         except ExchangeError as error:

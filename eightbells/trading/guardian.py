@@ -28,7 +28,7 @@ from eightbells.trading.states import IN_FLIGHT, State
 from eightbells.trading.unprotected import unprotected
 
 _ROUNDS = 12  # of one look: a sale that was refused, or only filled in part, goes on at once
-_LONGEST_WAIT_MS = 600_000  # between two attempts that the exchange refuses
+_REFUSED_OFTEN, _LONGEST_WAIT_MS = 10, 60_000  # from so many refusals on, so long between two attempts
 _MOVED = Decimal("0.001")  # a stop is replaced where it should lie so far elsewhere, as a share of its price
 
 
@@ -123,7 +123,7 @@ def next_move(holding: Holding, settings: TradingSettings, now_ms: int) -> Move 
 
 def _waits(holding: Holding, now_ms: int, guard_seconds: float) -> bool:
     times, at = holding.failures
-    wait = 0 if times < 2 else min(guard_seconds * 1000 * 2 ** min(times - 2, 12), _LONGEST_WAIT_MS)
+    wait = 0 if times < 2 else _LONGEST_WAIT_MS if times >= _REFUSED_OFTEN else guard_seconds * 500
     return now_ms - at < wait
 
 
@@ -366,7 +366,8 @@ class Guardian:
         for _ in range(_ROUNDS):
             prices = await self._prices()
             await self._settle(prices)
-            orders, cancels = self._plan(lease, prices)
+            closed = await self._closed(prices)
+            orders, cancels = self._plan(lease, prices, closed)
             if not orders and not cancels:
                 break
             for order in cancels:
@@ -440,7 +441,23 @@ class Guardian:
             ),
         )
 
-    def _plan(self, lease: Lease, prices: Mapping[str, Decimal]) -> tuple[list[int], list[Order]]:
+    async def _closed(self, prices: Mapping[str, Decimal]) -> dict[str, str]:
+        """The symbols that take no orders just now, with their status; asked about where an order was refused."""
+        now = self.gateway.clock.now_ms()
+        with self.engine.connect() as connection:
+            found = holdings(connection, self.settings, prices, now, self._costs)
+        refused = {it.symbol for it in found if it.failures[0] and it.sale is None}
+        if not refused:
+            return {}
+        try:
+            statuses = await self.desk.statuses(refused)
+        except ExchangeError:  # then the order itself is the question
+            return {}
+        return {symbol: status for symbol in refused if (status := statuses.get(symbol, "gone")) != "TRADING"}
+
+    def _plan(
+        self, lease: Lease, prices: Mapping[str, Decimal], closed: Mapping[str, str]
+    ) -> tuple[list[int], list[Order]]:
         """Commit what the holdings need; returns the orders to send and those to cancel."""
         orders, cancels = list[int](), list[Order]()
         now = self.gateway.clock.now_ms()
@@ -452,6 +469,8 @@ class Guardian:
                 if order.leg == "stop" and (order.strategy, order.symbol) not in places and not order.yields:
                     cancels.append(order)  # nothing is held any more
             for holding in found:
+                if holding.symbol in closed and holding.sale is None:
+                    continue
                 move = next_move(holding, self.settings.trading, now)
                 if not isinstance(move, Move):
                     continue

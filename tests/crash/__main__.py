@@ -1,4 +1,4 @@
-"""The proof by crashing: the whole matrix, a random walk of 2,000 cycles, and two workers that meet 200 times.
+"""The proof by crashing: the matrix, a random walk of 2,000 cycles, 200 meetings of two workers, 1,000 guarded days.
 
 python -m tests.crash [--quick] [--seed S]
 
@@ -12,7 +12,7 @@ import random
 import subprocess
 import sys
 
-from tests.crash import matrix, random_walk, two_workers
+from tests.crash import guard_walk, matrix, random_walk, two_workers
 
 _PARTS = 4  # of the matrix, at once
 
@@ -31,6 +31,7 @@ def _some(seed: list[str]) -> int:
     failed = matrix.main(["--sample", "100", *seed])
     failed += random_walk.main(["--cycles", "100", *seed])
     failed += two_workers.main(["--times", "10", *seed])
+    failed += guard_walk.main(["--walks", "4", "--days", "10", *seed])
     return min(failed, 1)
 
 
@@ -38,6 +39,7 @@ def _everything(seed: list[str]) -> int:
     programs = [
         ["random_walk", *seed],
         ["two_workers", *seed],
+        ["guard_walk", *seed],
         *(["matrix", "--part", f"{part}/{_PARTS}"] for part in range(1, _PARTS + 1)),
     ]
     running = {

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from tests.crash.jobs import Ended
-from tests.crash.world import Trial, World, strategy
+from tests.crash.world import SYMBOL, Trial, World, strategy
 
 STOP = "0.2"  # so far below that no candle reaches it
 CROSSING, RESTING = "0.002", "-0.03"  # limit_offset: filled at once, or not at all
-ORDER, CANCEL = "POST /api/v3/order", "DELETE /api/v3/order"
+ORDER, CANCEL = "POST /api/v3/order*", "DELETE /api/v3/order"  # the first is any that places one
 Act = Callable[[Trial], None]
 
 
@@ -127,11 +128,36 @@ def _nothing(trial: Trial) -> None:
 
 
 def _hold(trial: Trial) -> None:
-    """A position with its stop, and a candle on which it is to be sold."""
+    """A position with its stop, and a candle on which it is to be sold, at its close and by no further step."""
     trial.change(trading__limit_offset=CROSSING)
     clean(trial.run())
     trial.leap()
-    trial.change(strategies=[strategy("flat", STOP)])
+    trial.change(strategies=[strategy("flat", STOP)], trading__exit_steps=["close"])
+
+
+def _exit_waits(trial: Trial) -> None:
+    """An exit that was not filled in the time of its first step; the next one is due."""
+    _hold(trial)
+    trial.change(
+        trading__exit_steps=["close", "market"],
+        trading__exit_step_seconds="60",
+        trading__limit_offset=RESTING,
+    )
+    clean(trial.run())
+    trial.simulator.advance(60_000)
+
+
+def _stop_is_lost(trial: Trial) -> None:
+    """A position whose stop the exchange has ended."""
+    trial.change(trading__limit_offset=CROSSING)
+    clean(trial.run())
+    trial.simulator.control("expire", symbol=SYMBOL)
+
+
+def _stop_is_passed(trial: Trial) -> None:
+    """A position whose stop the exchange has ended, and whose price has fallen below it."""
+    _stop_is_lost(trial)
+    trial.hold(f"{Decimal(trial.close()) * Decimal('0.7'):.2f}")
 
 
 def _wait(trial: Trial) -> None:
@@ -151,7 +177,10 @@ def _part(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("entry", _nothing, (*ANSWERED, *UNANSWERED, *REFUSED, *LATER)),
-    Scenario("exit", _hold, (*ANSWERED, *UNANSWERED[:4], *LATER, *CANCELS), "exit"),
+    Scenario("exit", _hold, (*ANSWERED, *UNANSWERED, *LATER), "exit"),
+    Scenario("next step of an exit", _exit_waits, (Deed("filled"), *UNANSWERED[:4]), "none"),
+    Scenario("lost stop", _stop_is_lost, (Deed("placed"), *UNANSWERED[:4]), "none"),
+    Scenario("passed stop", _stop_is_passed, (Deed("filled"), *UNANSWERED[:4]), "none"),
     Scenario("renewal", _wait, (*ANSWERED, *UNANSWERED[:3], *CANCELS)),
     Scenario("rest of a part", _part, (Deed("filled"), *CANCELS), "none"),
 )

@@ -25,7 +25,7 @@ _KILLED = 0.2  # share of the runs
 _LAST_POINT = 250  # beyond it a run has usually ended
 _CALM = 250  # cycles between two comparisons of exchange and books
 
-_ORDERS = {"method": "POST", "path": "/api/v3/order"}
+_ORDERS = {"method": "POST", "path": "/api/v3/order*"}
 _ALL = {"path": "/api/v3/[!t]*"}  # all but the clock and the ticker
 # What goes wrong with any request. Each is drawn by itself: together they befall a fifth of all.
 _FAULTS: tuple[dict[str, Any], ...] = (

@@ -181,7 +181,9 @@ def test_coins_that_came_back_meanwhile_are_not_written_off(trading: Trial) -> N
 def test_what_a_sale_took_whose_fills_are_not_booked_yet_is_not_written_off(trading: Trial) -> None:
     clean(trading.run())
     trading.leap()
-    trading.change(strategies=[strategy("flat")], trading__limit_offset=RESTING)
+    trading.change(
+        strategies=[strategy("flat")], trading__limit_offset=RESTING, trading__exit_steps=["close"]
+    )
     clean(trading.run())
     ((price,),) = trading.rows("SELECT price FROM orders WHERE side = 'SELL'")
     trading.simulator.fault("GET /api/v3/myTrades", {"body": "[]", "status": 200}, times=200)

@@ -20,7 +20,7 @@ def test_every_crash_leaves_each_decision_with_one_order_and_the_books_complete(
 def test_a_cycle_has_many_points_at_which_it_may_die(world: World) -> None:
     passed = points(world, SCENARIOS[0], SCENARIOS[0].deeds[0])
     assert len(set(passed)) == len(passed) >= 25
-    for owner in ("plan_orders", "begin_sending", "_record", "reconcile", "plan_stops", "close_books"):
+    for owner in ("plan_orders", "begin_sending", "_record", "reconcile", "_plan", "close_books"):
         assert {f"commit {owner}, due", f"commit {owner}, done"} <= set(passed)
     for place in ("no permit", "permitted", "not sent", "on the wire", "answered"):
         assert f"order.place, {place}" in passed

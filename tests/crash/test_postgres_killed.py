@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,8 @@ def _kill(server: EmbeddedServer) -> None:
     postmaster = int((server.data / "postmaster.pid").read_text().split()[0])
     family = [postmaster, *_children(postmaster)]
     for process in family:
-        os.kill(process, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # one that had its work done has ended by itself
+            os.kill(process, signal.SIGKILL)
     deadline = time.monotonic() + 30
     while any(Path(f"/proc/{process}").exists() for process in family):
         assert time.monotonic() < deadline, "nobody has taken notice of its end"
