@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
@@ -234,13 +234,21 @@ class Standing:
     unrealised: Decimal
 
     @property
+    def value(self) -> Decimal:
+        return self.cost + self.unrealised
+
+    @property
     def average_cost(self) -> Decimal | None:
         """Cost of one unit held; None where nothing is held."""
         return self.cost / self.quantity if self.quantity > 0 else None
 
 
-def standings(connection: Connection, settings: Settings, open_ms: int) -> list[Standing]:
-    """What every strategy holds, what it has realised, and what the rest would bring at the candle's close."""
+def standings(connection: Connection, settings: Settings, open_ms: int | None = None) -> list[Standing]:
+    """What every strategy holds, what it has realised, and what the rest would bring at the candle's close.
+
+    Args:
+        open_ms: the candle at whose close it is valued; None for the newest that is stored.
+    """
     found = []
     query = text(f"SELECT * FROM ({_HELD}) AS positions ORDER BY strategy, symbol")
     for row in connection.execute(query, _at(settings, open_ms)).all():
@@ -284,8 +292,9 @@ def equity_history(
     return [(row.open_time, row.equity) for row in rows.all()[::-1]]
 
 
-def _at(settings: Settings, open_ms: int) -> dict[str, Any]:
-    return {"account": settings.account, "interval": grid.INTERVAL, "opened": grid.to_time(open_ms)}
+def _at(settings: Settings, open_ms: int | None) -> dict[str, Any]:
+    opened = datetime.max.replace(tzinfo=UTC) if open_ms is None else grid.to_time(open_ms)
+    return {"account": settings.account, "interval": grid.INTERVAL, "opened": opened}
 
 
 def save_balances(
