@@ -1,4 +1,4 @@
-"""Commands on the books: look at positions, orders and fills."""
+"""Commands on the books: look at positions, orders and fills, and sell by hand."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.answers import AsJson, listed, moment, plain
+from cli.answers import AsJson, listed, moment, only, plain, who
 from cli.books_view import as_csv
+from cli.running import complain_of, run_flow
+from cli.words import money
 from eightbells.errors import EightbellsError
 from eightbells.trading.states import LIVE, State
 
@@ -101,6 +103,38 @@ def trades(
         as_json,
         csv,
     )
+
+
+@books.command()
+def sell(
+    symbol: Annotated[str, typer.Argument(help="What to sell: BTCUSDT.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    strategy: Annotated[str | None, typer.Option(help="Only what this strategy holds.")] = None,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Although a drift or a hold is open.")] = False,
+) -> None:
+    """Sell what is held of a symbol at market, at once, also while trading is off."""
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+    from eightbells.trading.sales import sold_by
+
+    chosen = only(symbol)
+    parameters = {"symbol": chosen, "reason": reason, "strategy": strategy, "anyway": anyway, "by": who()}
+    sale = run_flow("sell", parameters)
+    settings = load_settings()
+    with open_database(settings) as engine, engine.connect() as connection:
+        sold = sold_by(connection, sale.command)
+    for it in sold:
+        print(
+            f"sold {plain(it.quantity)} {it.symbol} of {it.strategy} for {money(it.quote_quantity)} "
+            f"{settings.quote_asset}, at {money(it.quote_quantity / it.quantity)}"
+        )
+    for it in sold:
+        if any(entry.name == it.strategy for entry in settings.strategies):
+            print(
+                f"{it.strategy} does not buy {it.symbol} again until it has been flat; "
+                f"`eightbells resume {it.strategy} --symbol {it.symbol}` ends that"
+            )
+    complain_of(sale.problems)
 
 
 def _wanted(

@@ -24,5 +24,7 @@ TaskName = Literal[
     "report of the backfill",
     "turn the trading switch",
     "plan the sale of everything",
+    "record the sale of {symbol}",
+    "plan the sale by hand",
     "forget runs that ended before {before:%Y-%m-%d %H:%M}",
 ]

@@ -1,4 +1,4 @@
-"""What keeps a strategy from buying after losses: a cooldown after a stop, too many stops, the account's drawdown."""
+"""What keeps a strategy from buying: a sale by hand, a cooldown after a stop, too many stops, the drawdown."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ SELECT EXISTS (
     AND e.open_time + CAST(:step AS interval) > :stopped
 )
 """
+_SOLD_BY_HAND = """
+SELECT sold_at FROM sold_by_hand WHERE account = :account AND strategy = :strategy AND symbol = :symbol
+"""
 _STOPS = """
 SELECT count(*) FROM orders AS o
 WHERE o.account = :account AND o.leg = 'stop' AND o.executed_quantity > 0 AND o.changed_at > :since
@@ -42,6 +45,8 @@ def objection(
     """
     values = {"account": settings.account, "strategy": strategy.name, "symbol": decision.symbol}
     limits = settings.risk
+    if reason := _sold_by_hand(connection, values):
+        return reason
     if limits.max_drawdown:
         peak: Decimal | None = connection.execute(text(_PEAK), values).scalar_one()
         if peak and equity <= peak * (1 - limits.max_drawdown):
@@ -58,6 +63,16 @@ def objection(
                 f"nothing is bought after {limits.max_stops} (risk.max_stops)"
             )
     return _cooldown(connection, strategy, decision, values)
+
+
+def _sold_by_hand(connection: Connection, values: dict[str, str]) -> str | None:
+    sold = connection.execute(text(_SOLD_BY_HAND), values).scalar_one_or_none()
+    if sold is None:
+        return None
+    return (
+        f"it was sold by hand at {sold:%Y-%m-%d %H:%M} UTC, and the strategy has not been flat since; "
+        f"`eightbells resume {values['strategy']}` ends that"
+    )
 
 
 def _cooldown(

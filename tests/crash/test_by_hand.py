@@ -1,0 +1,150 @@
+"""`eightbells sell`: what a person wants sold is sold at once, once, and not bought back at the next candle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.crash.cells import CROSSING, LOST, clean
+from tests.crash.jobs import Ended
+from tests.crash.world import DUST, SYMBOL, Trial, World, strategy
+
+_LONG = [strategy("long", "0.2")]
+_SOLD = [("LIMIT", "FILLED"), ("STOP_LOSS", "CANCELED"), ("MARKET", "FILLED")]
+_KEPT = [("LIMIT", "FILLED"), ("STOP_LOSS", "NEW")]
+REPLACE = "POST /api/v3/order/cancelReplace"
+
+
+@pytest.fixture
+def holding(world: World) -> Iterator[Trial]:
+    """A position with its stop, a candle later."""
+    with world.trial(strategies=_LONG, trading__limit_offset=CROSSING) as trial:
+        clean(trial.run())
+        trial.leap()
+        yield trial
+
+
+def _orders(trial: Trial) -> list[tuple[str, str]]:
+    return [(order["type"], order["status"]) for order in trial.simulator.orders()]
+
+
+def _sell(trial: Trial, **given: object) -> Ended:
+    return trial.run("sell", **{"symbol": SYMBOL, "reason": "a bad feeling", "by": "me", **given})
+
+
+def _refused(ended: Ended) -> str:
+    assert ended.told is not None
+    assert ended.told.error.startswith("EightbellsError"), ended.told
+    return ended.told.error
+
+
+def _drift(trial: Trial) -> None:
+    trial.execute(
+        "INSERT INTO drifts (account, symbol, reason, facts, exchange_order_id, found_at) VALUES ('paper', 'BTCUSDT', "
+        """'unknown_order', '{"client_order_id": "eb-x"}', 1, now())"""
+    )
+
+
+def test_a_sale_by_hand_takes_the_place_of_the_stop_and_says_who_and_why(holding: Trial) -> None:
+    clean(_sell(holding))
+    assert _orders(holding) == _SOLD
+    clean(holding.run("reconcile"))
+    assert holding.wrongs() == []
+    assert holding.rows(
+        "SELECT o.leg, c.command, c.by_whom, c.why, c.arguments ->> 'symbol' FROM orders AS o "
+        "INNER JOIN commands AS c ON o.command = c.id"
+    ) == [("manual", "sell", "me", "a bad feeling", SYMBOL)]
+
+
+def test_what_was_sold_by_hand_is_not_bought_back_until_the_strategy_was_flat(holding: Trial) -> None:
+    clean(_sell(holding))
+    for target, bought in (("long", 1), ("long", 1), ("flat", 1), ("long", 2)):
+        holding.change(strategies=[strategy(target, "0.2") | {"cooldown": 0}])
+        clean(holding.run())
+        assert [order["side"] for order in holding.simulator.orders()].count("BUY") == bought
+        holding.leap()
+    assert {stage for (stage,) in holding.rows("SELECT stage FROM refusals")} == {"protection"}
+    assert "it was sold by hand" in holding.rows("SELECT reason FROM refusals")[0][0]
+
+
+def test_a_sale_by_hand_goes_out_while_trading_is_halted_and_of_a_strategy_that_is_gone(
+    holding: Trial,
+) -> None:
+    clean(holding.run("halt", action="halt", reason="a look"))
+    holding.change(strategies=[strategy(name="other")])
+    clean(_sell(holding))
+    assert _orders(holding) == _SOLD
+
+
+def test_a_sale_by_hand_is_refused_while_a_drift_is_open_unless_it_is_wanted_anyway(holding: Trial) -> None:
+    _drift(holding)
+    assert "do not agree" in _refused(_sell(holding))
+    assert _orders(holding) == _KEPT
+    clean(_sell(holding, anyway=True))
+    assert _orders(holding) == _SOLD
+
+
+def test_a_drift_that_opens_before_the_sale_is_sent_stops_it(holding: Trial) -> None:
+    assert _sell(holding, target="commit plan_sale, done").killed
+    _drift(holding)
+    told = _sell(holding, anyway=False).told
+    assert told is not None
+    assert told.error
+    clean(holding.run())
+    assert _orders(holding) == _KEPT, "nothing was sent, and the stop stays"
+
+
+def test_only_the_position_of_the_strategy_that_is_named_is_sold(world: World) -> None:
+    both = [strategy(), strategy(name="other")]
+    with world.trial(strategies=both, trading__limit_offset=CROSSING) as trial:
+        clean(trial.run())
+        clean(_sell(trial, strategy="other"))
+        held = trial.rows(f"SELECT strategy FROM positions WHERE quantity > {DUST}")
+        assert held == [("always",)]
+        assert "it is held by always" in _refused(_sell(trial, strategy="nobody"))
+        clean(_sell(trial))
+        assert "nothing of BTCUSDT can be sold" in _refused(_sell(trial))
+        clean(trial.run("reconcile"))
+        assert trial.wrongs() == []
+
+
+def test_what_was_sold_in_part_is_sold_on(holding: Trial) -> None:
+    holding.simulator.control("settings", taker_fraction="0.4")
+    clean(_sell(holding))
+    assert holding.rows(f"SELECT count(*) FROM positions WHERE quantity > {DUST}") == [(0,)]
+    assert holding.rows("SELECT count(DISTINCT command) FROM orders WHERE leg = 'manual'") == [(1,)]
+
+
+def test_a_symbol_that_takes_no_orders_keeps_its_stop_and_the_person_is_told(holding: Trial) -> None:
+    holding.simulator.control("settings", symbols={SYMBOL: {"status": "BREAK"}})
+    told = _sell(holding).told
+    assert told is not None
+    assert "BTCUSDT is BREAK: the order there stays" in "".join(told.problems)
+    assert _orders(holding) == _KEPT
+
+
+def test_a_sale_whose_answer_is_lost_sells_once(holding: Trial) -> None:
+    holding.simulator.fault(REPLACE, LOST, when="after")
+    _sell(holding)
+    clean(holding.run("reconcile"))
+    assert _orders(holding) == _SOLD
+    assert holding.wrongs() == []
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["commit begin_sale, done", "commit plan_sale, done", "order.cancelReplace, on the wire"],
+)
+def test_a_sale_that_was_killed_is_completed_by_another_and_sells_once(holding: Trial, point: str) -> None:
+    assert _sell(holding, target=point).killed
+    _sell(holding)
+    clean(holding.run("reconcile"))
+    assert _orders(holding) == _SOLD
+    assert holding.wrongs() == []
+
+
+def test_explain_names_the_person(holding: Trial) -> None:
+    clean(_sell(holding))
+    ((order,),) = holding.rows("SELECT client_order_id FROM orders WHERE leg = 'manual'")
+    assert "me: a bad feeling" in holding.command("explain", order).stdout
