@@ -57,18 +57,6 @@ def listed(symbols: str) -> list[str]:
     return found
 
 
-def only(symbol: str) -> str:
-    """The symbol of an option that takes one.
-
-    Raises:
-        EightbellsError: it cannot be the name of a symbol, or there are several.
-    """
-    found = listed(symbol)
-    if len(found) > 1:
-        raise EightbellsError(f"{symbol} names several symbols: give one")
-    return found[0]
-
-
 def amount(written: str) -> Decimal:
     """An amount of money as a person writes it.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.answers import AsJson, listed, moment, only, plain, who
+from cli.answers import AsJson, listed, moment, plain, who
 from cli.books_view import as_csv
 from cli.running import complain_of, run_flow
 from cli.words import money
@@ -117,8 +117,7 @@ def sell(
     from eightbells.settings import load_settings
     from eightbells.trading.sales import sold_by
 
-    chosen = only(symbol)
-    parameters = {"symbol": chosen, "reason": reason, "strategy": strategy, "anyway": anyway, "by": who()}
+    parameters = {"symbol": symbol, "reason": reason, "strategy": strategy, "anyway": anyway, "by": who()}
     sale = run_flow("sell", parameters)
     settings = load_settings()
     with open_database(settings) as engine, engine.connect() as connection:

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.answers import AsJson, complain, listed, moment, say
+from cli.answers import AsJson, complain, listed, moment, say, who
 from cli.books import books
 from cli.control_room import control_room
 from cli.environment import tidy
@@ -27,6 +27,7 @@ from cli.running import bring_up_to_date, complain_of, run_flow
 from cli.usage import UsageError, in_words
 from eightbells.addresses import hidden
 from eightbells.errors import EightbellsError
+from eightbells.settings.symbols import one_symbol
 
 app = typer.Typer(
     help="Keeps the four-hour watch on Binance Spot.",
@@ -228,15 +229,56 @@ def halt(
 
 
 @app.command()
-def resume(reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand") -> None:
-    """Switch trading on again."""
+def resume(
+    strategy: Annotated[str | None, typer.Argument(help="Only this one buys again, if it is paused.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Only this symbol: BTCUSDT.")] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
+) -> None:
+    """Switch trading on again; or let a strategy buy again that is paused."""
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
+    from eightbells.trading.pauses import resume as end_pauses
     from eightbells.trading.switch import set_switch
 
-    with open_database(load_settings()) as engine:
-        set_switch(engine, True, reason)
-    print("trading is on")
+    chosen = one_symbol(symbol)
+    settings = load_settings()
+    if chosen and not strategy:
+        raise EightbellsError(f"name the strategy that is to buy {chosen} again")
+    with open_database(settings) as engine:
+        if not strategy:
+            set_switch(engine, True, reason)
+            print("trading is on")
+            return
+        with engine.begin() as connection:
+            ended = end_pauses(connection, settings.account, strategy, chosen, reason, who())
+    for pause in ended:
+        print(f"ended: {pause.words}")
+
+
+@app.command()
+def pause(
+    strategy: Annotated[str, typer.Argument(help="Its name in the settings.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    symbol: Annotated[str | None, typer.Option(help="Only this symbol: BTCUSDT.")] = None,
+) -> None:
+    """Let one strategy buy nothing until it is resumed; what it holds stays protected."""
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+    from eightbells.trading import outbox, pauses
+
+    chosen = one_symbol(symbol)
+    settings = load_settings()
+    with open_database(settings) as engine:  # first of all, and without waiting for anything else
+        with engine.begin() as connection:
+            begun = pauses.pause(connection, settings, strategy, chosen, reason, who())
+        with engine.connect() as connection:
+            live = outbox.live(connection, settings.account)
+    of = f"{strategy} on {chosen}" if chosen else strategy
+    print(f"{of} is paused" if begun else f"{of} was paused already", flush=True)
+    if any(it.side == "BUY" and it.strategy == strategy and chosen in (None, it.symbol) for it in live):
+        print("cancelling its open purchases", flush=True)
+        given = {"strategy": strategy, "reason": reason, "symbol": chosen, "by": who()}
+        complain_of(run_flow("pause", given))
 
 
 @app.command()

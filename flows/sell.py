@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
+from eightbells.settings.symbols import chosen
 from tasks.selling import Sale, begin_sale, sell_by_hand
 from tasks.session import open_session
 
@@ -26,5 +27,5 @@ async def sell(
         by: Who sells, for the record.
     """
     async with open_session() as session:
-        sale = await begin_sale(session, symbol.strip().upper(), strategy, reason, by, anyway)
+        sale = await begin_sale(session, chosen([symbol])[0], strategy or None, reason, by, anyway)
         return Sale(sale.command, await sell_by_hand(session, sale))

@@ -17,6 +17,7 @@ from eightbells.settings import Settings
 from eightbells.trading import commands
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.lease import Lease
+from eightbells.trading.pauses import pause_of
 from eightbells.trading.sizing import Sized
 from eightbells.trading.states import LIVE, State
 
@@ -376,10 +377,12 @@ def _must_not_go(connection: Connection, order: Order, now_ms: int, settings: Se
     if off:
         return f"trading is switched off: {off}"
     if order.leg == "exit":
-        late = _superseded(connection, order)
+        reason = _superseded(connection, order)
+    elif pause := pause_of(connection, order.account, order.strategy, order.symbol):
+        reason = pause.refusal
     else:
-        late = lateness(grid.to_ms(order.open_time), now_ms, settings)
-    return late or blocked_symbols(connection, order.account).get(order.symbol)
+        reason = lateness(grid.to_ms(order.open_time), now_ms, settings)
+    return reason or blocked_symbols(connection, order.account).get(order.symbol)
 
 
 def _superseded(connection: Connection, order: Order) -> str | None:

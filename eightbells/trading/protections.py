@@ -1,4 +1,4 @@
-"""What keeps a strategy from buying: a sale by hand, a cooldown after a stop, too many stops, the drawdown."""
+"""What keeps a strategy from buying: a pause, a cooldown after a stop, too many stops, the drawdown."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from eightbells.candles import grid
 from eightbells.settings import Settings, StrategySettings
 from eightbells.strategies.evaluation import Decision
+from eightbells.trading.pauses import pause_of
 
 _LAST_STOP = """
 SELECT max(o.changed_at) FROM orders AS o
@@ -21,9 +22,6 @@ SELECT EXISTS (
     WHERE e.account = :account AND e.strategy = :strategy AND e.symbol = :symbol AND s.target = 'flat'
     AND e.open_time + CAST(:step AS interval) > :stopped
 )
-"""
-_SOLD_BY_HAND = """
-SELECT sold_at FROM sold_by_hand WHERE account = :account AND strategy = :strategy AND symbol = :symbol
 """
 _STOPS = """
 SELECT count(*) FROM orders AS o
@@ -45,8 +43,8 @@ def objection(
     """
     values = {"account": settings.account, "strategy": strategy.name, "symbol": decision.symbol}
     limits = settings.risk
-    if reason := _sold_by_hand(connection, values):
-        return reason
+    if pause := pause_of(connection, **values):
+        return pause.refusal
     if limits.max_drawdown:
         peak: Decimal | None = connection.execute(text(_PEAK), values).scalar_one()
         if peak and equity <= peak * (1 - limits.max_drawdown):
@@ -63,16 +61,6 @@ def objection(
                 f"nothing is bought after {limits.max_stops} (risk.max_stops)"
             )
     return _cooldown(connection, strategy, decision, values)
-
-
-def _sold_by_hand(connection: Connection, values: dict[str, str]) -> str | None:
-    sold = connection.execute(text(_SOLD_BY_HAND), values).scalar_one_or_none()
-    if sold is None:
-        return None
-    return (
-        f"it was sold by hand at {sold:%Y-%m-%d %H:%M} UTC, and the strategy has not been flat since; "
-        f"`eightbells resume {values['strategy']}` ends that"
-    )
 
 
 def _cooldown(

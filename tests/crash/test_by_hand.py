@@ -1,12 +1,14 @@
-"""`eightbells sell`: what a person wants sold is sold at once, once, and not bought back at the next candle."""
+"""By hand: what a person wants sold is sold at once and once, and what is paused buys nothing until it is resumed."""
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.cells import CROSSING, LOST, clean
+from tests.crash.cells import CROSSING, LOST, RESTING, clean
 from tests.crash.jobs import Ended
 from tests.crash.world import DUST, SYMBOL, Trial, World, strategy
 
@@ -148,3 +150,117 @@ def test_explain_names_the_person(holding: Trial) -> None:
     clean(_sell(holding))
     ((order,),) = holding.rows("SELECT client_order_id FROM orders WHERE leg = 'manual'")
     assert "me: a bad feeling" in holding.command("explain", order).stdout
+
+
+def test_after_a_resume_what_was_sold_by_hand_may_be_bought_again(holding: Trial) -> None:
+    clean(_sell(holding))
+    said = holding.command("resume", "always").stdout
+    assert "always on BTCUSDT, until it is flat: sold by hand" in said
+    clean(holding.run())
+    assert [order["side"] for order in holding.simulator.orders()].count("BUY") == 2
+
+
+# Pauses
+
+
+def _sides(trial: Trial) -> list[str]:
+    return [order["side"] for order in trial.simulator.orders()]
+
+
+def _pause(trial: Trial, **given: object) -> None:
+    clean(trial.run("pause", **{"strategy": "always", "reason": "a look", "by": "me", **given}))
+
+
+def test_a_paused_strategy_is_asked_and_buys_nothing_and_the_others_go_on(world: World) -> None:
+    both = [strategy(), strategy(name="other")]
+    with world.trial(strategies=both, trading__limit_offset=CROSSING) as trial:
+        _pause(trial)
+        clean(trial.run())
+        assert trial.rows("SELECT count(*) FROM signals") == [(2,)]
+        assert trial.rows("SELECT strategy FROM orders") == [("other",)]
+        ((stage, strategy_name, reason),) = trial.rows("SELECT stage, strategy, reason FROM refusals")
+        assert (stage, strategy_name) == ("protection", "always")
+        assert "the strategy is paused since" in reason
+        assert "a look (me); `eightbells resume always` ends that" in reason
+        clean(trial.run("resume", strategy="always"))
+        trial.leap()
+        clean(trial.run())
+        assert _sides(trial) == ["BUY", "BUY"]
+
+
+def test_what_a_paused_strategy_holds_stays_protected_and_is_sold_when_it_wants_so(holding: Trial) -> None:
+    _pause(holding)
+    clean(holding.run())
+    assert _orders(holding) == _KEPT
+    holding.leap()
+    holding.change(strategies=[strategy("flat", "0.2")])
+    clean(holding.run())
+    assert _sides(holding) == ["BUY", "SELL", "SELL"]
+    assert holding.wrongs() == []
+
+
+def test_a_pause_cancels_the_open_purchases_of_the_strategy_alone(world: World) -> None:
+    both = [strategy(), strategy(name="other")]
+    with world.trial(strategies=both, trading__limit_offset=RESTING) as trial:
+        clean(trial.run())
+        _pause(trial)
+        states = dict(trial.rows("SELECT strategy, state FROM orders"))
+        assert states == {"always": "CANCELED", "other": "OPEN"}
+
+
+def test_a_pause_stops_an_order_that_is_planned_already(world: World) -> None:
+    with world.trial(trading__limit_offset=CROSSING) as trial:
+        child = trial.start(target="order.place, permitted", act=signal.SIGSTOP)
+        trial.until_stopped(child)
+        _pause(trial)
+        child.send(signal.SIGCONT)
+        clean(child.wait())
+        assert _orders(trial) == []
+        assert trial.rows("SELECT state FROM orders") == [("DENIED",)]
+
+
+def test_a_pause_of_a_symbol_leaves_the_others_to_the_strategy(world: World) -> None:
+    with world.trial(symbols=[SYMBOL, "ETHUSDT"], trading__limit_offset=CROSSING) as trial:
+        _pause(trial, symbol=SYMBOL)
+        clean(trial.run())
+        assert [order["symbol"] for order in trial.simulator.orders()] == ["ETHUSDT"]
+
+
+def test_the_commands_pause_and_resume_need_no_exchange_and_status_shows_what_is_paused(world: World) -> None:
+    with world.trial(exchange__rest_url="http://127.0.0.1:1/api") as trial:
+        assert trial.command("pause", "always", "--symbol", "btc/usdt", "--reason", "a look").returncode == 0
+        (pause,) = json.loads(trial.command("status", "--json").stdout)["pauses"]
+        assert (pause["strategy"], pause["symbol"], pause["until_flat"]) == ("always", SYMBOL, False)
+        assert "always on BTCUSDT, since" in trial.command("status").stdout
+        assert (
+            "was paused already"
+            in trial.command("pause", "always", "--symbol", SYMBOL, "--reason", "b").stdout
+        )
+        assert trial.command("resume", "always").stdout.startswith("ended: always on BTCUSDT, since ")
+        assert trial.rows("SELECT count(*) FROM open_pauses") == [(0,)]
+        assert trial.rows("SELECT command, why FROM commands ORDER BY id") == [
+            ("pause", "a look"),
+            ("resume", "by hand"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            ["pause", "nobody", "--reason", "x"],
+            "there is no strategy nobody in the settings; there are: always",
+        ),
+        (["pause", "always", "--reason", " "], "a reason is needed"),
+        (["pause", "always", "--symbol", "DOGEUSDT", "--reason", "x"], "always does not trade DOGEUSDT"),
+        (["resume", "always"], "always is not paused"),
+        (["resume", "--symbol", SYMBOL], "name the strategy"),
+    ],
+)
+def test_a_pause_that_cannot_be_is_one_line(world: World, given: list[str], words: str) -> None:
+    with world.trial() as trial:
+        done = trial.command(*given)
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert words in line
+        assert trial.rows("SELECT count(*) FROM commands") == [(0,)]
