@@ -14,7 +14,7 @@ from prefect.runtime import flow_run
 from eightbells.candles import grid
 from eightbells.exchange.rules import wire
 from eightbells.exchange.universe import Universe
-from eightbells.trading.equity_picture import draw
+from eightbells.trading.equity_picture import draw, points
 from eightbells.trading.ledger import Standing
 from eightbells.trading.reconciliation import Reconciliation
 from tasks.candles import Ingested
@@ -133,7 +133,7 @@ def cycle_markdown(report: CycleReport) -> str:
 
 
 def _equity(report: CycleReport) -> str:
-    highest = max(amount for _, amount in report.history if amount is not None)
+    highest = points(report.history)[-1].peak
     lost = f"{1 - report.equity / highest:.2%} below " if 0 < report.equity < highest else ""
     words = f"{lost}its highest of the last {len(report.history)} cycles; what lies below is shaded."
     return f"**{report.equity:,.2f} {report.asset}**, {words}"

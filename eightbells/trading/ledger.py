@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -202,7 +202,7 @@ SELECT symbol, sum(value) FROM (
 ) AS held GROUP BY symbol
 """
 _FIRST_OF_DAY = """
-SELECT equity FROM cycles WHERE account = :account AND open_time >= date_trunc('day', :opened, 'UTC')
+SELECT equity - capital FROM cycles WHERE account = :account AND open_time >= date_trunc('day', :opened, 'UTC')
 AND open_time <= :opened ORDER BY open_time LIMIT 1
 """
 
@@ -213,7 +213,8 @@ def exposure(connection: Connection, settings: Settings, open_ms: int) -> Exposu
     by_symbol: dict[str, Decimal] = dict(connection.execute(text(_EXPOSURE), values).all())  # type: ignore[arg-type]
     first: Decimal | None = connection.execute(text(_FIRST_OF_DAY), values).scalar_one_or_none()
     present = equity(connection, settings, open_ms)
-    lost = Decimal(0) if first is None else max(Decimal(0), first - present)
+    profit = present - capital(connection, settings.account)
+    lost = Decimal(0) if first is None else max(Decimal(0), first - profit)
     ordered: int = connection.execute(
         text("SELECT count(*) FROM orders WHERE account = :account AND open_time = :opened AND side = 'BUY'"),
         values,
@@ -265,31 +266,45 @@ def standings(connection: Connection, settings: Settings, open_ms: int | None = 
 
 
 def equity(connection: Connection, settings: Settings, open_ms: int) -> Decimal:
-    """Allocated capital, plus what was taken in, less what was paid, plus what is held, in the quote asset.
+    """Capital, plus what was taken in, less what was paid, plus what is held, in the quote asset.
 
     Args:
         open_ms: the candle at whose close it is valued.
     """
-    capital = sum((strategy.capital for strategy in settings.strategies), Decimal(0))
     gained: Decimal = connection.execute(
         text(f"SELECT coalesce(sum(quote_flow + value), 0) FROM ({_HELD}) AS positions"),
         _at(settings, open_ms),
     ).scalar_one()
-    return capital + gained
+    return capital(connection, settings.account) + gained
 
 
-def equity_history(
-    connection: Connection, account: str, opened: datetime, most: int
-) -> list[tuple[datetime, Decimal | None]]:
+def capital(connection: Connection, account: str) -> Decimal:
+    """What of the equity was put in, less what was taken out, as the books have it."""
+    amount: Decimal = connection.execute(
+        text("SELECT coalesce(sum(amount), 0) FROM capital_changes WHERE account = :account"),
+        {"account": account},
+    ).scalar_one()
+    return amount
+
+
+class Worth(NamedTuple):
+    """The equity after a cycle, None where that could not be told, and what of it was put in."""
+
+    at: datetime
+    equity: Decimal | None
+    capital: Decimal = Decimal(0)
+
+
+def equity_history(connection: Connection, account: str, opened: datetime, most: int) -> list[Worth]:
     """The equity at the newest cycles up to a candle, the oldest first; None where a cycle could not tell it."""
     rows = connection.execute(
         text(
-            "SELECT open_time, equity FROM cycles WHERE account = :account AND open_time <= :opened "
+            "SELECT open_time, equity, capital FROM cycles WHERE account = :account AND open_time <= :opened "
             "ORDER BY open_time DESC LIMIT :most"
         ),
         {"account": account, "opened": opened, "most": most},
     )
-    return [(row.open_time, row.equity) for row in rows.all()[::-1]]
+    return [Worth(*row) for row in rows.all()[::-1]]
 
 
 def _at(settings: Settings, open_ms: int | None) -> dict[str, Any]:

@@ -28,7 +28,12 @@ SELECT count(*) FROM orders AS o
 WHERE o.account = :account AND o.leg = 'stop' AND o.executed_quantity > 0 AND o.changed_at > :since
 AND (o.strategy = :strategy OR o.symbol = :symbol)
 """
-_PEAK = "SELECT max(equity) FROM cycles WHERE account = :account"
+# What was put in or taken out since does not move the peak.
+_PEAK = """
+SELECT max(equity - capital) + (
+    SELECT coalesce(sum(amount), 0) FROM capital_changes WHERE account = :account
+) FROM cycles WHERE account = :account
+"""
 
 
 def objection(
@@ -47,7 +52,7 @@ def objection(
         return pause.refusal
     if limits.max_drawdown:
         peak: Decimal | None = connection.execute(text(_PEAK), values).scalar_one()
-        if peak and equity <= peak * (1 - limits.max_drawdown):
+        if peak and peak > 0 and equity <= peak * (1 - limits.max_drawdown):
             return (
                 f"equity is {1 - equity / peak:.2%} below its peak; "
                 f"nothing is bought after {limits.max_drawdown:.2%} (risk.max_drawdown)"
