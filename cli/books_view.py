@@ -29,16 +29,20 @@ def show_positions(rows: Sequence[ListedPosition], asset: str) -> None:
     table = _table("position", "quantity", f"value in {asset}", "profit", "stop")
     for it in rows:
         cost = "" if it.average_cost is None else f"\nat {money(it.average_cost)}"
-        profit = f"{_signed(it.unrealised)}\nrealised {_signed(it.realised)}"
+        profit = _profit(it.unrealised, it.realised, it.fees)
+        if it.unvalued_fees:
+            profit += f"\nand unvalued fees of {it.unvalued_fees}"
         gone = "" if it.in_settings else "\nnot in the settings"
         stop = it.unprotected if it.stop_price is None else wire(it.stop_price)
         table.add_row(
             f"{it.symbol}\n{it.strategy}{gone}", f"{wire(it.quantity)}{cost}", money(it.value), profit, stop
         )
-    unrealised, realised = _total(it.unrealised for it in rows), _total(it.realised for it in rows)
-    table.add_row(
-        "all", "", money(_total(it.value for it in rows)), f"{_signed(unrealised)}\nrealised {_signed(realised)}", ""
-    )  # fmt: skip
+    sums = (
+        _total(it.unrealised for it in rows),
+        _total(it.realised for it in rows),
+        _total(it.fees for it in rows),
+    )
+    table.add_row("all", "", money(_total(it.value for it in rows)), _profit(*sums), "")
     Console(highlight=False).print(table)
 
 
@@ -92,6 +96,11 @@ def _table(*columns: str) -> Table:
         narrow = name.endswith("UTC") or name == "symbol"
         table.add_column(Text(name), no_wrap=narrow, overflow="fold")
     return table
+
+
+def _profit(unrealised: Decimal, realised: Decimal, fees: Decimal) -> str:
+    less = f"\nfees {money(fees)}" if fees else ""
+    return f"{_signed(unrealised)}\nrealised {_signed(realised)}{less}"
 
 
 def _signed(amount: Decimal) -> str:

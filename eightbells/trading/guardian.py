@@ -429,12 +429,13 @@ class Guardian:
         )
 
     def _has_anything(self) -> bool:
-        """Whether anything is held, or being sold."""
+        """Whether anything is held, or being sold, or was bought and is not booked yet."""
         with self.engine.connect() as connection:
             found: bool = connection.execute(
                 text(
                     "SELECT EXISTS (SELECT FROM positions WHERE account = :account AND quantity > 0) "
-                    "OR EXISTS (SELECT FROM live_orders WHERE account = :account AND side = 'SELL')"
+                    "OR EXISTS (SELECT FROM live_orders WHERE account = :account AND side = 'SELL') "
+                    "OR EXISTS (SELECT FROM orders WHERE account = :account AND executed_quantity > booked_quantity)"
                 ),
                 {"account": self.settings.account},
             ).scalar_one()

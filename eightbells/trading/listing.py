@@ -22,6 +22,8 @@ class ListedPosition:
     """A position at the newest stored close; money in the quote asset.
 
     Args:
+        fees: those in a third asset, such as BNB; all others are in cost and profit.
+        unvalued_fees: those of which nothing says what they were worth, in words.
         unprotected: why there is no stop, or "" where there is one.
         in_settings: whether its strategy is still in the settings.
     """
@@ -33,6 +35,8 @@ class ListedPosition:
     value: Decimal
     unrealised: Decimal
     realised: Decimal
+    fees: Decimal
+    unvalued_fees: str
     stop_price: Decimal | None
     unprotected: str
     in_settings: bool
@@ -59,7 +63,7 @@ class ListedOrder:
 
 @dataclass(frozen=True)
 class Trade:
-    """A fill of one of our orders. `traded_at` is the exchange's time."""
+    """A fill of one of our orders; `commission_quote` is what the fee is worth. `traded_at` is the exchange's time."""
 
     trade_id: int
     client_order_id: str
@@ -72,6 +76,7 @@ class Trade:
     quote_quantity: Decimal
     commission: Decimal
     commission_asset: str
+    commission_quote: Decimal | None
     state: str
     traded_at: datetime
 
@@ -108,6 +113,7 @@ def list_positions(
     }
     bare = {(it.strategy, it.symbol): it.reason for it in guardian.unprotected(connection, account)}
     stops = {strategy.name: strategy.stop_loss for strategy in settings.strategies}
+    unvalued = ledger.unvalued_fees(connection, account)
     found = []
     for it in ledger.standings(connection, settings):
         if it.quantity <= 0 and not closed:
@@ -119,6 +125,7 @@ def list_positions(
         found.append(
             ListedPosition(
                 it.strategy, it.symbol, it.quantity, it.average_cost, it.value, it.unrealised, it.realised,
+                it.fees, unvalued.get(place, ""),
                 stop_price, why, it.strategy in stops,
             )
         )  # fmt: skip
@@ -156,7 +163,7 @@ ORDER BY o.id DESC LIMIT :limit
 _TRADES = f"""
 SELECT
     f.trade_id, o.client_order_id, o.strategy, o.symbol, o.leg, f.side, f.price, f.quantity, f.quote_quantity,
-    f.commission, f.commission_asset, o.state, f.traded_at
+    f.commission, f.commission_asset, f.commission_quote, o.state, f.traded_at
 FROM fills AS f INNER JOIN orders AS o ON f.order_id = o.id
 WHERE {_CHOSEN} AND f.traded_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
 ORDER BY f.traded_at DESC, f.trade_id DESC LIMIT :limit

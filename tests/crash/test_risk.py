@@ -135,7 +135,7 @@ def test_a_change_of_capital_is_neither_profit_nor_loss(world: World) -> None:
         equity, capital = _worth(trial)
         assert (before[1], capital) == (7000, 1500)
         (gained,) = trial.rows(
-            "SELECT sum((p ->> 'realised')::numeric + (p ->> 'unrealised')::numeric) "
+            "SELECT sum((p ->> 'realised')::numeric + (p ->> 'unrealised')::numeric - (p ->> 'fees')::numeric) "
             "FROM cycles AS c, jsonb_array_elements(c.positions) AS p WHERE c.open_time = "
             "(SELECT max(open_time) FROM cycles)"
         )
