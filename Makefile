@@ -12,7 +12,7 @@ demo: $(VENV)/.runtime
 	@exec $(BIN)/eightbells demo $(ARGS)
 
 test: $(VENV)/.develop
-	@exec $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@exec $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.develop
 	$(PIP) check

@@ -21,12 +21,12 @@ from eightbells.errors import EightbellsError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings, config_file
 from eightbells.trading.drift import open_drifts
-from eightbells.trading.guardian import unprotected
 from eightbells.trading.holds import open_holds
 from eightbells.trading.ledger import holding
 from eightbells.trading.pauses import Pause, open_pauses
 from eightbells.trading.states import LIVE
 from eightbells.trading.switch import read_switch
+from eightbells.trading.unprotected import unprotected
 
 _LATE_AFTER = grid.STEP + timedelta(minutes=15)  # as the alert NoCycle
 _STREAM_LOCK = 8_888_004  # of tasks/sole_stream.py

@@ -16,7 +16,6 @@ from rich.console import Console
 from sqlalchemy.engine import URL
 
 from cli import prefect_api, prefect_server
-from cli.doctor.examination import before_trading
 from cli.instance_lock import Note, instance_lock
 from cli.notify.addresses import addresses, tell_all
 from cli.paper import PAPER_PORT, paper_exchange
@@ -206,6 +205,7 @@ def _require_health(settings: Settings) -> None:
     Raises:
         EightbellsError: what fails, and its remedies.
     """
+    from cli.doctor.examination import before_trading  # pandas and the exchange's client: for live mode alone
 
     async def failures() -> list[str]:
         found = [it async for it in before_trading(settings) if it.verdict == "fail"]

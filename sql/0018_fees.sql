@@ -45,7 +45,7 @@ UPDATE position_totals AS p SET fees = (
 
 -- The equity of past cycles, too: otherwise the fees of years would be the loss of one day.
 WITH moved AS (
-    SELECT f.account, f.traded_at AS at, CAST(NULL AS timestamptz) AS open_time, f.commission_quote AS amount
+    SELECT f.account, f.traded_at AS at, cast(NULL AS timestamptz) AS open_time, f.commission_quote AS amount
     FROM fills AS f INNER JOIN orders AS o ON f.order_id = o.id INNER JOIN symbols AS s ON o.symbol = s.symbol
     WHERE f.commission_quote > 0 AND f.commission_asset NOT IN (s.base_asset, s.quote_asset)
     UNION ALL

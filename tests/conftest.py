@@ -26,12 +26,18 @@ surroundings.forget_the_developer()
 FOLDER = surroundings.make_folder()
 TEMPLATE = "template_eightbells"
 SLOWEST = (
-    "tests/stream/",
+    "tests/control_room/test_up.py",
+    "tests/browser/",
+    "tests/docs/test_readme.py",
     "tests/cli/",
-    "tests/crash/",
-    "tests/flows/",
+    "tests/control_room/test_outage.py",
+    "tests/crash/test_crashes.py",
+    "tests/stream/",
     "tests/gateway/",
+    "tests/flows/",
+    "tests/crash/",
     "tests/deployment/",
+    "tests/control_room/",
 )
 Configure = Callable[..., Settings]
 _numbers = itertools.count(1)

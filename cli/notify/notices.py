@@ -14,8 +14,8 @@ from cli.failed_runs import failed_runs
 from eightbells.addresses import shown
 from eightbells.errors import EightbellsError
 from eightbells.trading.drift import open_drifts
-from eightbells.trading.guardian import unprotected
 from eightbells.trading.holds import open_holds
+from eightbells.trading.unprotected import unprotected
 
 _OF_RUNS = "runs of "  # how the keys of such notices begin
 _ON_CLOSE = "trade-on-close"  # of the stream, without a deployment

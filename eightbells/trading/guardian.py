@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
@@ -26,6 +25,7 @@ from eightbells.trading.lease import Lease, LeaseLost
 from eightbells.trading.outbox import Order
 from eightbells.trading.sizing import Sized, exit_price, of_owned, sellable
 from eightbells.trading.states import IN_FLIGHT, State
+from eightbells.trading.unprotected import unprotected
 
 _ROUNDS = 12  # of one look: a sale that was refused, or only filled in part, goes on at once
 _LONGEST_WAIT_MS = 600_000  # between two attempts that the exchange refuses
@@ -342,32 +342,6 @@ def _trigger(
     if cost is None:
         return None, ""
     return cost * (1 - stop), f"{wire(stop)} below its cost of {wire(cost.quantize(ledger.SMALLEST))}"
-
-
-@dataclass(frozen=True)
-class Unprotected:
-    """A holding that should have a stop or be on sale, and is neither. `since` is the exchange's time."""
-
-    strategy: str
-    symbol: str
-    reason: str
-    since: datetime
-
-    @property
-    def words(self) -> str:
-        return f"{self.symbol} of {self.strategy} has neither a stop nor a sale: {self.reason}"
-
-
-def unprotected(connection: Connection, account: str) -> list[Unprotected]:
-    """The holdings that the last look found unprotected."""
-    rows = connection.execute(
-        text(
-            "SELECT strategy, symbol, reason, since FROM unprotected WHERE account = :account "
-            "ORDER BY since, strategy, symbol"
-        ),
-        {"account": account},
-    )
-    return [Unprotected(*row) for row in rows]
 
 
 @dataclass

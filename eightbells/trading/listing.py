@@ -11,10 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from eightbells.settings import Settings
-from eightbells.trading import guardian, ledger, outbox
+from eightbells.trading import ledger, outbox
 from eightbells.trading.ledger import Standing
 from eightbells.trading.outbox import Order
 from eightbells.trading.states import State
+from eightbells.trading.unprotected import unprotected
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def list_positions(
         for order in outbox.live(connection, account)
         if order.side == "SELL" and not order.yields
     }
-    bare = {(it.strategy, it.symbol): it.reason for it in guardian.unprotected(connection, account)}
+    bare = {(it.strategy, it.symbol): it.reason for it in unprotected(connection, account)}
     stops = {strategy.name: strategy.stop_loss for strategy in settings.strategies}
     unvalued = ledger.unvalued_fees(connection, account)
     found = []

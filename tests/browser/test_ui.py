@@ -38,6 +38,14 @@ STRATEGIES = [
     {"name": "breakout", "kind": "donchian", "capital": "10000", "parameters": {"entry": 55, "exit": 20}},
     {"name": "hold", "kind": "tests.always:Always", "capital": "5000", "symbols": [LAST_SYMBOL, "BNBUSDT"]},
 ]
+# Without a graphics card each picture of a moving spinner is drawn by the processor, sixty in a second.
+MOTIONLESS = """
+document.addEventListener("DOMContentLoaded", () => {
+    const style = document.createElement("style")
+    style.textContent = "*, ::before, ::after { animation: none !important; transition: none !important }"
+    document.head.append(style)
+})
+"""
 WHY = "looking into a strange candle"
 
 
@@ -72,6 +80,7 @@ def person(browser: str, up: Installation, tmp_path_factory: pytest.TempPathFact
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium has none for root
         window = playwright.chromium.launch(executable_path=browser, args=sandbox)
         page = window.new_page(viewport={"width": WIDTH, "height": HEIGHT}, timezone_id="UTC", locale="en-GB")
+        page.add_init_script(MOTIONLESS)
         yield Person(page, up.note.prefect_api.removesuffix("/api"), pictures)
         window.close()
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,8 +17,8 @@ from eightbells.trading.listing import ListedPosition, Wanted, list_orders, list
 from eightbells.trading.states import LIVE, State
 from tests.books import bring, evaluation, plan_order, proven_signal, signal
 from tests.conftest import Configure
+from tests.crash.command import command
 from tests.klines import FIRST, admitted, after, klines, rows_of
-from tests.surroundings import ROOT
 
 TREND = {"name": "trend", "kind": "ma_cross", "capital": "1000", "stop_loss": "0.1"}
 LATER = FIRST + 2 * grid.STEP_MS
@@ -52,13 +49,9 @@ def _held(engine: Engine, configure: Configure, **changed: str) -> ListedPositio
 
 
 def _command(*arguments: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "cli", *arguments], cwd=ROOT, env={**os.environ, "COLUMNS": "80"},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout if code == 0 else done.stderr
+    said = command({"COLUMNS": "80"}, *arguments)
+    assert said.code == code, said.complaint
+    return said.answer if code == 0 else said.complaint
 
 
 def test_a_position_has_its_cost_its_value_and_its_profit_at_the_newest_close(

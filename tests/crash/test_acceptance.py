@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from tests.crash.cells import CROSSING, RESTING, clean
+from tests.crash.command import command
 from tests.crash.test_reconcile import _by_hand
 from tests.crash.world import SYMBOL, Trial, World, strategy
 
@@ -49,10 +50,10 @@ def gone(trial: Trial, quantity: str = "0.01") -> tuple[int, Decimal]:
 
 def accept(trial: Trial, number: int, reason: str = WHY, *options: str) -> str:
     """What the command says: nothing on stderr where it accepted, else its one line."""
-    done = trial.command("accept-drift", str(number), "--reason", reason, *options)
-    assert (done.returncode == 0) == (done.stderr == ""), done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr
+    done = command(trial.environment(), "accept-drift", str(number), "--reason", reason, *options)
+    assert (done.code == 0) == (done.complaint == ""), done.complaint
+    assert "Traceback" not in done.complaint
+    return done.complaint
 
 
 def drifts(trial: Trial) -> list[tuple[int, bool]]:
@@ -212,5 +213,5 @@ def test_what_is_over_unknown_or_without_a_reason_is_one_clear_line(trading: Tri
 def test_status_and_reconcile_tell_the_number(trading: Trial) -> None:
     trading.change(strategies=[strategy("flat")])
     number = lost(trading)
-    problems = json.loads(trading.command("status", "--json").stdout)["problems"]
+    problems = json.loads(command(trading.environment(), "status", "--json").answer)["problems"]
     assert [f"(drift {number})" in problem for problem in problems if SYMBOL in problem] == [True]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.crash.cells import CROSSING, LOST, RESTING, clean
+from tests.crash.command import command
 from tests.crash.jobs import Ended
 from tests.crash.world import DUST, SYMBOL, Trial, World, strategy
 
@@ -149,12 +150,12 @@ def test_a_sale_that_was_killed_is_completed_by_another_and_sells_once(holding: 
 def test_explain_names_the_person(holding: Trial) -> None:
     clean(_sell(holding))
     ((order,),) = holding.rows("SELECT client_order_id FROM orders WHERE leg = 'manual'")
-    assert "me: a bad feeling" in holding.command("explain", order).stdout
+    assert "me: a bad feeling" in command(holding.environment(), "explain", order).answer
 
 
 def test_after_a_resume_what_was_sold_by_hand_may_be_bought_again(holding: Trial) -> None:
     clean(_sell(holding))
-    said = holding.command("resume", "always").stdout
+    said = command(holding.environment(), "resume", "always").answer
     assert "always on BTCUSDT, until it is flat: sold by hand" in said
     clean(holding.run())
     assert [order["side"] for order in holding.simulator.orders()].count("BUY") == 2
@@ -228,15 +229,20 @@ def test_a_pause_of_a_symbol_leaves_the_others_to_the_strategy(world: World) -> 
 
 def test_the_commands_pause_and_resume_need_no_exchange_and_status_shows_what_is_paused(world: World) -> None:
     with world.trial(exchange__rest_url="http://127.0.0.1:1/api") as trial:
-        assert trial.command("pause", "always", "--symbol", "btc/usdt", "--reason", "a look").returncode == 0
-        (pause,) = json.loads(trial.command("status", "--json").stdout)["pauses"]
+        assert (
+            command(trial.environment(), "pause", "always", "--symbol", "btc/usdt", "--reason", "a look").code
+            == 0
+        )
+        (pause,) = json.loads(command(trial.environment(), "status", "--json").answer)["pauses"]
         assert (pause["strategy"], pause["symbol"], pause["until_flat"]) == ("always", SYMBOL, False)
-        assert "always on BTCUSDT, since" in trial.command("status").stdout
+        assert "always on BTCUSDT, since" in command(trial.environment(), "status").answer
         assert (
             "was paused already"
-            in trial.command("pause", "always", "--symbol", SYMBOL, "--reason", "b").stdout
+            in command(trial.environment(), "pause", "always", "--symbol", SYMBOL, "--reason", "b").answer
         )
-        assert trial.command("resume", "always").stdout.startswith("ended: always on BTCUSDT, since ")
+        assert command(trial.environment(), "resume", "always").answer.startswith(
+            "ended: always on BTCUSDT, since "
+        )
         assert trial.rows("SELECT count(*) FROM open_pauses") == [(0,)]
         assert trial.rows("SELECT command, why FROM commands ORDER BY id") == [
             ("pause", "a look"),
@@ -259,8 +265,8 @@ def test_the_commands_pause_and_resume_need_no_exchange_and_status_shows_what_is
 )
 def test_a_pause_that_cannot_be_is_one_line(world: World, given: list[str], words: str) -> None:
     with world.trial() as trial:
-        done = trial.command(*given)
-        assert done.returncode == 1
-        (line,) = done.stderr.splitlines()
+        done = command(trial.environment(), *given)
+        assert done.code == 1
+        (line,) = done.complaint.splitlines()
         assert words in line
         assert trial.rows("SELECT count(*) FROM commands") == [(0,)]

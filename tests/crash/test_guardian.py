@@ -57,7 +57,7 @@ def _streaming(trial: Trial, **settings: str) -> Iterator[None]:
     )  # fmt: skip
     worker = subprocess.Popen(
         [sys.executable, "-m", "tests.stream.worker"],
-        cwd=surroundings.ROOT, env={**os.environ, **trial._environment()}, stdout=subprocess.PIPE, text=True,
+        cwd=surroundings.ROOT, env={**os.environ, **trial.environment()}, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         assert worker.stdout is not None

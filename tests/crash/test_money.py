@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from tests.crash.cells import CROSSING, clean
+from tests.crash.command import command
 from tests.crash.world import SYMBOL, Trial, World, strategy
 
 
@@ -84,7 +85,7 @@ def test_a_fee_that_nothing_values_is_listed_and_the_fill_is_booked(world: World
         trial.run()
         ((paid,),) = trial.rows("SELECT commission FROM fills WHERE commission_quote IS NULL")
         assert trial.rows("SELECT asset, amount FROM unvalued_fees") == [("BNB", paid)]
-        assert f"{paid} BNB" in trial.command("positions", "--json").stdout
+        assert f"{paid} BNB" in command(trial.environment(), "positions", "--json").answer
         _standing(trial)
 
 

@@ -17,6 +17,7 @@ from eightbells.trading.execution import Desk
 from eightbells.trading.outbox import client_order_id
 from tests.conftest import Configure
 from tests.crash.cells import CROSSING, RESTING, clean
+from tests.crash.command import command
 from tests.crash.world import SYMBOL, Trial, World, strategy
 
 OTHER = "ETHUSDT"
@@ -143,7 +144,7 @@ def test_it_is_not_over_for_who_would_accept_its_drift(trial: Trial) -> None:
     trial.run("reconcile")
     ((number,),) = trial.rows("SELECT id FROM open_drifts")
     trial.leap(30)
-    said = trial.command("accept-drift", str(number), "--reason", "looked at it").stderr
+    said = command(trial.environment(), "accept-drift", str(number), "--reason", "looked at it").complaint
     assert f"is {STATUS} at the exchange, a status that is not known" in said
     assert _drifts(trial) == [(SYMBOL, "unknown_status", STATUS)]
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -121,7 +118,7 @@ class Trial:
         job = {name: given.pop(name) for name in ("target", "act", "leaping") if name in given}
         parameters = {"candle": self.opened, **given} if flow == "cycle" else given
         return Child(
-            Job(flow, f"run {self._runs}", self._environment(), self.simulator.url, parameters, **job)
+            Job(flow, f"run {self._runs}", self.environment(), self.simulator.url, parameters, **job)
         )
 
     def run(self, flow: str = "cycle", **given: Any) -> Ended:
@@ -130,14 +127,6 @@ class Trial:
         if ended.killed:
             self.execute("UPDATE leases SET expires_at = clock_timestamp()")
         return ended
-
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the program's commands on this account."""
-        return subprocess.run(
-            [sys.executable, "-m", "cli", *arguments],
-            cwd=surroundings.ROOT, env={**os.environ, **self._environment()}, capture_output=True, text=True,
-            timeout=60, check=False,
-        )  # fmt: skip
 
     def until_stopped(self, child: Child) -> None:
         """Wait until a child stands still at its point."""
@@ -160,7 +149,8 @@ class Trial:
             assert time.monotonic() < deadline, "it never came to that"
             time.sleep(0.02)
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """The variables that settings of this account are made of."""
         values = {"exchange__rest_url": f"{self.simulator.url}/api", **self._settings}
         shown = {
             f"EIGHTBELLS_{name.upper()}": value if isinstance(value, str) else json.dumps(value)

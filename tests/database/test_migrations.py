@@ -19,7 +19,7 @@ from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 from eightbells.trading.capital import record_capital
 from eightbells.trading.drift import Drift, Reason, accepted, begin, open_drifts, unknown_status
-from tests.books import OPENED, plan_order, proven_signal
+from tests.books import OPENED, insert, proven_signal
 from tests.klines import admitted, after, counts, kline, one, rows_of
 from tests.surroundings import ROOT
 
@@ -163,12 +163,20 @@ def test_reasons_in_words_become_codes_in_quarantine_and_in_metrics(empty: Engin
     assert one(empty, "SELECT labels ->> 'reason' FROM metric_totals") == "off_grid"
 
 
+# An order as versions before that migration planned it.
+OLD_ORDER = {
+    "leg": "entry", "account": "paper", "strategy": "trend", "symbol": "BTCUSDT", "open_time": OPENED, "side": "BUY",
+    "type": "LIMIT", "time_in_force": "GTC", "quantity": 1, "price": 100, "planned_at": OPENED,
+}  # fmt: skip
+
+
 def test_refused_orders_become_denied_or_rejected_by_whether_they_were_sent(empty: Engine) -> None:
     migrate(empty, "0010")
     signal = proven_signal(empty)
     with empty.begin() as connection:
         for attempt, way in ((1, ["REFUSED"]), (2, ["SENDING", "REFUSED"])):
-            order = plan_order(connection, signal, attempt)
+            order = insert(connection, "orders", {**OLD_ORDER, "signal_id": signal, "attempt": attempt,
+                                                  "client_order_id": f"eb-{attempt}"})  # fmt: skip
             connection.execute(
                 text("UPDATE orders SET request_time = now() WHERE :sent"), {"sent": len(way) > 1}
             )
@@ -177,7 +185,7 @@ def test_refused_orders_become_denied_or_rejected_by_whether_they_were_sent(empt
                     text(
                         "INSERT INTO order_events (order_id, from_state, to_state, at) VALUES (:id, :b, :a, now())"
                     ),
-                    {"id": order.id, "b": before, "a": after},
+                    {"id": order, "b": before, "a": after},
                 )
     migrate(empty)
     assert rows_of(empty, "SELECT state FROM orders ORDER BY id") == [("DENIED",), ("REJECTED",)]
@@ -195,7 +203,7 @@ def test_fees_of_before_are_valued_at_the_closes_of_then_and_the_capital_is_note
     priced = [kline(0, close="600", high="700", low="50"), kline(1, close="500", high="700", low="50")]
     admitted(empty, priced, after(2), "BNBUSDT")
     with empty.begin() as connection:
-        order = plan_order(connection, signal)
+        order = insert(connection, "orders", {**OLD_ORDER, "signal_id": signal, "client_order_id": "eb-1"})
         for number, (asset, later) in enumerate(
             (("BNB", 0), ("BNB", 2), ("XYZ", 2), ("BTC", 2), ("USDT", 2)), 1
         ):
@@ -204,7 +212,7 @@ def test_fees_of_before_are_valued_at_the_closes_of_then_and_the_capital_is_note
                     "INSERT INTO fills VALUES ('paper', 'BTCUSDT', :number, :order, 'BUY', 100, 0.1, 10, 0.01, :asset, "
                     ":at)"
                 ),
-                {"number": number, "order": order.id, "asset": asset, "at": OPENED + later * grid.STEP},
+                {"number": number, "order": order, "asset": asset, "at": OPENED + later * grid.STEP},
             )
         connection.execute(
             text("INSERT INTO cycles (account, open_time, finished_at, equity, summary) VALUES "
