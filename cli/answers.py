@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import json
-from datetime import datetime
+import os
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
@@ -65,3 +67,24 @@ def amount(written: str) -> Decimal:
         return Decimal(written)
     except InvalidOperation:
         raise EightbellsError(f"{written!r} is no amount: write it as 512.30") from None
+
+
+def moment(given: str | None) -> datetime | None:
+    """A day or a time as a person writes it, in UTC where it names no zone.
+
+    Raises:
+        EightbellsError: it is neither.
+    """
+    try:
+        found = None if given is None else datetime.fromisoformat(given)
+    except ValueError:
+        raise EightbellsError(f"{given} is not a time: write it like 2021-03-01T04:00Z") from None
+    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def who() -> str:
+    """The person at the terminal, as far as the machine knows."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except OSError:  # a container's user need not have a name
+        return f"user {os.getuid()}"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import json
-import os
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.answers import AsJson, amount, listed, plain, say
+from cli.answers import AsJson, amount, listed, plain, say, who
 
 control_room = typer.Typer()
 
@@ -171,14 +169,6 @@ def accept_drift(
     async def accepted() -> Accepted:
         with open_database(settings) as engine:
             async with open_gateway(settings, engine) as gateway:
-                return await accept(settings, engine, gateway, number, reason, _who(), came_in)
+                return await accept(settings, engine, gateway, number, reason, who(), came_in)
 
     say(asdict(asyncio.run(accepted())), as_json)
-
-
-def _who() -> str:
-    """The person at the terminal, as far as the machine knows."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except OSError:  # a container's user need not have a name
-        return f"user {os.getuid()}"

@@ -9,24 +9,25 @@ import signal
 import sys
 import traceback
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from cli.answers import AsJson, complain, listed, say
+from cli.answers import AsJson, complain, listed, moment, say, who
+from cli.books import books
 from cli.control_room import control_room
 from cli.environment import tidy
 from cli.prefect_api import part_login
 from cli.process import prepare_process
+from cli.running import bring_up_to_date, complain_of, run_flow
 from cli.usage import UsageError, in_words
 from eightbells.addresses import hidden
 from eightbells.errors import EightbellsError
-from eightbells.settings import Settings
+from eightbells.settings.symbols import one_symbol
 
 app = typer.Typer(
     help="Keeps the four-hour watch on Binance Spot.",
@@ -38,6 +39,7 @@ app = typer.Typer(
 Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")]
 
 app.add_typer(control_room)
+app.add_typer(books)
 
 
 def run() -> None:
@@ -108,8 +110,8 @@ def cycle(
     """Run the watch once, for the newest closed candle or a past one."""
     from cli.cycle_view import facts, show
 
-    parameters: dict[str, Any] = {"candle": _moment(candle), "symbols": _symbols(symbols), "trade": trade}
-    report = _run_flow("four-hour-cycle", parameters)
+    parameters: dict[str, Any] = {"candle": moment(candle), "symbols": _symbols(symbols), "trade": trade}
+    report = run_flow("four-hour-cycle", parameters)
     if as_json:
         print(json.dumps(facts(report)))
     else:
@@ -129,7 +131,7 @@ def backfill(
 ) -> None:
     """Load, prove and store history."""
     parameters = {"symbols": _symbols(symbols), "start": _day(start), "end": _day(end)}
-    ingested = _run_flow("backfill", parameters)
+    ingested = run_flow("backfill", parameters)
     facts = {name: value for name, value in asdict(ingested).items() if isinstance(value, int)}
     left_out = {"left_out": ingested.failed} if ingested.failed else {}
     say({**facts, "symbols": len(ingested.verdicts), **left_out}, as_json)
@@ -140,19 +142,7 @@ def migrate() -> None:
     """Bring the database to the newest migration."""
     from eightbells.settings import load_settings
 
-    print(f"the database is at migration {_migrate(load_settings())}")
-
-
-def _migrate(settings: Settings) -> str:
-    from eightbells.database.engine import connect, database_url
-    from eightbells.database.migrations import migrate as apply
-
-    with database_url(settings) as url:
-        engine = connect(url)
-        try:
-            return apply(engine)
-        finally:
-            engine.dispose()
+    print(f"the database is at migration {bring_up_to_date(load_settings())}")
 
 
 @app.command()
@@ -164,7 +154,7 @@ def stream() -> None:
         "PREFECT_CLIENT_MAX_RETRIES", "0"
     )  # its end does not wait for a server that is gone
     try:
-        _run_flow("stream", {})
+        run_flow("stream", {})
     except httpx.TransportError as error:
         raise EightbellsError(f"everything that came is written; Prefect was not told: {error}") from None
 
@@ -228,32 +218,73 @@ def halt(
     with open_database(settings) as engine:  # first of all, and without waiting for anything else
         set_switch(engine, False, reason)
     print("trading is off; cancelling the open orders", flush=True)
-    problems = _run_flow("halt", {"action": "halt", "reason": reason, "sell_everything": sell_everything})
+    problems = run_flow("halt", {"action": "halt", "reason": reason, "sell_everything": sell_everything})
     with open_database(settings) as engine, engine.connect() as connection:
         left = open_orders(connection, settings.account)
     for order in left:
         print(f"still open: {order.symbol} {order_words(order)}")
     if not left:
         print("no order is open")
-    _complain(problems)
+    complain_of(problems)
 
 
 @app.command()
-def resume(reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand") -> None:
-    """Switch trading on again."""
+def resume(
+    strategy: Annotated[str | None, typer.Argument(help="Only this one buys again, if it is paused.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Only this symbol: BTCUSDT.")] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
+) -> None:
+    """Switch trading on again; or let a strategy buy again that is paused."""
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
+    from eightbells.trading.pauses import resume as end_pauses
     from eightbells.trading.switch import set_switch
 
-    with open_database(load_settings()) as engine:
-        set_switch(engine, True, reason)
-    print("trading is on")
+    chosen = one_symbol(symbol)
+    settings = load_settings()
+    if chosen and not strategy:
+        raise EightbellsError(f"name the strategy that is to buy {chosen} again")
+    with open_database(settings) as engine:
+        if not strategy:
+            set_switch(engine, True, reason)
+            print("trading is on")
+            return
+        with engine.begin() as connection:
+            ended = end_pauses(connection, settings.account, strategy, chosen, reason, who())
+    for pause in ended:
+        print(f"ended: {pause.words}")
+
+
+@app.command()
+def pause(
+    strategy: Annotated[str, typer.Argument(help="Its name in the settings.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    symbol: Annotated[str | None, typer.Option(help="Only this symbol: BTCUSDT.")] = None,
+) -> None:
+    """Let one strategy buy nothing until it is resumed; what it holds stays protected."""
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+    from eightbells.trading import outbox, pauses
+
+    chosen = one_symbol(symbol)
+    settings = load_settings()
+    with open_database(settings) as engine:  # first of all, and without waiting for anything else
+        with engine.begin() as connection:
+            begun = pauses.pause(connection, settings, strategy, chosen, reason, who())
+        with engine.connect() as connection:
+            live = outbox.live(connection, settings.account)
+    of = f"{strategy} on {chosen}" if chosen else strategy
+    print(f"{of} is paused" if begun else f"{of} was paused already", flush=True)
+    if any(it.side == "BUY" and it.strategy == strategy and chosen in (None, it.symbol) for it in live):
+        print("cancelling its open purchases", flush=True)
+        given = {"strategy": strategy, "reason": reason, "symbol": chosen, "by": who()}
+        complain_of(run_flow("pause", given))
 
 
 @app.command()
 def reconcile(as_json: AsJson = False) -> None:
     """Hold the exchange against the books."""
-    found = _run_flow("reconcile", {})
+    found = run_flow("reconcile", {})
     if as_json:
         facts = {"orders": found.orders, "foreign": found.foreign, "accepted": found.accepted}
         print(json.dumps({**facts, "drifts": [drift.described() for drift in found.drifts]}))
@@ -288,33 +319,6 @@ def explain(
         show(story)
 
 
-def _complain(problems: list[str]) -> None:
-    for problem in problems:
-        Console(stderr=True).print(problem, markup=False, highlight=False, soft_wrap=True)
-    if problems:
-        raise typer.Exit(1)
-
-
-def _run_flow(name: str, parameters: dict[str, Any]) -> Any:
-    """Run a flow here, with a Prefect server, on a database that is up to date."""
-    from cli import prefect_server
-    from cli.running import quiet_console, recorded, run_deployed, warm_up
-    from eightbells.database.engine import open_database
-    from eightbells.settings import load_settings
-
-    settings = load_settings()
-    settings.credentials()
-    if not settings.database_url.get_secret_value():
-        _migrate(settings)  # the embedded database is ours alone
-    with open_database(settings), prefect_server.running(settings, warm_up):
-        from tasks.waits import TERMINAL
-
-        quiet_console()
-        TERMINAL.set(complain)
-        with recorded():
-            return asyncio.run(run_deployed(name, parameters, settings.directory))
-
-
 def _symbols(given: str | None) -> list[str] | None:
     return None if given is None else listed(given)
 
@@ -324,11 +328,3 @@ def _day(given: str | None) -> date | None:
         return None if given is None else date.fromisoformat(given)
     except ValueError:
         raise EightbellsError(f"{given} is not a day: write it like 2021-03-01") from None
-
-
-def _moment(given: str | None) -> datetime | None:
-    try:
-        moment = None if given is None else datetime.fromisoformat(given)
-    except ValueError:
-        raise EightbellsError(f"{given} is not a time: write it like 2021-03-01T04:00Z") from None
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)

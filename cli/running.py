@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
 from collections.abc import Iterator
@@ -9,7 +10,53 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import typer
+from rich.console import Console
+
+from cli.answers import complain
+from eightbells.settings import Settings
+
 _DRAIN_SECONDS = 10.0
+
+
+def run_flow(name: str, parameters: dict[str, Any]) -> Any:
+    """Run a flow here, with a Prefect server, on a database that is up to date."""
+    from cli import prefect_server
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+
+    settings = load_settings()
+    settings.credentials()
+    if not settings.database_url.get_secret_value():
+        bring_up_to_date(settings)  # the embedded database is ours alone
+    with open_database(settings), prefect_server.running(settings, warm_up):
+        from tasks.waits import TERMINAL
+
+        quiet_console()
+        TERMINAL.set(complain)
+        with recorded():
+            return asyncio.run(run_deployed(name, parameters, settings.directory))
+
+
+def bring_up_to_date(settings: Settings) -> str:
+    """Bring the database to the newest migration; returns its number."""
+    from eightbells.database.engine import connect, database_url
+    from eightbells.database.migrations import migrate
+
+    with database_url(settings) as url:
+        engine = connect(url)
+        try:
+            return migrate(engine)
+        finally:
+            engine.dispose()
+
+
+def complain_of(problems: list[str]) -> None:
+    """Tell a run's problems on stderr, a line each, and exit with 1 where there are any."""
+    for problem in problems:
+        Console(stderr=True).print(problem, markup=False, highlight=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(1)
 
 
 async def run_deployed(name: str, parameters: dict[str, Any], directory: Path) -> Any:

@@ -23,6 +23,7 @@ from eightbells.settings import Settings, config_file
 from eightbells.trading.drift import open_drifts
 from eightbells.trading.holds import open_holds
 from eightbells.trading.ledger import holding
+from eightbells.trading.pauses import Pause, open_pauses
 from eightbells.trading.states import LIVE
 from eightbells.trading.switch import read_switch
 from eightbells.trading.unprotected import unprotected
@@ -93,6 +94,7 @@ class Status:
     problems: list[str] = field(default_factory=list)
     settings_file: str = field(default_factory=lambda: str(config_file()))
     open_orders: list[OpenOrder] = field(default_factory=list)
+    pauses: list[Pause] = field(default_factory=list)
 
 
 def read_status(settings: Settings, connection: Connection) -> Status:
@@ -124,6 +126,8 @@ def read_status(settings: Settings, connection: Connection) -> Status:
     )
     found.problems.extend(_problems(connection, settings, found))
     found.open_orders.extend(open_orders(connection, settings.account))
+    names = {strategy.name for strategy in settings.strategies}
+    found.pauses.extend(it for it in open_pauses(connection, settings.account) if it.strategy in names)
     return found
 
 
@@ -289,6 +293,7 @@ def in_words(found: Status) -> list[tuple[str, str]]:
     switch = "on" if found.trading else f"OFF since {found.trading_since:%Y-%m-%d %H:%M} UTC"
     rows = [("mode", found.mode), ("settings", found.settings_file)]
     rows += [("trading", f"{switch}: {found.trading_reason}")]
+    rows += [("" if number else "paused", it.words) for number, it in enumerate(found.pauses)]
     if found.up:
         again = ", ".join(f"{name} {count}" for name, count in found.up.restarts.items() if count)
         since = found.up.started_at.replace("T", " ")[:16]

@@ -26,7 +26,9 @@ def show(story: Story) -> None:
         "leg": f"{order['leg']}, attempt {order['attempt']}", "account": order["account"],
     })  # fmt: skip
     console.print("\n[bold]Why[/]")
+    by_hand = {"by hand": f"{order['by_whom']}: {order['why']}"} if order["by_whom"] else {}
     _facts(console, {
+        **by_hand,
         "strategy": f"{order['strategy']} version {order['strategy_version']} {order['parameters']}",
         "wanted": f"{order['target']}: {order['reason']}", "candle": f"{_time(order['open_time'])}, closed at "
         f"{_plain(order['close'])}", "evaluated": f"{_time(order['evaluated_at'])} by run {order['evaluated_by']}",

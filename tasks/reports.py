@@ -14,7 +14,7 @@ from prefect.runtime import flow_run
 from eightbells.candles import grid
 from eightbells.exchange.rules import wire
 from eightbells.exchange.universe import Universe
-from eightbells.trading.equity_picture import draw
+from eightbells.trading.equity_picture import draw, points
 from eightbells.trading.ledger import Standing
 from eightbells.trading.reconciliation import Reconciliation
 from tasks.candles import Ingested
@@ -120,7 +120,8 @@ def cycle_markdown(report: CycleReport) -> str:
         "## Not traded",
         _table(("symbol", "strategy", "stage", "reason"), refused),
         "## Positions",
-        f"In {report.asset}, at the candle's close. Dust is too little for the exchange to take.",
+        f"In {report.asset}, at the candle's close. Dust is too little for the exchange to take. Fees are those in "
+        "a third asset, such as BNB; all others are in cost and profit.",
         _positions(report.positions),
         "## Signals",
         _table(("symbol", "strategy", "target", "close", "reason"), signals),
@@ -133,7 +134,7 @@ def cycle_markdown(report: CycleReport) -> str:
 
 
 def _equity(report: CycleReport) -> str:
-    highest = max(amount for _, amount in report.history if amount is not None)
+    highest = points(report.history)[-1].peak
     lost = f"{1 - report.equity / highest:.2%} below " if 0 < report.equity < highest else ""
     words = f"{lost}its highest of the last {len(report.history)} cycles; what lies below is shaded."
     return f"**{report.equity:,.2f} {report.asset}**, {words}"
@@ -146,23 +147,29 @@ def _picture(svg: str) -> str:
 
 def _positions(positions: list[Standing]) -> str:
     """What is held, with its profit; of what is sold, what it has brought."""
-    head = ("symbol", "strategy", "quantity", "dust", "average cost", "unrealised", "realised")
+    head = ("symbol", "strategy", "quantity", "dust", "average cost", "unrealised", "realised", "fees")
     rows: list[tuple[object, ...]] = [
         (
             it.symbol, it.strategy, wire(it.quantity), wire(it.dust),
             "" if it.average_cost is None else _price(it.average_cost), _profit(it.unrealised), _profit(it.realised),
+            _fee(it.fees),
         )
         for it in sorted(positions, key=lambda it: (it.quantity <= 0, it.symbol, it.strategy))
     ]  # fmt: skip
     if rows:
         unrealised = sum((it.unrealised for it in positions), Decimal(0))
         realised = sum((it.realised for it in positions), Decimal(0))
-        rows.append(("all", "", "", "", "", _profit(unrealised), _profit(realised)))
+        fees = sum((it.fees for it in positions), Decimal(0))
+        rows.append(("all", "", "", "", "", _profit(unrealised), _profit(realised), _fee(fees)))
     return _table(head, rows)
 
 
 def _profit(amount: Decimal) -> str:
     return f"{amount:+,.2f}"
+
+
+def _fee(amount: Decimal) -> str:
+    return f"{amount:,.2f}" if amount else ""
 
 
 def _price(amount: Decimal) -> str:

@@ -24,5 +24,9 @@ TaskName = Literal[
     "report of the backfill",
     "turn the trading switch",
     "plan the sale of everything",
+    "pause {strategy}",
+    "resume {strategy}",
+    "record the sale of {symbol}",
+    "plan the sale by hand",
     "forget runs that ended before {before:%Y-%m-%d %H:%M}",
 ]

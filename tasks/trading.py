@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
@@ -20,7 +19,8 @@ from eightbells.strategies.evaluation import Decision, Failed, Moment, Refused, 
 from eightbells.strategies.obstacles import idle_strategies
 from eightbells.strategies.panel import Panel
 from eightbells.trading import ledger, outbox
-from eightbells.trading.ledger import Standing
+from eightbells.trading.capital import record_capital
+from eightbells.trading.ledger import Standing, Worth
 from eightbells.trading.outbox import Order
 from eightbells.trading.outcome import Found, Idle, placed_by, reasons, served_before, why_idle
 from eightbells.trading.planning import record_refusals
@@ -64,7 +64,9 @@ async def check_key(session: Session) -> None:
 
 @limited_task("prepare the strategies")
 async def prepare_strategies(session: Session) -> Panel:
-    """Import and construct the strategies in their process; one that fails keeps no other from being asked."""
+    """Note the strategies' capital, and construct them in their process; one that fails keeps no other from running."""
+    with session.engine.begin() as connection:
+        record_capital(connection, session.settings, grid.to_time(session.now_ms))
     return await asyncio.to_thread(Panel, session.settings, progressed)
 
 
@@ -118,7 +120,7 @@ class CycleReport:
     problems: list[str]
     asset: str
     positions: list[Standing]
-    history: list[tuple[datetime, Decimal | None]]  # equity of the newest cycles, this one the last
+    history: list[Worth]  # equity of the newest cycles, this one the last
     placed: frozenset[int]  # which of the orders this run has placed
     idle: Idle | None  # why it has placed none
     reasons: dict[int, str]  # why orders are in their state, where their newest event says so
@@ -142,6 +144,7 @@ async def close_books(
     with session.engine.begin() as connection:
         ledger.save_balances(connection, account, balances, at)
         equity = ledger.equity(connection, session.settings, opened)
+        capital = ledger.capital(connection, account)
         orders = outbox.of_candle(connection, account, grid.to_time(opened))
         refused = _refusals(connection, account, opened)
         fills = ledger.fills_booked_by(connection, account, session.flow_run)
@@ -152,7 +155,7 @@ async def close_books(
         before = ledger.equity_history(connection, account, grid.to_time(opened) - grid.STEP, _HISTORY - 1)
         report = CycleReport(
             grid.label(opened), outcome, ingested, evaluated, orders, fills, refused, equity, problems,
-            session.settings.quote_asset, standings, [*before, (grid.to_time(opened), equity)],
+            session.settings.quote_asset, standings, [*before, Worth(grid.to_time(opened), equity, capital)],
             placed, idle, reasons(connection, [order.id for order in orders]),
         )  # fmt: skip
         _save_cycle(session, connection, opened, report)
@@ -198,16 +201,19 @@ def _save_cycle(session: Session, connection: Connection, opened: int, report: C
     }  # fmt: skip
     connection.execute(
         text(
-            "INSERT INTO cycles (account, open_time, finished_at, equity, positions, summary, flow_run) VALUES "
-            "(:account, :opened, :at, :equity, CAST(:positions AS jsonb), CAST(:summary AS jsonb), :run) "
+            "INSERT INTO cycles (account, open_time, finished_at, equity, capital, positions, summary, flow_run) "
+            "VALUES (:account, :opened, :at, :equity, :capital, CAST(:positions AS jsonb), "
+            "CAST(:summary AS jsonb), :run) "
             "ON CONFLICT (account, open_time) DO UPDATE SET finished_at = excluded.finished_at, "
-            "equity = excluded.equity, positions = excluded.positions, flow_run = excluded.flow_run, "
+            "equity = excluded.equity, capital = excluded.capital, positions = excluded.positions, "
+            "flow_run = excluded.flow_run, "
             # what was found by the first run stays; what is wrong is what the newest says
             "summary = cycles.summary || jsonb_build_object('problems', excluded.summary -> 'problems')"
         ),
         {
             "account": session.settings.account, "opened": grid.to_time(opened), "run": session.flow_run,
-            "at": grid.to_time(session.now_ms), "equity": report.equity, "summary": json.dumps(summary),
+            "at": grid.to_time(session.now_ms), "equity": report.equity, "capital": report.history[-1].capital,
+            "summary": json.dumps(summary),
             "positions": json.dumps([asdict(standing) for standing in report.positions], default=wire),
         },
     )  # fmt: skip

@@ -62,10 +62,12 @@ def proven_signal(engine: Engine) -> int:
     return made
 
 
-def plan_order(connection: Connection, of: int, attempt: int = 1, leg: str = "entry") -> Order:
+def plan_order(
+    connection: Connection, of: int, attempt: int = 1, leg: str = "entry", open_ms: int = FIRST
+) -> Order:
     """Plan the order of a signal as the product does."""
     sized = Sized(leg, "BUY", Decimal("0.5"), Decimal(100))  # type: ignore[arg-type]
-    identity = ("trend", "1", "BTCUSDT", FIRST)
+    identity = ("trend", "1", "BTCUSDT", open_ms)
     assert outbox.plan(connection, ACCOUNT, of, identity, sized, after(1), None, attempt)
     return outbox.live(connection, ACCOUNT, {State.PLANNED})[-1]
 

@@ -117,8 +117,9 @@ FACTS = (
     ),
     Fact(
         "eightbells_drawdown_ratio", "What equity has lost since its peak, as a share of the peak.",
-        "SELECT greatest(0, 1 - equity / nullif(max(equity) OVER (), 0)) FROM cycles WHERE account = :account "
-        "ORDER BY open_time DESC LIMIT 1",
+        # what was put in or taken out since does not move the peak
+        "SELECT greatest(0, 1 - equity / nullif(greatest(0, max(equity - capital) OVER () + capital), 0)) FROM cycles "
+        "WHERE account = :account ORDER BY open_time DESC LIMIT 1",
         ("account",),
     ),
     Fact(

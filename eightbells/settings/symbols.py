@@ -61,6 +61,15 @@ def chosen(symbols: Iterable[str]) -> list[str]:
         raise EightbellsError(str(error)) from None
 
 
+def one_symbol(symbol: str | None) -> str | None:
+    """The symbol that a person chose, or None.
+
+    Raises:
+        EightbellsError: it cannot be the name of one.
+    """
+    return chosen([symbol])[0] if symbol else None
+
+
 def split(value: object) -> object:
     """A list that is written as one text, with commas between the names."""
     if not isinstance(value, str):

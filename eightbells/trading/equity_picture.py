@@ -5,14 +5,14 @@ The colours are read on white and on black: the picture has no background and ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from html import escape
 from itertools import accumulate
 
-Point = tuple[datetime, Decimal]
+from eightbells.trading.ledger import Worth
 
 WIDTH, HEIGHT = 880, 260
 _TOP, _RIGHT, _BOTTOM = 14, 16, 34
@@ -41,29 +41,46 @@ class Frame:
         return HEIGHT - _BOTTOM - share * (HEIGHT - _BOTTOM - _TOP)
 
 
-def draw(history: Sequence[tuple[datetime, Decimal | None]], asset: str) -> str:
+@dataclass(frozen=True)
+class Point:
+    """The equity at a time, and the highest until then: what was put in or taken out since moves that with it."""
+
+    at: datetime
+    equity: Decimal
+    peak: Decimal
+
+
+def points(history: Iterable[Worth]) -> list[Point]:
+    """The cycles whose equity is known."""
+    known = [(it.at, it.equity, it.capital) for it in history if it.equity is not None]
+    profits = accumulate((equity - capital for _, equity, capital in known), max)
+    return [
+        Point(at, equity, profit + capital)
+        for (at, equity, capital), profit in zip(known, profits, strict=True)
+    ]
+
+
+def draw(history: Sequence[Worth], asset: str) -> str:
     """An SVG of the equity over time.
 
     Args:
-        history: times in rising order, each with the equity in `asset`; None where it is not known, which the line
-            passes over.
+        history: cycles in rising order of time; one whose equity is not known is passed over by the line.
     """
-    known = [(at, amount) for at, amount in history if amount is not None]
+    known = points(history)
     if not known:
         return _svg(
             "No equity is known yet", [_label(WIDTH / 2, HEIGHT / 2, "no equity is known yet", "middle")]
         )
-    amounts = [amount for _, amount in known]
-    left = _DIGIT * max(len(_money(amount)) for amount in amounts) + 14
-    frame = Frame(known[0][0], known[-1][0], min(amounts), max(amounts), left)
-    title = f"Equity from {_day(frame.begin)} to {_day(frame.end)} UTC: {_money(amounts[-1])} {asset}"
+    lowest, highest = min(it.equity for it in known), max(it.peak for it in known)
+    left = _DIGIT * max(len(_money(it.equity)) for it in known) + 14
+    frame = Frame(known[0].at, known[-1].at, lowest, highest, max(left, _DIGIT * len(_money(highest)) + 14))
+    title = f"Equity from {_day(frame.begin)} to {_day(frame.end)} UTC: {_money(known[-1].equity)} {asset}"
     return _svg(title, [*_amounts(frame, asset), *_days(frame), *_curve(frame, known)])
 
 
 def _curve(frame: Frame, known: list[Point]) -> list[str]:
-    line = [f"{frame.x(at):.1f},{frame.y(amount):.1f}" for at, amount in known]
-    peaks = accumulate((amount for _, amount in known), max)
-    above = [f"{frame.x(at):.1f},{frame.y(peak):.1f}" for (at, _), peak in zip(known, peaks, strict=True)]
+    line = [f"{frame.x(it.at):.1f},{frame.y(it.equity):.1f}" for it in known]
+    above = [f"{frame.x(it.at):.1f},{frame.y(it.peak):.1f}" for it in known]
     return [
         f'<polygon points="{" ".join(above + line[::-1])}" fill="{_LOSS}" fill-opacity="0.22"/>',
         f'<polyline points="{" ".join(line)}" fill="none" stroke="{_LINE}" stroke-width="2" '

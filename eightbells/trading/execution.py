@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -18,7 +18,7 @@ from eightbells.exchange.models import OrderReport
 from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.exchange.rules import RuleBroken, Situation, wire
 from eightbells.settings import Settings
-from eightbells.trading import drift, ledger, outbox
+from eightbells.trading import drift, fees, ledger, outbox
 from eightbells.trading.lease import Lease
 from eightbells.trading.ledger import Fill
 from eightbells.trading.outbox import Order
@@ -258,17 +258,39 @@ class Desk:
         if report.executed_quantity:
             trades = await self._gateway.trades(order.symbol, report.order_id)
             report = replace(report, fills=tuple(trades))
-        return self._record(order, report)
+        return self._record(order, report, await self._fee_prices(order, report))
 
-    def _record(self, order: Order, report: OrderReport) -> State:
+    async def _fee_prices(self, order: Order, report: OrderReport) -> dict[str, Decimal]:
+        """Prices of the assets that fees were taken in and of which no close is stored; those that can be found."""
+        with self._engine.connect() as connection:
+            asked = fees.unpriced(connection, order.account, order.symbol, _charged(report))
+        if not asked:
+            return {}
+        try:
+            prices = await self._gateway.prices()
+        except ExchangeError:  # the fee stays unvalued; the fill is booked
+            return {}
+        return {asset: prices[symbol] for asset, symbol in asked.items() if symbol in prices}
+
+    def _record(
+        self, order: Order, report: OrderReport, fee_prices: Mapping[str, Decimal] | None = None
+    ) -> State:
         """State, fills and what the exchange says it executed, in one transaction.
 
-        Under a status that is not known the order stays live, or becomes UNKNOWN, and a drift blocks its symbol.
+        Fills with a fee that has no price, where none was looked up, are left to whoever settles the order. Under a
+        status that is not known the order stays live, or becomes UNKNOWN, and a drift blocks its symbol.
         """
         state, at = of_exchange(report.status), grid.to_time(self._gateway.clock.now_ms())
         with self._engine.begin() as connection:
             present = outbox.load(connection, order.id, lock=True)
-            ledger.book(connection, present, _fills(report), self._flow_run)
+            fills = _fills(report)
+            if (
+                fills
+                and fee_prices is None
+                and fees.unpriced(connection, order.account, order.symbol, _charged(report))
+            ):
+                fills = []
+            ledger.book(connection, present, fills, self._flow_run, fee_prices or {})
             outbox.note_exchange(connection, present, report.order_id, report.executed_quantity)
             if state is None:
                 state = self._doubt(connection, present, report, at)
@@ -325,6 +347,11 @@ def _request(order: Order) -> OrderRequest:
         timestamp_ms=grid.to_ms(order.request_time),
         recv_window_ms=order.recv_window_ms,
     )
+
+
+def _charged(report: OrderReport) -> list[tuple[int, str, datetime]]:
+    """Trade, asset and time of each fee."""
+    return [(it.trade_id, it.commission_asset, it.traded_at) for it in _fills(report) if it.commission]
 
 
 def _fills(report: OrderReport) -> list[Fill]:

@@ -6,7 +6,7 @@ owner's comes first: only what is missing from a position is charged to it, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -75,14 +75,48 @@ def explained(connection: Connection, account: str, found: Iterable[Shortage]) -
     return [shortage for shortage in found if shortage.missing <= uncharged(shortage.asset)]
 
 
+_UNPRICED = """
+SELECT f.asset, s.quote_asset FROM symbols AS s
+CROSS JOIN unnest(
+    CAST(:trades AS bigint[]), CAST(:assets AS text[]), CAST(:times AS timestamptz[])
+) AS f (trade_id, asset, at)
+WHERE s.symbol = :symbol AND f.asset NOT IN (s.base_asset, s.quote_asset) AND NOT EXISTS (
+    SELECT FROM fills AS b WHERE b.account = :account AND b.symbol = s.symbol AND b.trade_id = f.trade_id
+)
+AND value_in_quote(f.asset, s.quote_asset, 1, f.at) IS NULL
+"""
+
+
+def unpriced(
+    connection: Connection, account: str, symbol: str, fees: Collection[tuple[int, str, datetime]]
+) -> dict[str, str]:
+    """Assets of fees that are not booked and that no stored close values, each with its symbol at the exchange.
+
+    Args:
+        fees: the trade, the asset and the time of each.
+    """
+    if not fees:
+        return {}
+    trades, assets, times = zip(*fees, strict=True)
+    values = {"trades": list(trades), "assets": list(assets), "times": list(times)}
+    rows = connection.execute(text(_UNPRICED), {"account": account, "symbol": symbol, **values})
+    return {asset: f"{asset}{quote}" for asset, quote in rows}
+
+
 def charge(connection: Connection, account: str, shortage: Shortage, at: datetime) -> None:
-    """Charge what is missing to the largest position in the asset that holds as much."""
+    """Charge what is missing to the largest position in the asset that holds as much.
+
+    Its strategy is credited what that is worth: those whose fees it were have it taken off their profit.
+    """
     connection.execute(
         text("""
-        INSERT INTO fee_charges (account, strategy, symbol, quantity, charged_at)
-        SELECT account, strategy, symbol, :missing, :at FROM positions
-        WHERE account = :account AND symbol = ANY(:symbols) AND quantity >= :missing
-        ORDER BY quantity DESC, strategy, symbol LIMIT 1
+        INSERT INTO fee_charges (account, strategy, symbol, quantity, charged_at, quote_value)
+        SELECT
+            p.account, p.strategy, p.symbol, :missing, :at,
+            coalesce(value_in_quote(s.base_asset, s.quote_asset, :missing, :at), 0)
+        FROM positions AS p INNER JOIN symbols AS s ON p.symbol = s.symbol
+        WHERE p.account = :account AND p.symbol = ANY(:symbols) AND p.quantity >= :missing
+        ORDER BY p.quantity DESC, p.strategy, p.symbol LIMIT 1
         """),
         {"account": account, "symbols": shortage.symbols, "missing": shortage.missing, "at": at},
     )

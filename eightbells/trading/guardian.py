@@ -103,7 +103,7 @@ def next_move(holding: Holding, settings: TradingSettings, now_ms: int) -> Move 
     sale = holding.sale
     if holding.rules is None:
         return Unable("its rules cannot be read") if holding.trigger is not None else None
-    if sale is not None and (sale.state in IN_FLIGHT or sale.leg == "sellout"):
+    if sale is not None and (sale.state in IN_FLIGHT or sale.leg in ("sellout", "manual")):
         return None
     if holding.blocked is not None:
         return Unable(holding.blocked) if holding.trigger is not None and sale is None else None
@@ -404,12 +404,13 @@ class Guardian:
         )
 
     def _has_anything(self) -> bool:
-        """Whether anything is held, or being sold."""
+        """Whether anything is held, or being sold, or was bought and is not booked yet."""
         with self.engine.connect() as connection:
             found: bool = connection.execute(
                 text(
                     "SELECT EXISTS (SELECT FROM positions WHERE account = :account AND quantity > 0) "
-                    "OR EXISTS (SELECT FROM live_orders WHERE account = :account AND side = 'SELL')"
+                    "OR EXISTS (SELECT FROM live_orders WHERE account = :account AND side = 'SELL') "
+                    "OR EXISTS (SELECT FROM orders WHERE account = :account AND executed_quantity > booked_quantity)"
                 ),
                 {"account": self.settings.account},
             ).scalar_one()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
 from eightbells.candles import grid
 from eightbells.exchange import rules
 from eightbells.exchange.models import Balance
+from eightbells.exchange.rules import wire
 from eightbells.settings import Settings
 from eightbells.trading.outbox import Order
 from eightbells.trading.risk import Exposure
@@ -44,21 +46,44 @@ class Position:
     quote_flow: Decimal
 
 
-def book(connection: Connection, order: Order, fills: Iterable[Fill], flow_run: str | None = None) -> int:
-    """Book fills; one that is in the books already is not booked again. Returns how many were new."""
+# A fee in a third asset is worth what the newest stored close says, else the price that was looked up.
+_BOOK = """
+INSERT INTO fills (
+    account, symbol, trade_id, order_id, side, price, quantity, quote_quantity, commission, commission_asset,
+    traded_at, flow_run, commission_quote
+)
+SELECT
+    :account, :symbol, :trade_id, :order_id, :side, :price, :quantity, :quote_quantity, :commission,
+    :commission_asset, :traded_at, :flow_run,
+    CASE
+        WHEN :commission = 0 THEN 0
+        WHEN :commission_asset = quote_asset THEN :commission
+        WHEN :commission_asset = base_asset THEN round(:commission * :price, 8)
+        ELSE coalesce(
+            value_in_quote(:commission_asset, quote_asset, :commission, :traded_at),
+            round(:commission * CAST(:fee_price AS numeric), 8)
+        )
+    END
+FROM symbols WHERE symbol = :symbol
+ON CONFLICT DO NOTHING
+"""
+
+
+def book(
+    connection: Connection, order: Order, fills: Iterable[Fill], flow_run: str | None = None,
+    prices: Mapping[str, Decimal] = MappingProxyType({}),
+) -> int:  # fmt: skip
+    """Book fills; one that is in the books already is not booked again. Returns how many were new.
+
+    Args:
+        prices: in the quote asset, of assets that fees were taken in and of which no close is stored.
+    """
     return sum(
         connection.execute(
-            text("""
-            INSERT INTO fills (
-                account, symbol, trade_id, order_id, side, price, quantity, quote_quantity, commission,
-                commission_asset, traded_at, flow_run
-            ) VALUES (
-                :account, :symbol, :trade_id, :order_id, :side, :price, :quantity, :quote_quantity, :commission,
-                :commission_asset, :traded_at, :flow_run
-            ) ON CONFLICT DO NOTHING
-            """),
+            text(_BOOK),
             {
                 **vars(fill),
+                "fee_price": prices.get(fill.commission_asset),
                 "account": order.account,
                 "symbol": order.symbol,
                 "order_id": order.id,
@@ -184,7 +209,7 @@ def means(held: list[Position], symbol: str, capital: Decimal, shares: int, rese
 # What is held, at the newest close up to the candle's: a candle that is missing makes nothing worthless.
 _HELD = """
 SELECT
-    p.strategy, p.symbol, p.quantity, p.quote_flow, coalesce(c.close, 0) AS close,
+    p.strategy, p.symbol, p.quantity, p.quote_flow, p.fees, coalesce(c.close, 0) AS close,
     p.quantity * coalesce(c.close, 0) AS value
 FROM positions AS p LEFT JOIN LATERAL (
     SELECT close FROM candles WHERE symbol = p.symbol AND "interval" = :interval AND open_time <= :opened
@@ -202,7 +227,7 @@ SELECT symbol, sum(value) FROM (
 ) AS held GROUP BY symbol
 """
 _FIRST_OF_DAY = """
-SELECT equity FROM cycles WHERE account = :account AND open_time >= date_trunc('day', :opened, 'UTC')
+SELECT equity - capital FROM cycles WHERE account = :account AND open_time >= date_trunc('day', :opened, 'UTC')
 AND open_time <= :opened ORDER BY open_time LIMIT 1
 """
 
@@ -213,7 +238,8 @@ def exposure(connection: Connection, settings: Settings, open_ms: int) -> Exposu
     by_symbol: dict[str, Decimal] = dict(connection.execute(text(_EXPOSURE), values).all())  # type: ignore[arg-type]
     first: Decimal | None = connection.execute(text(_FIRST_OF_DAY), values).scalar_one_or_none()
     present = equity(connection, settings, open_ms)
-    lost = Decimal(0) if first is None else max(Decimal(0), first - present)
+    profit = present - capital(connection, settings.account)
+    lost = Decimal(0) if first is None else max(Decimal(0), first - profit)
     ordered: int = connection.execute(
         text("SELECT count(*) FROM orders WHERE account = :account AND open_time = :opened AND side = 'BUY'"),
         values,
@@ -223,7 +249,13 @@ def exposure(connection: Connection, settings: Settings, open_ms: int) -> Exposu
 
 @dataclass(frozen=True)
 class Standing:
-    """How a strategy stands with a symbol; money in the quote asset. `dust` is what the exchange would not take."""
+    """How a strategy stands with a symbol; money in the quote asset.
+
+    Args:
+        dust: what the exchange would not take.
+        fees: those in a third asset, such as BNB, less what was credited for fees of others. All other fees are in cost
+            and profit: `realised + unrealised - fees` is what equity has gained.
+    """
 
     strategy: str
     symbol: str
@@ -232,6 +264,11 @@ class Standing:
     cost: Decimal
     realised: Decimal
     unrealised: Decimal
+    fees: Decimal
+
+    @property
+    def value(self) -> Decimal:
+        return self.cost + self.unrealised
 
     @property
     def average_cost(self) -> Decimal | None:
@@ -239,8 +276,12 @@ class Standing:
         return self.cost / self.quantity if self.quantity > 0 else None
 
 
-def standings(connection: Connection, settings: Settings, open_ms: int) -> list[Standing]:
-    """What every strategy holds, what it has realised, and what the rest would bring at the candle's close."""
+def standings(connection: Connection, settings: Settings, open_ms: int | None = None) -> list[Standing]:
+    """What every strategy holds, what it has realised, and what the rest would bring at the candle's close.
+
+    Args:
+        open_ms: the candle at whose close it is valued; None for the newest that is stored.
+    """
     found = []
     query = text(f"SELECT * FROM ({_HELD}) AS positions ORDER BY strategy, symbol")
     for row in connection.execute(query, _at(settings, open_ms)).all():
@@ -250,42 +291,74 @@ def standings(connection: Connection, settings: Settings, open_ms: int) -> list[
         found.append(
             Standing(
                 row.strategy, row.symbol, row.quantity, row.quantity - taken, held.cost, held.realised,
-                row.value - held.cost,
+                row.value - held.cost, row.fees,
             )
         )  # fmt: skip
     return found
 
 
 def equity(connection: Connection, settings: Settings, open_ms: int) -> Decimal:
-    """Allocated capital, plus what was taken in, less what was paid, plus what is held, in the quote asset.
+    """Capital, plus what was taken in, less what was paid, plus what is held, in the quote asset; net of all fees.
 
     Args:
         open_ms: the candle at whose close it is valued.
     """
-    capital = sum((strategy.capital for strategy in settings.strategies), Decimal(0))
     gained: Decimal = connection.execute(
-        text(f"SELECT coalesce(sum(quote_flow + value), 0) FROM ({_HELD}) AS positions"),
+        text(f"SELECT coalesce(sum(quote_flow + value - fees), 0) FROM ({_HELD}) AS positions"),
         _at(settings, open_ms),
     ).scalar_one()
-    return capital + gained
+    return capital(connection, settings.account) + gained
 
 
-def equity_history(
-    connection: Connection, account: str, opened: datetime, most: int
-) -> list[tuple[datetime, Decimal | None]]:
+def capital(connection: Connection, account: str) -> Decimal:
+    """What of the equity was put in, less what was taken out, as the books have it."""
+    amount: Decimal = connection.execute(
+        text("SELECT coalesce(sum(amount), 0) FROM capital_changes WHERE account = :account"),
+        {"account": account},
+    ).scalar_one()
+    return amount
+
+
+def unvalued_fees(connection: Connection, account: str) -> dict[tuple[str, str], str]:
+    """Fees that nothing says the worth of, in words, by strategy and symbol: they are in no profit."""
+    rows = connection.execute(
+        text(
+            "SELECT strategy, symbol, asset, amount FROM unvalued_fees WHERE account = :account "
+            "ORDER BY strategy, symbol, asset"
+        ),
+        {"account": account},
+    )
+    found: dict[tuple[str, str], str] = {}
+    for row in rows:
+        before = found.get((row.strategy, row.symbol))
+        words = f"{wire(row.amount)} {row.asset}"
+        found[row.strategy, row.symbol] = f"{before}, {words}" if before else words
+    return found
+
+
+class Worth(NamedTuple):
+    """The equity after a cycle, None where that could not be told, and what of it was put in."""
+
+    at: datetime
+    equity: Decimal | None
+    capital: Decimal = Decimal(0)
+
+
+def equity_history(connection: Connection, account: str, opened: datetime, most: int) -> list[Worth]:
     """The equity at the newest cycles up to a candle, the oldest first; None where a cycle could not tell it."""
     rows = connection.execute(
         text(
-            "SELECT open_time, equity FROM cycles WHERE account = :account AND open_time <= :opened "
+            "SELECT open_time, equity, capital FROM cycles WHERE account = :account AND open_time <= :opened "
             "ORDER BY open_time DESC LIMIT :most"
         ),
         {"account": account, "opened": opened, "most": most},
     )
-    return [(row.open_time, row.equity) for row in rows.all()[::-1]]
+    return [Worth(*row) for row in rows.all()[::-1]]
 
 
-def _at(settings: Settings, open_ms: int) -> dict[str, Any]:
-    return {"account": settings.account, "interval": grid.INTERVAL, "opened": grid.to_time(open_ms)}
+def _at(settings: Settings, open_ms: int | None) -> dict[str, Any]:
+    opened = datetime.max.replace(tzinfo=UTC) if open_ms is None else grid.to_time(open_ms)
+    return {"account": settings.account, "interval": grid.INTERVAL, "opened": opened}
 
 
 def save_balances(

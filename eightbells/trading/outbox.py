@@ -14,8 +14,10 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 
 from eightbells.candles import grid
 from eightbells.settings import Settings
+from eightbells.trading import commands
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.lease import Lease
+from eightbells.trading.pauses import pause_of
 from eightbells.trading.sizing import Sized
 from eightbells.trading.states import LIVE, State
 
@@ -48,6 +50,7 @@ class Order:
     planned_at: datetime
     replaces: int | None
     yields: bool
+    command: int | None
 
 
 _COLUMNS = ", ".join(Order.__annotations__)
@@ -66,13 +69,14 @@ def client_order_id(
 
 def plan(
     connection: Connection, account: str, signal: int, identity: tuple[str, str, str, int], sized: Sized,
-    now_ms: int, flow_run: str | None, attempt: int = 1, replaces: Order | None = None,
+    now_ms: int, flow_run: str | None, attempt: int = 1, replaces: Order | None = None, command: int | None = None,
 ) -> int | None:  # fmt: skip
     """Insert the order of a decision; None where the decision has its order already, or its position is being sold.
 
     Args:
         identity: strategy, its version, symbol and the candle's open time (ms).
         replaces: the open sale in whose place this one comes. It is cancelled by the request that places this one.
+        command: what a sale by hand belongs to.
     """
     strategy, version, symbol, open_ms = identity
     limit = sized.price is not None
@@ -83,10 +87,10 @@ def plan(
         text("""
         INSERT INTO orders (
             signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
-            price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces
+            price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces, command
         ) VALUES (
             :signal, :leg, :attempt, :account, :strategy, :symbol, :opened, :side, :type, :tif, :quantity,
-            :price, :stop, :sizing, :client, :now, :run, :replaces
+            :price, :stop, :sizing, :client, :now, :run, :replaces, :command
         ) ON CONFLICT DO NOTHING RETURNING id
         """),
         {
@@ -94,7 +98,7 @@ def plan(
             "symbol": symbol, "opened": grid.to_time(open_ms), "side": sized.side,
             "type": sized.type, "tif": "GTC" if limit else None,
             "quantity": sized.quantity, "price": sized.price, "stop": sized.stop_price, "sizing": sized.basis,
-            "now": grid.to_time(now_ms), "run": flow_run, "replaces": replaced,
+            "now": grid.to_time(now_ms), "run": flow_run, "replaces": replaced, "command": command,
             "client": client_order_id(account, strategy, version, symbol, open_ms, sized.leg, attempt),
         },
     ).scalar_one_or_none()  # fmt: skip
@@ -131,11 +135,11 @@ def plan_again(
         text("""
         INSERT INTO orders (
             signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
-            price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces
+            price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces, command
         )
         SELECT
             signal_id, leg, attempt + 1, account, strategy, symbol, open_time, side, type, time_in_force, :quantity,
-            :price, stop_price, sizing, :client, :now, :run, :replaces
+            :price, stop_price, sizing, :client, :now, :run, :replaces, command
         FROM orders WHERE id = :id
         ON CONFLICT DO NOTHING RETURNING id
         """),
@@ -363,16 +367,22 @@ def begin_sending(
 def _must_not_go(connection: Connection, order: Order, now_ms: int, settings: Settings) -> str | None:
     if order.leg == "stop":  # what only protects goes at any time
         return None
+    if order.leg == "manual":  # a person wants it
+        if commands.goes_anyway(connection, order.command):
+            return None
+        return commands.obstacle(connection, order.account, order.symbol)
     off = switched_off(connection)
     if order.leg == "sellout":
         return None if off else "trading is switched on again, nothing is sold out"
     if off:
         return f"trading is switched off: {off}"
     if order.leg == "exit":
-        late = _superseded(connection, order)
+        reason = _superseded(connection, order)
+    elif pause := pause_of(connection, order.account, order.strategy, order.symbol):
+        reason = pause.refusal
     else:
-        late = lateness(grid.to_ms(order.open_time), now_ms, settings)
-    return late or blocked_symbols(connection, order.account).get(order.symbol)
+        reason = lateness(grid.to_ms(order.open_time), now_ms, settings)
+    return reason or blocked_symbols(connection, order.account).get(order.symbol)
 
 
 def _superseded(connection: Connection, order: Order) -> str | None:

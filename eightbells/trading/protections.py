@@ -1,4 +1,4 @@
-"""What keeps a strategy from buying after losses: a cooldown after a stop, too many stops, the account's drawdown."""
+"""What keeps a strategy from buying: a pause, a cooldown after a stop, too many stops, the drawdown."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from eightbells.candles import grid
 from eightbells.settings import Settings, StrategySettings
 from eightbells.strategies.evaluation import Decision
+from eightbells.trading.pauses import pause_of
 
 _LAST_STOP = """
 SELECT max(o.changed_at) FROM orders AS o
@@ -27,7 +28,12 @@ SELECT count(*) FROM orders AS o
 WHERE o.account = :account AND o.leg = 'stop' AND o.executed_quantity > 0 AND o.changed_at > :since
 AND (o.strategy = :strategy OR o.symbol = :symbol)
 """
-_PEAK = "SELECT max(equity) FROM cycles WHERE account = :account"
+# What was put in or taken out since does not move the peak.
+_PEAK = """
+SELECT max(equity - capital) + (
+    SELECT coalesce(sum(amount), 0) FROM capital_changes WHERE account = :account
+) FROM cycles WHERE account = :account
+"""
 
 
 def objection(
@@ -42,9 +48,11 @@ def objection(
     """
     values = {"account": settings.account, "strategy": strategy.name, "symbol": decision.symbol}
     limits = settings.risk
+    if pause := pause_of(connection, **values):
+        return pause.refusal
     if limits.max_drawdown:
         peak: Decimal | None = connection.execute(text(_PEAK), values).scalar_one()
-        if peak and equity <= peak * (1 - limits.max_drawdown):
+        if peak and peak > 0 and equity <= peak * (1 - limits.max_drawdown):
             return (
                 f"equity is {1 - equity / peak:.2%} below its peak; "
                 f"nothing is bought after {limits.max_drawdown:.2%} (risk.max_drawdown)"

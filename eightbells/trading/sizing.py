@@ -9,7 +9,7 @@ from typing import Literal
 from eightbells.exchange.rules import RuleBroken, Side, SymbolRules, wire
 from eightbells.settings.sections import ExitStep, TradingSettings
 
-Leg = Literal["entry", "exit", "stop", "sellout"]
+Leg = Literal["entry", "exit", "stop", "sellout", "manual"]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ _ORDER = """
 SELECT
     o.id, o.client_order_id, o.exchange_order_id, o.account, o.strategy, o.symbol, o.leg, o.attempt, o.side, o.type,
     o.quantity, o.price, o.stop_price, o.sizing, o.state, o.executed_quantity, o.planned_at, o.flow_run,
+    c.by_whom, c.why,
     s.target, s.price AS close, s.reason,
     e.id AS evaluation, e.strategy_version, e.parameters, e.code_version, e.open_time, e.window_start, e.window_candles,
     e.as_of_batch, e.inputs_hash, e.evaluated_at, e.flow_run AS evaluated_by,
@@ -27,6 +28,7 @@ INNER JOIN signals AS s ON o.signal_id = s.id
 INNER JOIN evaluations AS e ON s.evaluation_id = e.id
 INNER JOIN validations AS v ON e.validation_id = v.id
 INNER JOIN batches AS b ON v.batch_id = b.id
+LEFT JOIN commands AS c ON o.command = c.id
 WHERE o.id = :id
 """
 _EVENTS = """

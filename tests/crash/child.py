@@ -28,7 +28,10 @@ from eightbells.strategies.evaluation import code_version
 from eightbells.strategies.process import PROCESS, StrategyProcess
 from flows.four_hour_cycle import four_hour_cycle
 from flows.halt import halt
+from flows.pause import pause
 from flows.reconcile import reconcile
+from flows.resume import resume
+from flows.sell import sell
 from tests.crash.jobs import Job, Told
 from tests.crash.points import Points, install
 from tests.crash.standin import Wait, without_prefect
@@ -115,8 +118,25 @@ async def _halt(job: Job, points: Points) -> list[str]:
     return await halt.fn(**job.parameters)  # type: ignore[no-any-return]
 
 
+async def _sell(job: Job, points: Points) -> list[str]:
+    points.armed = True
+    return (await sell.fn(**job.parameters)).problems
+
+
+async def _pause(job: Job, points: Points) -> list[str]:
+    points.armed = True
+    return await pause.fn(**job.parameters)  # type: ignore[no-any-return]
+
+
+async def _resume(job: Job, points: Points) -> list[str]:
+    points.armed = True
+    await resume.fn(**job.parameters)
+    return []
+
+
 _FLOWS: dict[str, Callable[[Job, Points], Awaitable[list[str]]]] = {
-    "cycle": _cycle, "reconcile": _reconcile, "halt": _halt,
+    "cycle": _cycle, "reconcile": _reconcile, "halt": _halt, "sell": _sell, "pause": _pause,
+    "resume": _resume,
 }  # fmt: skip
 
 

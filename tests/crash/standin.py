@@ -20,8 +20,9 @@ from prefect.client.schemas import State
 from prefect.tasks import Task
 
 MODULES = (
-    "tasks.candles", "tasks.orders", "tasks.trading", "tasks.halting", "tasks.reports", "tasks.session",
-    "tasks.retries", "flows.four_hour_cycle", "flows.reconcile", "flows.halt",
+    "tasks.candles", "tasks.orders", "tasks.trading", "tasks.halting", "tasks.selling", "tasks.reports",
+    "tasks.session", "tasks.retries", "flows.four_hour_cycle", "flows.reconcile", "flows.halt", "flows.sell",
+    "flows.pause", "flows.resume", "tasks.pausing",
 )  # fmt: skip
 Wait = Callable[[float], Awaitable[None]]
 _attempt: ContextVar[int] = ContextVar("_attempt", default=1)

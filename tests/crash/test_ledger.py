@@ -16,10 +16,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from eightbells.candles import grid
-from eightbells.trading import ledger, outbox
+from eightbells.settings import Settings
+from eightbells.trading import fees, ledger, outbox
+from eightbells.trading.fees import Shortage
 from eightbells.trading.ledger import Fill, Holding
 from eightbells.trading.outbox import Order
 from eightbells.trading.states import State
@@ -35,6 +37,14 @@ amounts = st.decimals("0.00000001", "100000", places=_PLACES)
 prices = st.decimals("0.00000001", "200000", places=_PLACES)
 rates = st.sampled_from([_ZERO, Decimal("0.00075"), Decimal("0.001"), Decimal("0.0033333")])
 shares = st.decimals("0", "1", places=4)
+
+
+_BNB = Decimal("612.34567891")  # what it is worth where no close says so
+_SETTINGS = Settings(mode="paper")
+
+
+def _even(value: Decimal) -> Decimal:
+    return value.quantize(Decimal("1E-8"), rounding="ROUND_HALF_UP")
 
 
 def _cut(value: Decimal) -> Decimal:
@@ -78,7 +88,7 @@ class Books(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.connection = self.engine.connect()
-        self.quantity, self.flow, self.count = _ZERO, _ZERO, 0
+        self.quantity, self.flow, self.count, self.fees = _ZERO, _ZERO, 0, _ZERO
         self.booked: list[tuple[str, Fill]] = []
 
     def teardown(self) -> None:
@@ -103,6 +113,24 @@ class Books(RuleBasedStateMachine):
         side, fill = self.booked[number % len(self.booked)]
         assert ledger.book(self.connection, self.orders[side], [fill], "again") == 0
 
+    @precondition(lambda self: self.quantity > 0)
+    @rule(share=shares)
+    def charge(self, share: Decimal) -> None:
+        """The exchange took the fee of another trade in what is held here."""
+        gone = _cut(self.quantity * share)
+        assume(gone > 0)
+        self.count += 1
+        symbol, at = self.orders["BUY"].symbol, grid.to_time(START + self.count)
+        fees.charge(
+            self.connection, "paper", Shortage(self.base, [symbol], self.quantity, self.quantity - gone), at
+        )
+        self.quantity -= gone
+        ((credited,),) = self.connection.execute(
+            text("SELECT quote_value FROM fee_charges ORDER BY id DESC LIMIT 1")
+        ).all()
+        assert credited > 0 or gone < Decimal("0.00001")
+        self.fees -= credited
+
     @rule(side=st.sampled_from(["BUY", "SELL"]))
     def cancel(self, side: str) -> None:
         """A cancel changes nothing of what was filled; what is reported after it is booked all the same."""
@@ -118,7 +146,8 @@ class Books(RuleBasedStateMachine):
             name, fee = "USDT", _cut(quote * rate)
         self.count += 1
         fill = Fill(self.count, price, amount, quote, fee, name, grid.to_time(START + self.count))
-        assert ledger.book(self.connection, self.orders[side], [fill], None) == 1
+        assert ledger.book(self.connection, self.orders[side], [fill], None, {"BNB": _BNB}) == 1
+        self.fees += _even(fee * _BNB) if name == "BNB" != self.base else _ZERO
         self.booked.append((side, fill))
         sign = 1 if side == "BUY" else -1
         self.quantity += sign * amount - (fee if name == self.base else 0)
@@ -135,6 +164,12 @@ class Books(RuleBasedStateMachine):
         assert self.quantity >= 0
         assert held.quantity == self.quantity
         assert held.realised - held.cost == self.flow
+        standings = ledger.standings(self.connection, _SETTINGS)
+        assert [it.fees for it in standings] == ([self.fees] if self.count else [])
+        gained = sum((it.realised + it.unrealised - it.fees for it in standings), _ZERO)
+        capital = ledger.capital(self.connection, "paper")
+        assert capital == 1000
+        assert gained + capital == ledger.equity(self.connection, _SETTINGS, START - grid.STEP_MS)
         means = ledger.means(found, order.symbol, Decimal(10), 1, Decimal(0))
         assert means.owned == self.quantity
 

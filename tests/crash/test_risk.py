@@ -102,6 +102,74 @@ def test_a_loss_of_the_candle_that_has_just_closed_counts_at_once(world: World) 
         assert "lost today, nothing is bought after 1" in reason
 
 
+def _capital(trial: Trial) -> list[tuple[str, int]]:
+    return [
+        (name, int(amount))
+        for name, amount in trial.rows("SELECT strategy, amount FROM capital_changes ORDER BY id")
+    ]
+
+
+def _worth(trial: Trial) -> tuple[Decimal, Decimal]:
+    """Equity and capital of the newest cycle."""
+    ((equity, capital),) = trial.rows("SELECT equity, capital FROM cycles ORDER BY open_time DESC LIMIT 1")
+    return equity, capital
+
+
+def test_a_change_of_capital_is_neither_profit_nor_loss(world: World) -> None:
+    """Two cycles of one day. With less capital equity falls by it, and purchases go on."""
+    with world.trial(
+        trading__limit_offset=CROSSING, risk__daily_loss="200", risk__max_drawdown="0.05"
+    ) as trial:
+        waiting = strategy("flat", name="other")
+        trial.change(strategies=[strategy() | {"capital": "6000"}, waiting])
+        trial.leap()
+        clean(trial.run())
+        before = _worth(trial)
+        trial.hold(trial.close())
+        trial.change(strategies=[strategy() | {"capital": "500"}, strategy(name="other")])
+        trial.leap()
+        clean(trial.run())
+        assert _refusals(trial) == []
+        assert [order["side"] for order in trial.simulator.orders()] == ["BUY", "BUY"]
+        assert _capital(trial) == [("always", 6000), ("other", 1000), ("always", -5500)]
+        equity, capital = _worth(trial)
+        assert (before[1], capital) == (7000, 1500)
+        (gained,) = trial.rows(
+            "SELECT sum((p ->> 'realised')::numeric + (p ->> 'unrealised')::numeric - (p ->> 'fees')::numeric) "
+            "FROM cycles AS c, jsonb_array_elements(c.positions) AS p WHERE c.open_time = "
+            "(SELECT max(open_time) FROM cycles)"
+        )
+        assert equity == capital + gained[0]
+
+
+def test_more_capital_hides_no_loss(world: World) -> None:
+    with world.trial(trading__limit_offset=CROSSING, risk__daily_loss="1", risk__price_collar="0") as trial:
+        trial.change(strategies=[strategy("long"), strategy("flat", name="other")])
+        trial.leap()
+        clean(trial.run())
+        trial.leap()
+        _restate_lower(trial)
+        trial.change(strategies=[strategy("long"), strategy("long", name="other") | {"capital": "9000"}])
+        clean(trial.run())
+        assert [order["side"] for order in trial.simulator.orders()] == ["BUY"]
+        ((_, reason),) = _refusals(trial)
+        assert "lost today, nothing is bought after 1" in reason
+
+
+def test_a_strategy_that_is_gone_keeps_its_capital_until_its_position_is_closed(world: World) -> None:
+    with world.trial(trading__limit_offset=CROSSING) as trial:
+        clean(trial.run())
+        trial.change(strategies=[strategy("flat", name="other")])
+        trial.leap()
+        clean(trial.run())
+        assert _worth(trial)[1] == 2000
+        clean(trial.run("sell", symbol=SYMBOL, reason="it is gone"))
+        trial.leap()
+        clean(trial.run())
+        assert _capital(trial) == [("always", 1000), ("other", 1000), ("always", -1000)]
+        assert _worth(trial)[1] == 1000
+
+
 def test_what_is_held_counts_at_its_last_close_where_its_newest_candle_is_missing(world: World) -> None:
     symbols = [SYMBOL, "ETHUSDT"]
     held = {**strategy(), "symbols": symbols[:1]}

@@ -142,6 +142,18 @@ def test_drawdown_is_from_the_peak_to_now_of_the_account_in_use(told: Told, engi
     assert told()["eightbells_drawdown_ratio{paper}"] == 0
 
 
+def test_a_change_of_capital_moves_the_peak_of_the_drawdown_with_it(told: Told, engine: Engine) -> None:
+    for slot, (equity, capital) in enumerate(((1000, 1000), (1100, 1000), (6100, 6000), (450, 500))):
+        save_cycle(engine, slot, equity)
+        with engine.begin() as connection:
+            connection.execute(
+                text("UPDATE cycles SET capital = :capital WHERE open_time = :opened"),
+                {"capital": capital, "opened": grid.to_time(FIRST + slot * STEP)},
+            )
+        lost = {0: 0, 1: 0, 2: 0, 3: 1 - 450 / 600}[slot]
+        assert told()["eightbells_drawdown_ratio{paper}"] == pytest.approx(lost)
+
+
 def test_the_switch_drifts_and_what_is_held(told: Told, engine: Engine) -> None:
     order = planned_order(engine, proven_signal(engine))
     with engine.begin() as connection:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
+from eightbells.candles import grid
 from eightbells.database.embedded import EmbeddedServer
 from eightbells.database.engine import connect
 from eightbells.database.migrations import current, migrate, newest, require_current
 from eightbells.errors import EightbellsError
+from eightbells.settings import Settings
+from eightbells.trading.capital import record_capital
 from eightbells.trading.drift import Drift, Reason, accepted, begin, open_drifts, unknown_status
 from tests.books import OPENED, insert, proven_signal
-from tests.klines import counts, one, rows_of
+from tests.klines import admitted, after, counts, kline, one, rows_of
 from tests.surroundings import ROOT
 
 EVERYTHING = """
@@ -189,3 +193,41 @@ def test_refused_orders_become_denied_or_rejected_by_whether_they_were_sent(empt
     assert moved == [("DENIED",), ("SENDING",), ("REJECTED",)]
     with pytest.raises(IntegrityError), empty.begin() as connection:
         connection.execute(text("UPDATE order_events SET to_state = 'OPEN'"))
+
+
+def test_fees_of_before_are_valued_at_the_closes_of_then_and_the_capital_is_noted_with_the_first(
+    empty: Engine, settings: Settings
+) -> None:
+    migrate(empty, "0016")
+    signal = proven_signal(empty)
+    priced = [kline(0, close="600", high="700", low="50"), kline(1, close="500", high="700", low="50")]
+    admitted(empty, priced, after(2), "BNBUSDT")
+    with empty.begin() as connection:
+        order = insert(connection, "orders", {**OLD_ORDER, "signal_id": signal, "client_order_id": "eb-1"})
+        for number, (asset, later) in enumerate(
+            (("BNB", 0), ("BNB", 2), ("XYZ", 2), ("BTC", 2), ("USDT", 2)), 1
+        ):
+            connection.execute(
+                text(
+                    "INSERT INTO fills VALUES ('paper', 'BTCUSDT', :number, :order, 'BUY', 100, 0.1, 10, 0.01, :asset, "
+                    ":at)"
+                ),
+                {"number": number, "order": order, "asset": asset, "at": OPENED + later * grid.STEP},
+            )
+        connection.execute(
+            text("INSERT INTO cycles (account, open_time, finished_at, equity, summary) VALUES "
+            "('paper', now(), now(), 105, '{}')")
+        )  # fmt: skip
+    migrate(empty)
+    assert one(empty, "SELECT equity FROM cycles") == 100
+    values = rows_of(empty, "SELECT commission_quote FROM fills ORDER BY trade_id")
+    assert values == [(None,), (5,), (None,), (1,), (Decimal("0.01"),)]
+    assert one(empty, "SELECT fees FROM positions") == 5
+    assert rows_of(empty, "SELECT asset, amount FROM unvalued_fees ORDER BY asset") == [
+        ("BNB", Decimal("0.01")), ("XYZ", Decimal("0.01")),
+    ]  # fmt: skip
+    with empty.begin() as connection:
+        changes = record_capital(connection, settings, OPENED)
+        assert sum(changes.values()) == sum(it.capital for it in settings.strategies) > 0
+        assert record_capital(connection, settings, OPENED) == {}
+    assert one(empty, "SELECT capital FROM cycles") == sum(changes.values())

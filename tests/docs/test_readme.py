@@ -122,6 +122,7 @@ class Shell:
         return (
             line.replace("/backups/", f"{self._backups}/")
             .replace("json://host/path", self._webhook.url)
+            .replace(" trend", " always")  # the strategy of this installation
             .replace("ORDER", self._order() if "ORDER" in line else "")
         )
 

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from eightbells.candles import grid
 from eightbells.trading.equity_picture import HEIGHT, WIDTH, draw
+from eightbells.trading.equity_picture import points as peaks
+from eightbells.trading.ledger import Worth
 
 BEGIN = datetime(2026, 1, 1, 4, tzinfo=UTC)
 Amounts = list[Decimal | None]
@@ -23,7 +25,7 @@ AMOUNTS = st.lists(st.none() | st.decimals(0, 10**9, places=8), max_size=40)
 def drawn(amounts: Amounts) -> ElementTree.Element:
     """The picture of one cycle after the other, as a browser would parse it."""
     return ElementTree.fromstring(
-        draw([(BEGIN + at * grid.STEP, it) for at, it in enumerate(amounts)], "USDT")
+        draw([Worth(BEGIN + at * grid.STEP, it) for at, it in enumerate(amounts)], "USDT")
     )
 
 
@@ -97,3 +99,9 @@ def test_an_unknown_amount_is_passed_over_and_not_taken_for_zero() -> None:
     assert len(points(picture, "polyline")) == 2
     assert "20,000.00" in words(picture)
     assert not any(re.fullmatch(r"0\.00", label) for label in words(picture))
+
+
+def test_what_is_put_in_or_taken_out_moves_the_highest_with_it() -> None:
+    steps = [(1000, 1000), (1100, 1000), (6050, 6000), (600, 500), (550, 500)]
+    history = [Worth(BEGIN + at * grid.STEP, Decimal(it), Decimal(put)) for at, (it, put) in enumerate(steps)]
+    assert [int(it.peak) for it in peaks(history)] == [1000, 1100, 6100, 600, 600]
