@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 from eightbells.candles import grid
 from eightbells.settings import Settings
 from eightbells.trading.drift import blocked_symbols
+from eightbells.trading.holds import held_symbols
 from eightbells.trading.lease import Lease
 from eightbells.trading.sizing import Sized
 from eightbells.trading.states import LIVE, State
@@ -336,9 +337,9 @@ def begin_sending(
 ) -> Order | None:
     """Commit that this very request, with this very timestamp, goes out now; None where it may not.
 
-    It may not where the order is no longer PLANNED, where trading is switched off, where exchange and books have
-    come to disagree on its symbol, or where its candle has grown old. Until the commit nothing was sent; after it
-    the order counts as sent, whatever happens to this process.
+    It may not where the order is no longer PLANNED, where trading is switched off, where its symbol is held, where
+    exchange and books have come to disagree on it, or where its candle has grown old. Until the commit nothing was
+    sent; after it the order counts as sent, whatever happens to this process.
 
     Raises:
         LeaseLost: another worker trades the account by now.
@@ -361,9 +362,13 @@ def begin_sending(
 
 
 def _must_not_go(connection: Connection, order: Order, now_ms: int, settings: Settings) -> str | None:
+    off = switched_off(connection)
+    if order.leg != "sellout":  # that is a person's word
+        held = held_symbols(connection, order.account, buying=order.side == "BUY")
+        if hold := held.get(order.symbol):
+            return f"the symbol is held: {hold}"
     if order.leg == "stop":  # what only protects goes at any time
         return None
-    off = switched_off(connection)
     if order.leg == "sellout":
         return None if off else "trading is switched on again, nothing is sold out"
     if off:
