@@ -7,6 +7,7 @@ TaskName = Literal[
     "check the key's permissions",
     "wait for the close",
     "rules of the symbols",
+    "rules of what is held",
     "candles to {label}",
     "prepare the strategies",
     "evaluate {label}",
@@ -24,5 +25,7 @@ TaskName = Literal[
     "report of the backfill",
     "turn the trading switch",
     "plan the sale of everything",
+    "book the split of {symbol}",
+    "confirm {symbol}",
     "forget runs that ended before {before:%Y-%m-%d %H:%M}",
 ]
