@@ -172,3 +172,47 @@ def accept_drift(
                 return await accept(settings, engine, gateway, number, reason, who(), came_in)
 
     say(asdict(asyncio.run(accepted())), as_json)
+
+
+@control_room.command()
+def split(
+    symbol: Annotated[str, typer.Argument(help="The symbol, for example BTCUSDT.")],
+    ratio: Annotated[str, typer.Argument(help="New coins for one old coin, for example 100 or 0.001.")],
+    reason: Annotated[str, typer.Option(help="What happened, for the record.")],
+) -> None:
+    """Book that a symbol's coins were exchanged for another number of coins, and release its holds."""
+    from eightbells.database.engine import open_database
+    from eightbells.exchange.gateway import open_gateway
+    from eightbells.settings import load_settings
+    from eightbells.trading.explanations import Split, book_split, ratio_of
+
+    new_for_old, settings = ratio_of(ratio), load_settings()
+
+    async def booked() -> Split:
+        with open_database(settings) as engine:
+            async with open_gateway(settings, engine) as gateway:
+                return await book_split(settings, engine, gateway, symbol, new_for_old, reason, who())
+
+    print(asyncio.run(booked()).words)
+
+
+@control_room.command()
+def confirm(
+    symbol: Annotated[str, typer.Argument(help="The symbol, for example BTCUSDT.")],
+    reason: Annotated[str, typer.Option(help="What happened, for the record.")],
+) -> None:
+    """Release the holds of a symbol whose price or balance is right as it is: it is traded again."""
+    from eightbells.database.engine import open_database
+    from eightbells.exchange.gateway import open_gateway
+    from eightbells.settings import load_settings
+    from eightbells.trading.explanations import confirm as release
+
+    settings = load_settings()
+
+    async def confirmed() -> str:
+        with open_database(settings) as engine:
+            async with open_gateway(settings, engine) as gateway:
+                now = gateway.clock.now_ms()
+                return release(engine, settings.account, symbol, reason, who(), now)
+
+    print(asyncio.run(confirmed()))

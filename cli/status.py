@@ -20,9 +20,11 @@ from eightbells.candles import grid
 from eightbells.errors import EightbellsError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings, config_file
+from eightbells.strategies.obstacles import symbols_of
 from eightbells.trading.drift import open_drifts
+from eightbells.trading.holds import in_words as in_words_of_holds
 from eightbells.trading.holds import open_holds
-from eightbells.trading.ledger import holding
+from eightbells.trading.ledger import holding, positions_held
 from eightbells.trading.pauses import Pause, open_pauses
 from eightbells.trading.states import LIVE
 from eightbells.trading.switch import read_switch
@@ -35,7 +37,7 @@ _CYCLE = "four-hour-cycle"
 
 @dataclass(frozen=True)
 class Held:
-    """A position, its cost, and its value at the newest close that is stored."""
+    """A position, its cost, and its value at the newest close that is stored, or before a jump of a symbol on hold."""
 
     strategy: str
     symbol: str
@@ -137,8 +139,8 @@ def _problems(connection: Connection, settings: Settings, found: Status) -> Iter
     yield from (
         f"{it.words} (since {it.since:%H:%M} UTC)" for it in unprotected(connection, settings.account)
     )
-    for symbol, reason in open_holds(connection, settings.account).items():
-        yield f"{symbol} is held, nothing is sent for it: {reason}"
+    yield from in_words_of_holds(open_holds(connection, settings.account))
+    yield from _left_behind(connection, settings)
     yield from _of_orders(connection, settings.account)
     if found.last_cycle:
         yield from (f"the last cycle: {problem}" for problem in found.last_cycle.problems)
@@ -152,6 +154,22 @@ def _problems(connection: Connection, settings: Settings, found: Status) -> Iter
         yield "the Prefect server has no cycle planned: is the schedule of four-hour-cycle switched off?"
     if found.up and found.up.ready and not found.stream:
         yield "the stream is not running; the cycles fetch its candles"
+
+
+def _left_behind(connection: Connection, settings: Settings) -> Iterator[str]:
+    """What is held of strategies or symbols that are not in the settings any more: nothing sells it but its stop."""
+    strategies = {entry.name: entry for entry in settings.strategies}
+    for strategy, symbol in positions_held(connection, settings.account):
+        entry = strategies.get(strategy)
+        if entry is None:
+            gone = "its strategy is not in the settings"
+        elif symbol not in symbols_of(settings, entry):
+            gone = "the symbol is not among its strategy's in the settings"
+        else:
+            continue
+        yield (
+            f"{symbol} of {strategy} is held, and {gone}: `eightbells sell {symbol} --strategy {strategy}` sells it"
+        )
 
 
 def _of_orders(connection: Connection, account: str) -> Iterator[str]:
@@ -221,9 +239,8 @@ def _last_cycle(connection: Connection, account: str) -> LastCycle | None:
 def _positions(connection: Connection, account: str) -> list[Held]:
     rows = connection.execute(
         text(
-            "SELECT p.strategy, p.symbol, p.quantity, p.quantity * c.close AS value FROM positions AS p "
-            "LEFT JOIN LATERAL (SELECT close FROM candles WHERE symbol = p.symbol "
-            "ORDER BY open_time DESC LIMIT 1) AS c ON TRUE "
+            "SELECT p.strategy, p.symbol, p.quantity, "
+            "p.quantity * value_price(p.account, p.symbol, 'infinity') AS value FROM positions AS p "
             "WHERE p.account = :account AND p.quantity > 0 ORDER BY value DESC NULLS LAST, p.symbol, p.strategy"
         ),
         {"account": account},

@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from eightbells.candles import grid
-from tasks.candles import EARLY_MS, await_close, fetch_newest, refresh_rules
+from tasks.candles import EARLY_MS, await_close, fetch_newest, refresh_holdings, refresh_rules
 from tasks.newer_run import is_of_schedule, newer_run
 from tasks.orders import settle_orders, waiting_orders
 from tasks.orders import trade as trade_on
@@ -62,11 +62,13 @@ async def four_hour_cycle(
             universe = await refresh_rules(
                 session, symbols or session.settings.symbols, bool(symbols), session.settings.quote_asset
             )
+            others = await refresh_holdings(session, universe)
         with stage("fetch"):
             panel = await prepare_strategies(session)
             window = panel.window(session.settings.candles.refetch)
-            ingested = await fetch_newest(session, universe.symbols, opened, window, label)
-        ingested.failed |= universe.refused
+            fetched = (*universe.symbols, *others.symbols)
+            ingested = await fetch_newest(session, fetched, opened, window, label)
+        ingested.failed |= universe.refused | others.refused
         with stage("settle"):
             problems = await settle_orders(session, before=opened if trade else None)
         with stage("evaluate"):

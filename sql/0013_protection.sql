@@ -62,21 +62,43 @@ CREATE TABLE unprotected (
     PRIMARY KEY (account, strategy, symbol)
 );
 
--- A symbol whose price or balance changed in a way that trading does not explain. Nothing is sent for it until a person
--- has said what happened.
+-- A symbol whose price or balance changed in a way that trading does not explain: until a person has said what happened,
+-- nothing is sent for it, or nothing is bought. A jump is known by the first candle after it, and held once.
 CREATE TABLE holds (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account text NOT NULL,
     symbol text NOT NULL REFERENCES symbols,
     reason text NOT NULL CHECK (reason IN ('jump', 'balance')),
+    scope text NOT NULL CHECK (scope IN ('all', 'entries')),
+    candle timestamptz,
     facts jsonb NOT NULL,
     found_at timestamptz NOT NULL,       -- the exchange's clock
     released_at timestamptz,
     released_by text CHECK (btrim(released_by) <> ''),
     why text CHECK (btrim(why) <> ''),
+    CHECK ((reason = 'jump') = (candle IS NOT NULL)),
     CHECK ((released_at IS NULL) = (released_by IS NULL) AND (released_at IS NULL) = (why IS NULL))
 );
-CREATE UNIQUE INDEX holds_open ON holds (account, symbol, reason) WHERE released_at IS NULL;
+CREATE UNIQUE INDEX holds_of_jumps ON holds (account, symbol, candle) WHERE reason = 'jump';
+CREATE UNIQUE INDEX holds_of_balances ON holds (account, symbol) WHERE reason = 'balance' AND released_at IS NULL;
+CREATE INDEX holds_open ON holds (account, symbol) WHERE released_at IS NULL;
+
+-- What a position is valued at: the newest close up to a candle's, or what it was before a jump that nobody has explained.
+CREATE FUNCTION value_price(of_account text, of_symbol text, until timestamptz) RETURNS numeric
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce(
+        (
+            SELECT (h.facts ->> 'before')::numeric FROM holds AS h
+            WHERE h.account = of_account AND h.symbol = of_symbol AND h.reason = 'jump' AND h.scope = 'all'
+            AND h.released_at IS NULL AND h.candle <= until ORDER BY h.candle LIMIT 1
+        ),
+        (
+            SELECT c.close FROM candles AS c
+            WHERE c.symbol = of_symbol AND c."interval" = '4h' AND c.open_time <= until
+            ORDER BY c.open_time DESC LIMIT 1
+        )
+    );
+$$;
 
 CREATE INDEX evaluations_newest ON evaluations (account, strategy, symbol, open_time);
 CREATE INDEX orders_of_position ON orders (account, strategy, symbol, id);

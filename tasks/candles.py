@@ -19,6 +19,7 @@ from eightbells.exchange.universe import Universe, first_candle, refresh_univers
 from eightbells.quality.gate import Admission, Verdict, admit
 from eightbells.settings.symbols import chosen as normal_names
 from eightbells.strategies.process import PROCESS
+from eightbells.trading import ledger
 from tasks.exchange_task import exchange_task, limited_task
 from tasks.limits import progressed
 from tasks.progress import shown_progress
@@ -83,6 +84,22 @@ async def refresh_rules(
     if universe.refused and (chosen or not universe.symbols):
         raise EightbellsError(f"{universe.refusal}; nothing was done")
     return universe
+
+
+async def refresh_holdings(session: Session, universe: Universe) -> Universe:
+    """Fetch the rules of what is held outside of the universe: its strategy, or the symbol, has left the settings.
+
+    Candles of such symbols are kept too: positions are valued by them. No strategy is asked about them.
+    """
+    with session.engine.connect() as connection:
+        held = ledger.symbols_held(connection, session.settings.account)
+    others = [symbol for symbol in held if symbol not in {*universe.symbols, *universe.refused}]
+    return await _refresh_rules_held(session, others) if others else Universe(())
+
+
+@exchange_task("rules of what is held")
+async def _refresh_rules_held(session: Session, symbols: Sequence[str]) -> Universe:
+    return await refresh_universe(session.gateway, session.engine, symbols)
 
 
 @exchange_task("candles to {label}")

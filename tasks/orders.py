@@ -17,6 +17,7 @@ from eightbells.trading import outbox
 from eightbells.trading.drift import Drift, doubtful
 from eightbells.trading.execution import Desk, to_settle
 from eightbells.trading.guardian import Guardian
+from eightbells.trading.holds import held_symbols
 from eightbells.trading.lease import Lease, LeaseLost, hold_lease
 from eightbells.trading.outbox import Order
 from eightbells.trading.planning import Plan, plan_orders
@@ -134,13 +135,18 @@ def guardian_of(session: Session) -> Guardian:
 
 
 async def cancel_opposed(session: Session, decisions: Iterable[Decision]) -> list[str]:
-    """Cancel the purchases that go against the decisions. Returns what could not be cancelled, in words."""
+    """Cancel the purchases that go against the decisions, and those of symbols that are held.
+
+    Returns what could not be cancelled, in words.
+    """
     targets = {(decision.strategy, decision.symbol): decision.target for decision in decisions}
     with session.engine.connect() as connection:
+        held = held_symbols(connection, session.settings.account, buying=True)
         orders = [
             order
             for order in outbox.live(connection, session.settings.account)
-            if order.side == "BUY" and targets.get((order.strategy, order.symbol)) == "flat"
+            if order.side == "BUY"
+            and (targets.get((order.strategy, order.symbol)) == "flat" or order.symbol in held)
         ]
     return await cancel_orders(session, orders)
 

@@ -7,6 +7,7 @@ TaskName = Literal[
     "check the key's permissions",
     "wait for the close",
     "rules of the symbols",
+    "rules of what is held",
     "candles to {label}",
     "prepare the strategies",
     "evaluate {label}",
@@ -28,5 +29,7 @@ TaskName = Literal[
     "resume {strategy}",
     "record the sale of {symbol}",
     "plan the sale by hand",
+    "book the split of {symbol}",
+    "confirm {symbol}",
     "forget runs that ended before {before:%Y-%m-%d %H:%M}",
 ]

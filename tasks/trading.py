@@ -18,7 +18,7 @@ from eightbells.exchange.rules import wire
 from eightbells.strategies.evaluation import Decision, Failed, Moment, Refused, evaluate
 from eightbells.strategies.obstacles import idle_strategies
 from eightbells.strategies.panel import Panel
-from eightbells.trading import ledger, outbox
+from eightbells.trading import holds, jumps, ledger, outbox
 from eightbells.trading.capital import record_capital
 from eightbells.trading.ledger import Standing, Worth
 from eightbells.trading.outbox import Order
@@ -80,14 +80,29 @@ async def evaluate_strategies(
     for symbol, reason in ingested.failed.items():
         evaluated.refused.append(Refused(symbol, "", "universe", reason))
     asked = tuple(symbol for symbol in symbols if symbol not in ingested.failed)
+    held = _hold_jumps(session, panel, symbols, opened)
+    evaluated.refused += [Refused(it, "", "hold", held[it]) for it in asked if it in held]
+    open_to_all = tuple(symbol for symbol in asked if symbol not in held)
     # in a thread: the frames of the next close are read meanwhile
-    for outcome in await asyncio.to_thread(_ask, session, panel, asked, ingested, moment):
+    for outcome in await asyncio.to_thread(_ask, session, panel, open_to_all, ingested, moment):
         (evaluated.decisions if isinstance(outcome, Decision) else evaluated.refused).append(outcome)  # type: ignore[arg-type]
     with session.engine.begin() as connection:
         record_refusals(connection, evaluated.refused, moment)
         windows = {member.name: member.window for member in panel.members}
         evaluated.idle = idle_strategies(connection, session.settings, windows, ingested.failed, asked)
     return evaluated
+
+
+def _hold_jumps(session: Session, panel: Panel, symbols: tuple[str, ...], opened: int) -> dict[str, str]:
+    """Hold the symbols whose price has jumped. Returns those for which nothing may be sent, with the reason."""
+    settings, now = session.settings, session.now_ms
+    with session.engine.connect() as connection:
+        if opened >= grid.last_closed(now):  # on an older candle nothing is traded
+            looked = {*symbols, *ledger.symbols_held(connection, settings.account)}
+            found = jumps.find(connection, settings, looked, opened, panel.window(settings.candles.refetch))
+            if found:
+                jumps.hold(session.engine, settings.account, found, now)
+        return holds.held_symbols(connection, settings.account, buying=False)
 
 
 def _ask(
@@ -97,7 +112,8 @@ def _ask(
     answers: list[Decision | Refused] = []
     for first in range(0, len(symbols), _ASKED_TOGETHER):
         some = symbols[first : first + _ASKED_TOGETHER]
-        ask = partial(evaluate, session.engine, panel, ingested.verdicts, some, moment)
+        most = session.settings.candles.max_pause
+        ask = partial(evaluate, session.engine, panel, ingested.verdicts, some, moment, most)
         try:
             answers += ask()
         except (IntegrityError, OperationalError):  # all of them are in the books by now, or none

@@ -85,9 +85,9 @@ def _unprotected(connection: Connection, account: str) -> Iterator[Notice]:
 
 
 def _holds(connection: Connection, account: str) -> Iterator[Notice]:
-    for symbol, reason in open_holds(connection, account).items():
-        body = f"{reason}. Nothing is sent for {symbol} until somebody has looked into it."
-        yield Notice(f"hold {symbol}", f"Symbol held: {symbol}", body)
+    for hold in open_holds(connection, account):
+        body = f'{hold.symbol}: {hold.words}. {hold.advice}: see "Symbol held" in docs/runbook.md.'
+        yield Notice(f"hold {hold.id}", f"Symbol held: {hold.symbol}", body)
 
 
 def _orders(connection: Connection, account: str) -> Iterator[Notice]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 
 import pandas as pd
 
@@ -71,6 +72,18 @@ async def _fetch(gateway: Gateway, page: Page) -> tuple[Page, pd.DataFrame | Exc
     except ExchangeError as error:
         return page, error
     return page, candle_frame(page.symbol, rows, range(page.first_ms, page.last_ms + 1))
+
+
+async def closes_since(
+    gateway: Gateway, symbol: str, first_ms: int, last_ms: int
+) -> list[tuple[int, Decimal]]:
+    """Open time (ms) and close of each candle of the exchange, at most 1,000; one that cannot be read is left out."""
+    frame = candle_frame(symbol, await gateway.klines(symbol, first_ms, last_ms, PAGE))
+    return [
+        (opened, close)
+        for opened, close in zip(frame["open_time"].tolist(), frame["close"].tolist(), strict=True)
+        if type(opened) is int and isinstance(close, Decimal) and close > 0
+    ]
 
 
 async def first_open_time(gateway: Gateway, symbol: str) -> int | None:

@@ -97,6 +97,11 @@ FACTS = (
         ("account",),
     ),
     Fact(
+        "eightbells_held_symbols", "Symbols that wait for a person to explain a jump of their price or balance.",
+        "SELECT count(DISTINCT symbol) FROM holds WHERE account = :account AND released_at IS NULL",
+        ("account",),
+    ),
+    Fact(
         "eightbells_trading_enabled", "1 while trading is switched on.",
         "SELECT is_on::integer FROM switches WHERE name = 'trading'",
     ),
@@ -124,9 +129,8 @@ FACTS = (
     ),
     Fact(
         "eightbells_positions_value", "What the strategies hold, at the newest close, in the quote asset.",
-        "SELECT coalesce(sum(p.quantity * c.close), 0) FROM positions AS p CROSS JOIN LATERAL ("
-        "SELECT close FROM candles WHERE symbol = p.symbol AND \"interval\" = '4h' ORDER BY open_time DESC LIMIT 1"
-        ") AS c WHERE p.account = :account AND p.quantity > 0",
+        "SELECT coalesce(sum(p.quantity * value_price(p.account, p.symbol, 'infinity')), 0) FROM positions AS p "
+        "WHERE p.account = :account AND p.quantity > 0",
         ("account",),
     ),
 )  # fmt: skip

@@ -202,7 +202,10 @@ def _count(written: store.Written, kept: int, reasons: dict[int, list[str]]) -> 
         metrics.VALIDATION_FAILURES.labels(reason).inc(times)
 
 
-def objection(verdict: Verdict | None, open_ms: int, window: pd.DataFrame, absent: gaps.Slots) -> str | None:
+def objection(
+    verdict: Verdict | None, open_ms: int, window: pd.DataFrame, absent: gaps.Slots, max_pause: int,
+    split_ms: int | None = None,
+) -> str | None:  # fmt: skip
     """Why nothing may be decided on a symbol's candle, or None where the window is proven.
 
     Args:
@@ -210,6 +213,8 @@ def objection(verdict: Verdict | None, open_ms: int, window: pd.DataFrame, absen
         open_ms: the candle to decide on.
         window: the candles that the decision looks at, as `store.read_windows` gives them.
         absent: slots that the symbol never had, as `gaps.absent` gives them.
+        max_pause: how many of them the window may have in a row.
+        split_ms: the first candle in new coins, where the symbol was split.
     """
     if verdict is None or verdict.last_open < open_ms:
         return "the exchange did not deliver the candle"
@@ -222,4 +227,19 @@ def objection(verdict: Verdict | None, open_ms: int, window: pd.DataFrame, absen
     missing = np.setdiff1d(wanted, np.concatenate([opens, absent]))
     if missing.size:
         return f"{missing.size} candle(s) of the window are missing, the first {grid.label(int(missing[0]))}"
-    return None
+    if split_ms is not None and opens[0] < split_ms:
+        return f"the window joins candles before and after the split of {grid.label(split_ms)}"
+    return _pause(opens, max_pause)
+
+
+def _pause(opens: gaps.Slots, max_pause: int) -> str | None:
+    """Why the newest pause is too long to look across: what comes after it may be priced in something else."""
+    pauses = np.diff(opens) // grid.STEP_MS - 1
+    long = np.flatnonzero(pauses > max_pause)
+    if not long.size:
+        return None
+    before, after = int(opens[long[-1]]), int(opens[long[-1] + 1])
+    return (
+        f"the window spans a pause of {int(pauses[long[-1]])} candles from {grid.label(before + grid.STEP_MS)} to "
+        f"{grid.label(after)}, {max_pause} is the most (candles.max_pause)"
+    )

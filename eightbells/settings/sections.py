@@ -94,6 +94,7 @@ class CandleSettings(_Section):
     settle_seconds: Seconds = 3
     refetch: int = Field(default=3, ge=1, le=100)
     rows_per_batch: int = Field(default=20000, ge=1000, le=10**7)
+    max_pause: int = Field(default=6, ge=0, le=10**6)
 
 
 ExitStep = Literal["close", "cross", "market"]
@@ -124,6 +125,7 @@ class RiskSettings(_Section):
     max_stops: int = Field(default=0, ge=0, le=10**6)
     stops_hours: float = Field(default=24, gt=0, le=10**6)
     max_drawdown: Decimal = Field(default=Decimal(0), ge=0, lt=1)
+    max_jump_sigmas: float = Field(default=15, ge=0, le=10**6)
 
 
 class StrategySettings(_Section):

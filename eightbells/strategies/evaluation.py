@@ -63,12 +63,16 @@ class Moment:
 
 
 def evaluate(
-    engine: Engine, panel: Panel, verdicts: dict[str, Verdict], symbols: tuple[str, ...], moment: Moment
-) -> list[Decision | Refused]:
+    engine: Engine, panel: Panel, verdicts: dict[str, Verdict], symbols: tuple[str, ...], moment: Moment,
+    max_pause: int,
+) -> list[Decision | Refused]:  # fmt: skip
     """Ask every strategy about each of its symbols, on one snapshot of the candles as stored.
 
     A symbol without proof is refused with its reason, and so is one on which a strategy fails; one that was decided
     before keeps that decision. Either all answers are in the books afterwards, or none of the new ones.
+
+    Args:
+        max_pause: how many slots without a candle a window may have in a row.
 
     Raises:
         IntegrityError, OperationalError: another worker has decided at the same moment; ask again.
@@ -76,7 +80,7 @@ def evaluate(
     asked = [symbol for symbol in symbols if any(_trades(member.entry, symbol) for member in panel.members)]
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
     with snapshot.begin() as connection:
-        answers, new = _evaluate(connection, panel, asked, verdicts, moment)
+        answers, new = _evaluate(connection, panel, asked, verdicts, moment, max_pause)
     for opined in new:  # only now are they in the books
         metrics.SIGNALS.labels(opined.opinion.target).inc()
     unready = [
@@ -94,13 +98,17 @@ def _trades(entry: StrategySettings, symbol: str) -> bool:
 
 def _evaluate(
     connection: Connection, panel: Panel, asked: list[str],
-    verdicts: dict[str, Verdict], moment: Moment,
+    verdicts: dict[str, Verdict], moment: Moment, max_pause: int,
 ) -> tuple[list[Decision | Refused], list[Opined]]:  # fmt: skip
     """All answers, and those among them that are new."""
     windows = store.read_windows(connection, asked, moment.open_ms, panel.window(0))
     absent = gaps.absent(connection, asked, moment.open_ms)
     batch, known = store.newest_batch(connection), _known(connection, asked, moment)
-    views = {symbol: View(windows[symbol], absent[symbol], verdicts.get(symbol)) for symbol in asked}
+    splits = _splits(connection, asked, moment)
+    views = {
+        symbol: View(windows[symbol], absent[symbol], verdicts.get(symbol), max_pause, splits.get(symbol))
+        for symbol in asked
+    }
     found: dict[tuple[str, str], Decision | Refused | Opined] = {}
     for member in panel.members:  # one after the other: one that hangs loses the process, and would for all
         for symbol, view in views.items():
@@ -119,11 +127,21 @@ def _evaluate(
 
 @dataclass(frozen=True)
 class View:
-    """What may be looked at of one symbol: its candles, the slots it never had, and what the suite said."""
+    """What may be looked at of one symbol: its candles, the slots it never had, and what the suite said.
+
+    Args:
+        split_ms: the first candle in new coins, where the symbol was split.
+    """
 
     candles: pd.DataFrame
     absent: gaps.Slots
     verdict: Verdict | None
+    max_pause: int
+    split_ms: int | None
+
+    def objection(self, open_ms: int, window: pd.DataFrame) -> str | None:
+        """Why nothing may be decided on one of its windows."""
+        return objection(self.verdict, open_ms, window, self.absent, self.max_pause, self.split_ms)
 
     @functools.cached_property
     def shown(self) -> pd.DataFrame:
@@ -183,7 +201,7 @@ class Opined:
 
 def _ask(view: View, symbol: str, panel: Panel, member: Member, moment: Moment) -> Refused | Opined:
     window = view.candles.iloc[-member.window :]
-    if reason := objection(view.verdict, moment.open_ms, window, view.absent):
+    if reason := view.objection(moment.open_ms, window):
         return Refused(symbol, member.name, "quality", reason)
     if len(window) < member.window:
         short = f"{member.window} candles are needed, {len(window)} are there"
@@ -262,6 +280,18 @@ def _known(
         )
         for row in rows
     }  # fmt: skip
+
+
+def _splits(connection: Connection, symbols: Collection[str], moment: Moment) -> dict[str, int]:
+    """The first candle in new coins (ms) of the symbols that were split."""
+    rows = connection.execute(
+        text(
+            "SELECT symbol, max(candle) FROM splits WHERE account = :account AND symbol = ANY(:symbols) "
+            "AND candle <= :opened GROUP BY symbol"
+        ),
+        {"account": moment.account, "symbols": list(symbols), "opened": grid.to_time(moment.open_ms)},
+    )
+    return {symbol: grid.to_ms(candle) for symbol, candle in rows}
 
 
 def inputs_hash(window: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from eightbells.errors import EightbellsError
 from eightbells.trading.drift import blocked_symbols
-from eightbells.trading.holds import open_holds
+from eightbells.trading.holds import held_symbols
 
 Command = Literal["sell", "pause", "resume"]
 
@@ -42,7 +42,7 @@ def obstacle(connection: Connection, account: str, symbol: str) -> str | None:
     """What of a symbol must be settled before it is sold by hand, or None."""
     if drift := blocked_symbols(connection, account).get(symbol):
         return drift
-    hold = open_holds(connection, account).get(symbol)
+    hold = held_symbols(connection, account, buying=False).get(symbol)
     return None if hold is None else f"the symbol is held: {hold}"
 
 

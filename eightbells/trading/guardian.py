@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
@@ -18,9 +20,10 @@ from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.rules import RuleBroken, SymbolRules, wire
 from eightbells.settings import Settings
 from eightbells.settings.sections import ExitStep, TradingSettings
-from eightbells.trading import holds, ledger, outbox
+from eightbells.trading import holds, jumps, ledger, outbox
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.execution import Desk
+from eightbells.trading.jumps import Close
 from eightbells.trading.lease import Lease, LeaseLost
 from eightbells.trading.outbox import Order
 from eightbells.trading.sizing import Sized, exit_price, of_owned, sellable
@@ -29,6 +32,7 @@ from eightbells.trading.unprotected import unprotected
 
 _ROUNDS = 12  # of one look: a sale that was refused, or only filled in part, goes on at once
 _REFUSED_OFTEN, _LONGEST_WAIT_MS = 10, 60_000  # from so many refusals on, so long between two attempts
+_LOOK_BACK = 7  # candles before the last price in which a pause may lie whose jump nobody has looked at
 _MOVED = Decimal("0.001")  # a stop is replaced where it should lie so far elsewhere, as a share of its price
 
 
@@ -231,7 +235,7 @@ SELECT
     p.strategy, p.symbol, p.quantity, p.quote_flow,
     entry.id AS entry_order, entry.signal_id AS entry_signal, entry.strategy_version AS entry_version,
     entry.open_time AS entry_open, entry.price AS entry_price,
-    stop.id AS stop_order, stop.stop_price,
+    stop.id AS stop_order, stop.stop_price, stop.planned_at AS stop_planned_at,
     newest.id AS exit_signal, newest.strategy_version AS exit_version, newest.open_time AS exit_open,
     newest.price AS exit_price, tried.rows AS exit_rows, tried.steps,
     failed.times AS failures, failed.at AS failed_at
@@ -243,7 +247,7 @@ LEFT JOIN LATERAL (
     AND o.executed_quantity > 0 ORDER BY o.id DESC LIMIT 1
 ) AS entry ON TRUE
 LEFT JOIN LATERAL (
-    SELECT o.id, o.stop_price FROM orders AS o
+    SELECT o.id, o.stop_price, o.planned_at FROM orders AS o
     WHERE o.account = p.account AND o.strategy = p.strategy AND o.symbol = p.symbol AND o.stop_price IS NOT NULL
     AND o.id > entry.id ORDER BY o.id DESC LIMIT 1
 ) AS stop ON TRUE
@@ -273,6 +277,8 @@ ORDER BY p.strategy, p.symbol
 
 # Of strategy and symbol: quantity, money paid, and what one unit has cost.
 Costs = dict[tuple[str, str], tuple[Decimal, Decimal, Decimal | None]]
+# Of each symbol that was split: new coins for an old one, and when that was booked.
+Splits = dict[str, list[tuple[Decimal, datetime]]]
 
 
 def holdings(
@@ -293,7 +299,8 @@ def holdings(
         if order.side == "SELL" and not order.yields
     }
     unbooked = {(order.strategy, order.symbol) for order in outbox.unbooked(connection, account)}
-    held = holds.open_holds(connection, account)
+    held = holds.held_symbols(connection, account, buying=False)
+    splits = _splits(connection, account)
     drifting = blocked_symbols(connection, account)
     off = outbox.switched_off(connection)
     stops = {strategy.name: strategy.stop_loss for strategy in settings.strategies}
@@ -307,10 +314,20 @@ def holdings(
         found.append(
             Holding(
                 row.strategy, row.symbol, row.quantity, known.get(row.symbol), sale, _entry(row), exit_of,
-                row.steps or 0, *_trigger(connection, settings, row, sale, stops.get(row.strategy), costs),
+                row.steps or 0,
+                *_trigger(connection, settings, row, sale, stops.get(row.strategy), costs, splits),
                 prices.get(row.symbol), (row.failures, failed_at), blocked,
             )
         )  # fmt: skip
+    return found
+
+
+def _splits(connection: Connection, account: str) -> Splits:
+    found: Splits = {}
+    for symbol, ratio, booked_at in connection.execute(
+        text("SELECT symbol, ratio, booked_at FROM splits WHERE account = :account"), {"account": account}
+    ):
+        found.setdefault(symbol, []).append((ratio, booked_at))
     return found
 
 
@@ -328,11 +345,17 @@ def _exit_of(row: Row[tuple[object, ...]]) -> Origin | None:
 
 def _trigger(
     connection: Connection, settings: Settings, row: Row[tuple[object, ...]], sale: Order | None,
-    stop: Decimal | None, costs: Costs,
+    stop: Decimal | None, costs: Costs, splits: Splits,
 ) -> tuple[Decimal | None, str]:  # fmt: skip
-    """Where the stop lies: below what the holding has cost. One whose strategy is gone keeps the price it had."""
+    """Where the stop lies: below what the holding has cost. One whose strategy is gone keeps the price it had.
+
+    A stop from before a split is of no use any more: its price is in old coins.
+    """
     if stop is None:
-        return row.stop_price, "its stop as it was: the strategy is not in the settings"
+        price = row.stop_price
+        for ratio, booked_at in splits.get(row.symbol, ()) if price is not None else ():
+            price = price / ratio if booked_at > row.stop_planned_at else price
+        return price, "its stop as it was: the strategy is not in the settings"
     if not stop:
         return (sale.stop_price if sale is not None else None), "its stop as it was"
     place, present = (row.strategy, row.symbol), (row.quantity, row.quote_flow)
@@ -366,6 +389,7 @@ class Guardian:
         for _ in range(_ROUNDS):
             prices = await self._prices()
             await self._settle(prices)
+            await self._hold_jumps(prices)
             closed = await self._closed(prices)
             orders, cancels = self._plan(lease, prices, closed)
             if not orders and not cancels:
@@ -455,6 +479,52 @@ class Guardian:
         except ExchangeError:  # then the order itself is the question
             return {}
         return {symbol: status for symbol in refused if (status := statuses.get(symbol, "gone")) != "TRADING"}
+
+    async def _hold_jumps(self, prices: Mapping[str, Decimal]) -> None:
+        """Hold the symbols whose price has not fallen to the stop but jumped there, across a pause."""
+        if not self.settings.risk.max_jump_sigmas:
+            return
+        account, now = self.settings.account, self.gateway.clock.now_ms()
+        with self.engine.connect() as connection:
+            passed = {
+                holding.symbol: holding.last
+                for holding in holdings(connection, self.settings, prices, now, self._costs)
+                if holding.is_passed and holding.blocked is None and holding.last is not None
+            }
+        for symbol, last in passed.items():
+            closes = await self._newest_closes(symbol, last, now)
+            with self.engine.connect() as connection:
+                found = [
+                    jump
+                    for before, after in itertools.pairwise(closes)
+                    if (jump := jumps.between(connection, self.settings, symbol, before, after))
+                    and jump.scope == "all"
+                ]
+            if found:
+                jumps.hold(self.engine, account, found, now)
+
+    async def _newest_closes(self, symbol: str, last: Decimal, now_ms: int) -> list[Close]:
+        """The newest closes that are stored, what the exchange has closed since, and the last price.
+
+        Right after a pause no candle is stored yet. The exchange is asked whether there was a pause at all.
+        """
+        from eightbells.exchange.history import (
+            closes_since,
+        )  # with pandas: not for who only reads what is unprotected
+
+        with self.engine.connect() as connection:
+            closes = jumps.newest_closes(connection, symbol, _LOOK_BACK)
+        if not closes:
+            return []
+        newest, running = closes[-1].open_ms, grid.floor(now_ms)
+        if newest < grid.last_closed(now_ms):
+            try:
+                async with asyncio.timeout(self.settings.exchange.timeout_seconds):
+                    since = await closes_since(self.gateway, symbol, newest + grid.STEP_MS, running - 1)
+                closes += [Close(*close) for close in since]
+            except (ExchangeError, TimeoutError):
+                pass  # then a jump counts as one across a pause
+        return [*closes, Close(running, last)]
 
     def _plan(
         self, lease: Lease, prices: Mapping[str, Decimal], closed: Mapping[str, str]

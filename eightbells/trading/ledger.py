@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from eightbells.candles import grid
 from eightbells.exchange import rules
 from eightbells.exchange.models import Balance
-from eightbells.exchange.rules import wire
+from eightbells.exchange.rules import SymbolRules, wire
 from eightbells.settings import Settings
 from eightbells.trading.outbox import Order
 from eightbells.trading.risk import Exposure
@@ -115,6 +115,35 @@ def positions(connection: Connection, account: str) -> list[Position]:
     return [Position(*row) for row in rows]
 
 
+def positions_held(connection: Connection, account: str) -> list[tuple[str, str]]:
+    """Strategy and symbol of each position that is more than dust, valued at the newest close."""
+    query = text(f"SELECT * FROM ({_HELD}) AS positions WHERE quantity > 0 ORDER BY symbol, strategy")
+    rows = connection.execute(query, {"account": account, "opened": "infinity"}).all()
+    known = rules.load_all(connection, {row.symbol for row in rows})
+    return [
+        (row.strategy, row.symbol)
+        for row in rows
+        if _is_worth(row.quantity, row.close, known.get(row.symbol))
+    ]
+
+
+def symbols_held(connection: Connection, account: str) -> list[str]:
+    """The symbols of which any strategy holds more than dust."""
+    return list(dict.fromkeys(symbol for _, symbol in positions_held(connection, account)))
+
+
+def _is_worth(quantity: Decimal, price: Decimal, symbol_rules: SymbolRules | None) -> bool:
+    """Whether a quantity is more than dust; it is where that is not known."""
+    if symbol_rules is None or not price:
+        return True
+    return sellable(quantity, price, symbol_rules, market=False) > 0
+
+
+def scaled(quantity: Decimal, ratio: Decimal) -> Decimal:
+    """What becomes of a quantity where each coin is exchanged for `ratio` new ones; the totals in sql/ do the same."""
+    return (quantity * ratio).quantize(SMALLEST, ROUND_DOWN)
+
+
 @dataclass(frozen=True)
 class Holding:
     """What came of a sequence of fills: quantity owned, its cost, and what was realised, in the quote asset."""
@@ -131,6 +160,8 @@ class Holding:
         A fee in the base asset makes the rest dearer; what is sold beyond what is owned, which only a drift can
         bring about, has no cost.
         """
+        if side == "SPLIT":  # so many new coins for an old one; money does not change
+            return replace(self, quantity=scaled(self.quantity, quantity))
         if side == "BUY":
             return Holding(self.quantity + quantity - base_fee, self.cost + quote + quote_fee, self.realised)
         gone = quantity + base_fee
@@ -157,6 +188,8 @@ WHERE account = :account AND strategy = :strategy AND symbol = :symbol
 UNION ALL
 SELECT 'SELL', quantity, proceeds, 0, 0, written_off_at, drift_id FROM write_offs
 WHERE account = :account AND strategy = :strategy AND symbol = :symbol
+UNION ALL
+SELECT 'SPLIT', ratio, 0, 0, 0, booked_at, id FROM splits WHERE account = :account AND symbol = :symbol
 ORDER BY at, number
 """
 
@@ -209,12 +242,12 @@ def means(held: list[Position], symbol: str, capital: Decimal, shares: int, rese
 # What is held, at the newest close up to the candle's: a candle that is missing makes nothing worthless.
 _HELD = """
 SELECT
-    p.strategy, p.symbol, p.quantity, p.quote_flow, p.fees, coalesce(c.close, 0) AS close,
-    p.quantity * coalesce(c.close, 0) AS value
-FROM positions AS p LEFT JOIN LATERAL (
-    SELECT close FROM candles WHERE symbol = p.symbol AND "interval" = :interval AND open_time <= :opened
-    ORDER BY open_time DESC LIMIT 1
-) AS c ON TRUE
+    p.strategy, p.symbol, p.quantity, p.quote_flow, p.fees, coalesce(v.price, 0) AS close,
+    p.quantity * coalesce(v.price, 0) AS value
+FROM positions AS p
+CROSS JOIN LATERAL (
+    SELECT value_price(p.account, p.symbol, CAST(:opened AS timestamptz)) AS price
+) AS v
 WHERE p.account = :account
 """
 _EXPOSURE = f"""
@@ -358,7 +391,7 @@ def equity_history(connection: Connection, account: str, opened: datetime, most:
 
 def _at(settings: Settings, open_ms: int | None) -> dict[str, Any]:
     opened = datetime.max.replace(tzinfo=UTC) if open_ms is None else grid.to_time(open_ms)
-    return {"account": settings.account, "interval": grid.INTERVAL, "opened": opened}
+    return {"account": settings.account, "opened": opened}
 
 
 def save_balances(

@@ -16,6 +16,7 @@ from eightbells.candles import grid
 from eightbells.settings import Settings
 from eightbells.trading import commands
 from eightbells.trading.drift import blocked_symbols
+from eightbells.trading.holds import held_symbols
 from eightbells.trading.lease import Lease
 from eightbells.trading.pauses import pause_of
 from eightbells.trading.sizing import Sized
@@ -340,9 +341,9 @@ def begin_sending(
 ) -> Order | None:
     """Commit that this very request, with this very timestamp, goes out now; None where it may not.
 
-    It may not where the order is no longer PLANNED, where trading is switched off, where exchange and books have
-    come to disagree on its symbol, or where its candle has grown old. Until the commit nothing was sent; after it
-    the order counts as sent, whatever happens to this process.
+    It may not where the order is no longer PLANNED, where trading is switched off, where its symbol is held, where
+    exchange and books have come to disagree on it, or where its candle has grown old. Until the commit nothing was
+    sent; after it the order counts as sent, whatever happens to this process.
 
     Raises:
         LeaseLost: another worker trades the account by now.
@@ -365,13 +366,17 @@ def begin_sending(
 
 
 def _must_not_go(connection: Connection, order: Order, now_ms: int, settings: Settings) -> str | None:
+    off = switched_off(connection)
+    if order.leg not in ("sellout", "manual"):  # those are a person's word
+        held = held_symbols(connection, order.account, buying=order.side == "BUY")
+        if hold := held.get(order.symbol):
+            return f"the symbol is held: {hold}"
     if order.leg == "stop":  # what only protects goes at any time
         return None
     if order.leg == "manual":  # a person wants it
         if commands.goes_anyway(connection, order.command):
             return None
         return commands.obstacle(connection, order.account, order.symbol)
-    off = switched_off(connection)
     if order.leg == "sellout":
         return None if off else "trading is switched on again, nothing is sold out"
     if off:

@@ -15,7 +15,7 @@ from eightbells.strategies.evaluation import Failed, Refused
 class Idle:
     """Why a cycle placed no new order: a code for scripts, a sentence for people.
 
-    `code` is one of not-asked, no-strategies, halted, done, too-old, failed, unproven, refused, unchanged.
+    `code` is one of not-asked, no-strategies, halted, done, too-old, failed, held, unproven, refused, unchanged.
     """
 
     code: str
@@ -69,6 +69,8 @@ def _without_answers(refused: Sequence[Refused]) -> Idle:
     failed = sorted({it.strategy for it in refused if isinstance(it, Failed)})
     if failed:
         return Idle("failed", f"no strategy has answered; failed: {', '.join(failed)}")
+    if refused and all(it.stage == "hold" for it in refused):
+        return Idle("held", "no strategy was asked: every symbol is held; `eightbells status` shows why")
     return Idle("unproven", "no strategy was asked: no symbol has a whole window of proven candles")
 
 

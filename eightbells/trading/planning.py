@@ -40,7 +40,7 @@ class Books:
         reserved: what each strategy's open buys may still cost; grows with what is planned.
         off: why trading is switched off, or None.
         drifts: by symbol, in what it does not agree with the exchange.
-        holds: by symbol, what a person has to explain first.
+        holds: by side and symbol, what a person has to explain first.
     """
 
     attempts: Mapping[int, tuple[int, bool]]
@@ -50,7 +50,7 @@ class Books:
     reserved: dict[str, Decimal]
     off: str | None
     drifts: Mapping[str, str]
-    holds: Mapping[str, str]
+    holds: Mapping[str, Mapping[str, str]]
 
     @classmethod
     def read(
@@ -66,7 +66,10 @@ class Books:
             outbox.newest_attempts(connection, [decision.signal for decision in decisions], again=again), out,
             rules.load_all(connection, {decision.symbol for decision in decisions}), positions, reserved,
             outbox.switched_off(connection), blocked_symbols(connection, account),
-            holds.open_holds(connection, account),
+            {
+                "BUY": holds.held_symbols(connection, account, buying=True),
+                "SELL": holds.held_symbols(connection, account, buying=False),
+            },
         )  # fmt: skip
 
 
@@ -165,7 +168,7 @@ class Planner:
             return "age", late
         if drift := self.books.drifts.get(decision.symbol):
             return "drift", drift
-        if hold := self.books.holds.get(decision.symbol):
+        if hold := self.books.holds[sized.side].get(decision.symbol):
             return "hold", hold
         for order in out:
             if order.state in IN_FLIGHT:

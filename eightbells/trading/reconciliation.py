@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
 
@@ -17,7 +17,7 @@ from eightbells.exchange.models import Balance, ListedOrder
 from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings
-from eightbells.trading import drift, fees, ledger, outbox
+from eightbells.trading import drift, fees, ledger, multiplied, outbox
 from eightbells.trading.drift import Drift, Reason
 from eightbells.trading.execution import Desk
 from eightbells.trading.fees import Shortage
@@ -76,9 +76,11 @@ async def reconcile(
     balances = await gateway.balances()
     at = gateway.clock.now_ms()
     await _charge_fees(engine, gateway, settings.account, before, balances)
+    suspicion = await _suspicion(engine, gateway, settings.account, balances)
     seen = {_place(order): order for order in [*open_orders, *recent]}  # what was asked for last counts
     with engine.begin() as connection:
         ledger.save_balances(connection, settings.account, balances, grid.to_time(at))
+        _keep_looks(connection, settings.account, before, balances, suspicion, grid.to_time(at))
         books = _books(connection, settings.account, seen.values())
         found = [
             *_order_drifts(seen.values(), books),
@@ -183,6 +185,28 @@ async def _charge_fees(
         found = fees.shortages(connection, account, balances)
         for short in fees.explained(connection, account, found):
             fees.charge(connection, account, short, grid.to_time(gateway.clock.now_ms()))
+
+
+async def _suspicion(
+    engine: Engine, gateway: Gateway, account: str, balances: list[Balance]
+) -> list[ListedOrder] | None:
+    """The open orders, asked for after the balances, where a balance seems to have multiplied; None where none has."""
+    with engine.connect() as connection:
+        found = multiplied.looks(connection, account, balances)
+    return await gateway.open_orders() if any(look.is_multiplied for look in found) else None
+
+
+def _keep_looks(
+    connection: Connection, account: str, before: list[Position], balances: list[Balance],
+    open_orders: list[ListedOrder] | None, at: datetime,
+) -> None:  # fmt: skip
+    """Hold the symbols whose balance has multiplied, unless a fill on its way may be the cause: the next look tells."""
+    found = multiplied.looks(connection, account, balances)
+    if any(look.is_multiplied for look in found) and (
+        open_orders is None or not at_rest(connection, account, before, open_orders)
+    ):
+        found = [look for look in found if not look.is_multiplied]
+    multiplied.keep(connection, account, found, at)
 
 
 def at_rest(

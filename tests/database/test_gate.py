@@ -166,13 +166,15 @@ def test_a_row_from_the_future_does_not_stand_for_what_has_been_delivered(engine
     assert admission.verdicts["BTCUSDT"].last_open == FIRST
 
 
-def objecting(engine: Engine, rows: list[Any], slot: int, window: int) -> str | None:
+def objecting(
+    engine: Engine, rows: list[Any], slot: int, window: int, max_pause: int = 6, split_ms: int | None = None
+) -> str | None:
     verdict = admitted(engine, rows, after(slot + 1)).verdicts.get("BTCUSDT")
     opened = FIRST + slot * STEP
     with engine.connect() as connection:
         candles = store.read_window(connection, "BTCUSDT", opened, window)
         absent = gaps.absent(connection, ["BTCUSDT"], opened)["BTCUSDT"]
-    return objection(verdict, opened, candles, absent)
+    return objection(verdict, opened, candles, absent, max_pause, split_ms)
 
 
 def test_a_proven_window_meets_no_objection(engine: Engine) -> None:
@@ -200,3 +202,25 @@ def test_a_hole_anywhere_in_the_window_is_objected_to_and_one_before_it_is_not(e
             gaps.record_asked(connection, "BTCUSDT", absent, after(20))
     assert objecting(engine, rows, 8, 3) is None  # what the exchange never had is no hole
     assert objecting(engine, rows, 8, 4) == f"1 {said} 2021-03-01 12:00"
+
+
+def test_a_pause_that_is_too_long_is_objected_to_until_the_window_lies_behind_it(engine: Engine) -> None:
+    rows = [kline(slot) for slot in (0, 1, 2, 6, 7, 8)]
+    admitted(engine, rows, after(9))
+    absent = [FIRST + slot * STEP for slot in (3, 4, 5)]
+    with engine.begin() as connection:
+        for _ in range(2):
+            gaps.record_asked(connection, "BTCUSDT", absent, after(20))
+    assert objecting(engine, rows, 8, 4, max_pause=3) is None
+    assert objecting(engine, rows, 8, 4, max_pause=2) == (
+        "the window spans a pause of 3 candles from 2021-03-01 12:00 to 2021-03-02 00:00, 2 is the most "
+        "(candles.max_pause)"
+    )
+    assert objecting(engine, rows, 8, 3, max_pause=2) is None
+
+
+def test_a_window_that_joins_old_and_new_coins_is_objected_to(engine: Engine) -> None:
+    split = FIRST + 3 * STEP
+    said = "the window joins candles before and after the split of 2021-03-01 12:00"
+    assert objecting(engine, klines(6), 5, 4, split_ms=split) == said
+    assert objecting(engine, klines(6), 5, 3, split_ms=split) is None

@@ -41,6 +41,8 @@ ELSEWHERE = {
         "tests/crash/test_acceptance.py",
         '"accept-drift"',
     ),
+    'eightbells split DWNUSDT 100 --reason "redenominated"': ("tests/crash/test_holds.py", '"split"'),
+    'eightbells confirm DWNUSDT --reason "it was the news"': ("tests/crash/test_holds.py", '"confirm"'),
     ". .venv/bin/activate": ("Makefile", "-m venv"),  # here the path holds what it would bring
     "eightbells restore /backups/monday.dump": ("tests/docs/test_readme.py", "def test_the_restore"),
 }
