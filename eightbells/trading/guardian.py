@@ -31,7 +31,7 @@ from eightbells.trading.states import IN_FLIGHT, State
 from eightbells.trading.unprotected import unprotected
 
 _ROUNDS = 12  # of one look: a sale that was refused, or only filled in part, goes on at once
-_REFUSED_OFTEN, _LONGEST_WAIT_MS = 10, 60_000  # from so many refusals on, so long between two attempts
+_WAITS_MS = ((30, 600_000), (10, 60_000))  # from so many refusals on, so long between two attempts
 _LOOK_BACK = 7  # candles before the last price in which a pause may lie whose jump nobody has looked at
 _MOVED = Decimal("0.001")  # a stop is replaced where it should lie so far elsewhere, as a share of its price
 
@@ -127,8 +127,9 @@ def next_move(holding: Holding, settings: TradingSettings, now_ms: int) -> Move 
 
 def _waits(holding: Holding, now_ms: int, guard_seconds: float) -> bool:
     times, at = holding.failures
-    wait = 0 if times < 2 else _LONGEST_WAIT_MS if times >= _REFUSED_OFTEN else guard_seconds * 500
-    return now_ms - at < wait
+    if times < 2:
+        return False
+    return now_ms - at < next((wait for many, wait in _WAITS_MS if times >= many), guard_seconds * 500)
 
 
 def _without_sale(holding: Holding, settings: TradingSettings) -> Move | Unable | None:

@@ -109,11 +109,6 @@ def find(
     limit = settings.risk.max_jump_sigmas
     if not limit:
         return []
-    served: datetime | None = connection.execute(
-        text("SELECT max(open_time) FROM cycles WHERE account = :account AND open_time < :last"),
-        {"account": settings.account, "last": grid.to_time(last_ms)},
-    ).scalar_one()
-    since = last_ms - grid.STEP_MS if served is None else grid.to_ms(served)
     since = _served(connection, settings.account, last_ms)
     missed = min((last_ms - since) // grid.STEP_MS, _MOST_RETURNS)
     rows = connection.execute(
