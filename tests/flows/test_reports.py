@@ -71,7 +71,7 @@ async def test_a_report_shows_what_is_held_what_it_cost_and_what_it_brought(watc
     shown = [cell.strip() for cell in row.split("|")[3:-1]]
     assert shown[0] == wire(quantity)
     assert Decimal(shown[2].replace(",", "")) == (cost / quantity).quantize(Decimal("0.01"))
-    assert shown[3:] == [f"{quantity * close - cost:+,.2f}", "+0.00"]
+    assert shown[3:] == [f"{quantity * close - cost:+,.2f}", "+0.00", ""]
     watch.next_candle()
     watch.use(symbols=["BTCUSDT", "ETHUSDT"], strategies=[strategy(target="flat")])
     await watch.cycle(LAST + STEP)
