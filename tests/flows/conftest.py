@@ -20,7 +20,16 @@ from tests.klines import counts, one, rows_of
 
 # what a run may leave behind though it found all its work done
 FLEETING = frozenset(
-    {"order_looks", "budget_grants", "budgets", "metric_totals", "mode", "quote", "alembic_version"}
+    {
+        "order_looks",
+        "balance_looks",
+        "budget_grants",
+        "budgets",
+        "metric_totals",
+        "mode",
+        "quote",
+        "alembic_version",
+    }
 )
 WINDOW = 5
 FOLDER = Path(__file__).parent
