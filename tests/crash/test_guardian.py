@@ -17,6 +17,7 @@ from tests import surroundings
 from tests.crash.cells import CROSSING, RESTING, clean
 from tests.crash.world import DUST, SYMBOL, Trial, World, strategy
 
+_PATIENCE = 90.0  # seconds: a busy machine starts processes slowly
 _LONG, _FLAT = [strategy("long", "0.1")], [strategy("flat", "0.1")]
 REPLACE, PLACE, PRICES = "POST /api/v3/order/cancelReplace", "POST /api/v3/order", "GET /api/v3/ticker/price"
 
@@ -73,15 +74,17 @@ def test_the_stream_protects_a_fill_that_comes_late_and_restores_a_stop_that_is_
         clean(trial.run())
         with _streaming(trial, trading__guard_seconds="1"):
             trial.hold(f"{Decimal(trial.close()) * Decimal('0.969'):.2f}")
-            trial.until(lambda: _sales(trial) == [("STOP_LOSS", "NEW")])
+            trial.until(lambda: _sales(trial) == [("STOP_LOSS", "NEW")], _PATIENCE)
             trial.simulator.control("expire", symbol=SYMBOL)
-            trial.until(lambda: _sales(trial) == [("STOP_LOSS", "EXPIRED"), ("STOP_LOSS", "NEW")])
+            trial.until(lambda: _sales(trial) == [("STOP_LOSS", "EXPIRED"), ("STOP_LOSS", "NEW")], _PATIENCE)
             _status(trial, "BREAK")
             trial.simulator.control("expire", symbol=SYMBOL)
-            trial.until(lambda: any("Market is closed" in reason for reason in _unprotected(trial)))
+            trial.until(
+                lambda: any("Market is closed" in reason for reason in _unprotected(trial)), _PATIENCE
+            )
             _status(trial, "TRADING")
-            trial.until(lambda: _sales(trial)[-1] == ("STOP_LOSS", "NEW"))
-            trial.until(lambda: not _unprotected(trial))
+            trial.until(lambda: _sales(trial)[-1] == ("STOP_LOSS", "NEW"), _PATIENCE)
+            trial.until(lambda: not _unprotected(trial), _PATIENCE)
         clean(trial.run("reconcile"))
         assert trial.wrongs() == []
 
