@@ -180,8 +180,8 @@ def _with_exit(holding: Holding, sale: Order, settings: TradingSettings, now_ms:
 
 
 def _move(origin: Origin | None, sized: Sized | None, old: Order | None = None) -> Move | None:
-    """A move that ends in an order; None for dust."""
-    return None if sized is None else Move(origin, sized, old)
+    """A move that ends in an order; None for dust, and for what no decision of ours has bought."""
+    return None if sized is None or origin is None else Move(origin, sized, old)
 
 
 def _step(holding: Holding, settings: TradingSettings) -> ExitStep:

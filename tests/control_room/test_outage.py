@@ -66,16 +66,16 @@ def room(
     postgres.drop_database("prefect_outage")
 
 
-def _wanting(target: str) -> dict[str, object]:
+def _wanting(target: str, name: str = "always") -> dict[str, object]:
     return {
-        "name": "always",
+        "name": name,
         "kind": "tests.always:Always",
         "capital": "1000",
         "parameters": {"target": target},
     }
 
 
-def test_one_run_catches_up_on_two_boundaries_and_nothing_is_traded_late(
+def test_one_run_catches_up_on_two_boundaries_and_nothing_is_bought_late(
     room: ServerAndWorker, market: Simulator, engine: Engine
 ) -> None:
     first = room.begin()
@@ -89,7 +89,7 @@ def test_one_run_catches_up_on_two_boundaries_and_nothing_is_traded_late(
     market.advance(TOO_OLD)
     newest = START + STEP
     time.sleep(max(0.0, (boundaries[-1] - datetime.now(UTC)).total_seconds()) + 0.2)
-    room.start(EIGHTBELLS_STRATEGIES=json.dumps([_wanting("flat")]))
+    room.start(EIGHTBELLS_STRATEGIES=json.dumps([_wanting("flat"), _wanting("long", "late")]))
     wait_until(lambda: all(run["state"]["type"] == "COMPLETED" for run in room.runs(*boundaries)), PATIENCE)
 
     stale, worked = room.runs(*boundaries)
@@ -100,12 +100,13 @@ def test_one_run_catches_up_on_two_boundaries_and_nothing_is_traded_late(
     for symbol in SYMBOLS:
         assert _stored(engine, symbol) == _served(market, symbol, newest)
     assert one(engine, "SELECT count(*) FROM candle_revisions") == 0
-    # it wanted to sell, and did not on a candle of half an hour ago
-    assert rows_of(engine, "SELECT symbol, open_time, stage FROM refusals ORDER BY symbol") == [
-        (symbol, grid.to_time(newest), "age") for symbol in SYMBOLS
+    # on a candle of half an hour ago nothing is bought; who wants out is let out
+    assert rows_of(engine, "SELECT strategy, symbol, open_time, stage FROM refusals ORDER BY symbol") == [
+        ("late", symbol, grid.to_time(newest), "age") for symbol in SYMBOLS
     ]
-    assert len(market.orders()) == len(SYMBOLS)
-    assert one(engine, "SELECT count(*) FROM orders") == len(SYMBOLS)
+    sold = rows_of(engine, "SELECT symbol, open_time FROM orders WHERE side = 'SELL' ORDER BY symbol")
+    assert sold == [(symbol, grid.to_time(newest)) for symbol in SYMBOLS]
+    assert len(market.orders()) == 2 * len(SYMBOLS)
 
 
 def test_of_two_runs_at_once_one_waits_for_the_other_and_the_next_candle_is_traded_once(
@@ -121,9 +122,9 @@ def test_of_two_runs_at_once_one_waits_for_the_other_and_the_next_candle_is_trad
     wait_until(lambda: room.state_of(waiting) == "Completed", PATIENCE)
     assert room.state_of(running) == "Completed"
     assert room.read(running)["end_time"] <= room.read(waiting)["start_time"]
-    sold = rows_of(engine, "SELECT symbol, open_time FROM orders WHERE side = 'SELL' ORDER BY symbol")
-    assert sold == [(symbol, grid.to_time(START + 2 * STEP)) for symbol in SYMBOLS]
-    assert len(market.orders()) == 2 * len(SYMBOLS)
+    bought = rows_of(engine, "SELECT symbol, open_time FROM orders WHERE strategy = 'late' ORDER BY symbol")
+    assert bought == [(symbol, grid.to_time(START + 2 * STEP)) for symbol in SYMBOLS]
+    assert len(market.orders()) == 3 * len(SYMBOLS)
 
 
 def _planned(room: ServerAndWorker) -> tuple[datetime, datetime]:

@@ -92,7 +92,9 @@ days = st.builds(
     Day,
     target=st.sampled_from(("long", "long", "flat")),
     offset=st.sampled_from(("0.002", "0.002", "-0.01")),
-    parts=st.sampled_from(("1", "1", "0.3")),
+    parts=st.sampled_from(
+        ("1", "1", "0.5")
+    ),  # of an order that takes: the guardian sells on, at most twelve times
     looks=st.tuples(*[looks] * _LOOKS),
 )
 

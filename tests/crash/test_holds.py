@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.crash.cells import CROSSING, clean
+from tests.crash.command import command
 from tests.crash.world import SYMBOL, Trial, World, strategy
 from tests.exchange import STEP
 
@@ -79,24 +80,24 @@ def _equity(trial: Trial) -> Decimal:
     return Decimal(equity)
 
 
-def _told(trial: Trial, *command: str) -> str:
+def _told(trial: Trial, *words: str) -> str:
     """The one line that a command says."""
-    done = trial.command(*command)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == 1
-    return done.stdout.strip()
+    said = command(trial.environment(), *words)
+    assert said.code == 0, said.complaint
+    assert said.answer.count("\n") == 1
+    return said.answer.strip()
 
 
 def _status(trial: Trial) -> str:
     """What the status says, without its frame."""
-    return " ".join(trial.command("status").stdout.replace("│", " ").split())
+    return " ".join(command(trial.environment(), "status").answer.replace("│", " ").split())
 
 
-def _refused(trial: Trial, *command: str) -> str:
-    done = trial.command(*command)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("\n") == 1
-    return done.stderr.strip()
+def _refused(trial: Trial, *words: str) -> str:
+    said = command(trial.environment(), *words)
+    assert (said.code, said.answer) == (1, "")
+    assert said.complaint.count("\n") == 1
+    return said.complaint.strip()
 
 
 @pytest.mark.parametrize(("ratio", "pause"), [("100", 8), ("0.001", 8), ("100", 1), ("2", 2), ("0.5", 3)])
