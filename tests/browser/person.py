@@ -49,7 +49,9 @@ class Person:
         self.page.wait_for_url("**/deployments")
 
     def open_deployment(self, name: str) -> None:
+        """Find a deployment by its name: the list shows ten a page."""
         self.open_deployments()
+        self.page.get_by_placeholder("Search deployments").fill(name)
         self.page.get_by_role("link", name=name, exact=True).first.click()
         self.page.wait_for_url("**/deployments/deployment/*")
 

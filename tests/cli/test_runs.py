@@ -21,7 +21,9 @@ from tests.klines import counts
 from tests.surroundings import ROOT
 
 Eightbells = Callable[..., "subprocess.CompletedProcess[str]"]
-FLEETING = frozenset({"order_looks", "budget_grants", "budgets", "metric_totals", "mode", "quote"})
+FLEETING = frozenset(
+    {"order_looks", "balance_looks", "budget_grants", "budgets", "metric_totals", "mode", "quote"}
+)
 BUDGETS = {"budgets__klines": "exchange", "budgets__account": "exchange", "budgets__orders": "exchange"}
 
 

@@ -89,7 +89,7 @@ async def test_a_report_shows_what_is_held_what_it_cost_and_what_it_brought(watc
         for line in (await newest_report("cycle-report")).splitlines()
         if line.startswith("| BTCUSDT | always | 0")
     )
-    assert row.endswith(f"| {realised:+,.2f} |")
+    assert row.endswith(f"| {realised:+,.2f} |  |"), "no fee was taken in a third asset"
 
 
 async def test_a_report_has_the_picture_of_the_equity_of_the_cycles_so_far(watch: Watch) -> None:
