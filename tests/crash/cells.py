@@ -22,7 +22,7 @@ class Deed:
     """What the exchange does with what is sent to it.
 
     Args:
-        orders: how many orders of the decision there may be in the end; a refused one may end as none.
+        orders: how many orders of the decision there may be in the end.
         moves: what rests is filled in the midst of things: the books are complete a candle later.
         complaint: words of the problem with which a run ends that nothing else disturbs.
     """
@@ -69,7 +69,6 @@ def void(_: object) -> None:
 
 LOST = {"status": 504, "html": True}
 CUT = {"reset": True}
-NONE_OR_ONE = frozenset({0, 1})
 _CROSSING = {"trading__limit_offset": CROSSING}
 _RESTING = {"trading__limit_offset": RESTING}
 _NEVER = 10**10  # ms until the rest of an order that is partly filled is filled too
@@ -95,15 +94,8 @@ UNANSWERED = (
     Deed("never, cut", _CROSSING, (fault(ORDER, CUT),)),
 )
 REFUSED = (
-    Deed(
-        "-1013", _CROSSING, (fault(ORDER, {"code": -1013, "msg": "Filter failure: LOT_SIZE"}),), NONE_OR_ONE
-    ),
-    Deed(
-        "-1021",
-        _CROSSING,
-        (fault(ORDER, {"code": -1021, "msg": "Timestamp outside recvWindow."}),),
-        NONE_OR_ONE,
-    ),
+    Deed("-1013", _CROSSING, (fault(ORDER, {"code": -1013, "msg": "Filter failure: LOT_SIZE"}),)),
+    Deed("-1021", _CROSSING, (fault(ORDER, {"code": -1021, "msg": "Timestamp outside recvWindow."}),)),
     Deed(
         "-2010",
         _CROSSING,
