@@ -74,6 +74,8 @@ def plan(
 ) -> int | None:  # fmt: skip
     """Insert the order of a decision; None where the decision has its order already, or its position is being sold.
 
+    A sale is not planned either while fills of its position are not booked: they could be of another sale.
+
     Args:
         identity: strategy, its version, symbol and the candle's open time (ms).
         replaces: the open sale in whose place this one comes. It is cancelled by the request that places this one.
@@ -81,6 +83,8 @@ def plan(
     """
     strategy, version, symbol, open_ms = identity
     limit = sized.price is not None
+    if sized.side == "SELL" and has_unbooked(connection, account, strategy, symbol):
+        return None
     replaced = None if replaces is None else _yield(connection, replaces.id)
     if replaces is not None and replaced is None:
         return None  # it is over, or being replaced: what is held by now is not known here
@@ -108,6 +112,18 @@ def plan(
     return planned
 
 
+def has_unbooked(connection: Connection, account: str, strategy: str, symbol: str) -> bool:
+    """Whether the exchange has executed more of a position's orders than is booked."""
+    found: bool = connection.execute(
+        text(
+            "SELECT EXISTS (SELECT FROM orders WHERE account = :account AND strategy = :strategy "
+            "AND symbol = :symbol AND executed_quantity > booked_quantity)"
+        ),
+        {"account": account, "strategy": strategy, "symbol": symbol},
+    ).scalar_one()
+    return found
+
+
 def _yield(connection: Connection, order: int) -> int | None:
     """Let an open sale yield to the one that is about to be planned; None where it is not open any more."""
     found: int | None = connection.execute(
@@ -131,6 +147,8 @@ def plan_again(
 ) -> int | None:
     """Another attempt at the order's decision, after one that is REJECTED or ABSENT; None if there is one."""
     successor = client_order_id_of_attempt(order.client_order_id, order.attempt + 1)
+    if order.side == "SELL" and has_unbooked(connection, order.account, order.strategy, order.symbol):
+        return None
     replaced = None if order.replaces is None else _yield(connection, order.replaces)
     found: int | None = connection.execute(
         text("""

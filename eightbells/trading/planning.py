@@ -179,7 +179,10 @@ class Planner:
             if order.strategy == strategy.name:
                 return "risk", f"order {order.client_order_id} is still {order.state}"
         if sized.side == "SELL":
-            return None
+            unbooked = outbox.has_unbooked(
+                self.connection, self.settings.account, strategy.name, decision.symbol
+            )
+            return ("risk", "fills of it are not booked yet") if unbooked else None
         if self.settings.trading.unfilled == "cancel" and (
             tried := _tried_in_vain(self.connection, self.settings.account, strategy.name, decision)
         ):

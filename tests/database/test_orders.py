@@ -187,3 +187,22 @@ def _row(of: int) -> dict[str, object]:
         "open_time": OPENED, "side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": Decimal("0.5"),
         "price": Decimal(100), "client_order_id": "eb-by-hand-1", "planned_at": OPENED,
     }  # fmt: skip
+
+
+def test_nothing_is_sold_while_fills_of_its_position_are_not_booked(decided: Engine, decision: int) -> None:
+    sale = Sized("exit", "SELL", Decimal("0.5"), Decimal(100))
+    identity = ("trend", "1", "BTCUSDT", FIRST)
+    with decided.begin() as connection:
+        order = books.bring(connection, books.plan_order(connection, decision), *PATHS[State.FILLED])
+        outbox.note_exchange(connection, order, 7, Decimal("0.5"))
+        assert outbox.plan(connection, ACCOUNT, decision, identity, sale, after(1), None) is None
+    by_hand = {**_row(decision), "side": "SELL", "leg": "exit", "client_order_id": "eb-by-hand-3"}
+    with pytest.raises(IntegrityError, match="not booked yet"), decided.begin() as connection:
+        books.insert(connection, "orders", by_hand)
+    with decided.begin() as connection:
+        ledger.book(
+            connection,
+            order,
+            [Fill(1, Decimal(100), Decimal("0.5"), Decimal(50), Decimal(0), "USDT", OPENED)],
+        )
+        assert outbox.plan(connection, ACCOUNT, decision, identity, sale, after(1), None) is not None
