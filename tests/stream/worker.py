@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from functools import partial
 
 from eightbells.exchange.streams import Pace
+from eightbells.trading.execution import to_settle
 from tasks.book_fills import book_fills
 from tasks.guarding import watch_positions
-from tasks.session import unset_session
+from tasks.orders import desk_of
+from tasks.session import Session, unset_session
 from tasks.sole_stream import SoleStream
 from tasks.stopping import on_signals
 from tasks.streaming import Stream, usual_pace
@@ -31,7 +33,10 @@ class Lines:
         print(json.dumps(facts), flush=True)
 
 
-async def _nothing_to_settle() -> list[str]:
+async def _settle(session: Session) -> list[str]:
+    """Ask for our open orders, as the flow does once it listens: what happened before is told by nobody else."""
+    for order in to_settle(session.engine, session.settings.account):
+        await desk_of(session).refresh(order)
     return []
 
 
@@ -43,7 +48,7 @@ async def main() -> None:
         pace = Pace(usual.silence, usual.rotate, overlap=0.5, first_wait=0.1, longest_wait=2.0)
         with SoleStream(session.engine, session.settings.account) as sole:
             moved = asyncio.Event()
-            follow = partial(book_fills, session, _nothing_to_settle, moved, lines.warn)
+            follow = partial(book_fills, session, partial(_settle, session), moved, lines.warn)
             watch = partial(watch_positions, session, moved, lines.warn)
             stream = Stream(session, symbols, lines, pace=pace, others=(sole.keep, follow, watch))
             with on_signals(stream.end):
