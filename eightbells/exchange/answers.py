@@ -23,11 +23,16 @@ class BadAnswer(Exception):
 
 
 class HalfAnswer(BadAnswer):
-    """The half of a replacement that the exchange refused. `attempted`: it is the new order's."""
+    """The half of a replacement that the exchange refused.
 
-    def __init__(self, status: int, body: str, headers: Mapping[str, str] | None, attempted: bool) -> None:
+    `attempted`: it is the new order's; `cancelled` is then the answer to the half that was carried out.
+    """
+
+    def __init__(
+        self, status: int, body: str, headers: Mapping[str, str] | None, attempted: bool, cancelled: object
+    ) -> None:
         super().__init__(status, body, headers)
-        self.attempted = attempted
+        self.attempted, self.cancelled = attempted, cancelled
 
 
 def failed_half(answer: BadAnswer) -> HalfAnswer | None:
@@ -43,7 +48,8 @@ def failed_half(answer: BadAnswer) -> HalfAnswer | None:
             return None
     except (ValueError, KeyError, TypeError):
         return None
-    return HalfAnswer(400, orjson.dumps(half).decode(), answer.headers, attempted)
+    cancelled = data.get("cancelResponse") if attempted else None
+    return HalfAnswer(400, orjson.dumps(half).decode(), answer.headers, attempted, cancelled)
 
 
 class UnreadableAnswer(BadAnswer):

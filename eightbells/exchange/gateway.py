@@ -17,7 +17,7 @@ from eightbells import metrics
 from eightbells.candles.grid import INTERVAL
 from eightbells.errors import EightbellsError
 from eightbells.exchange import models
-from eightbells.exchange.answers import BadAnswer, HalfAnswer, failed_half
+from eightbells.exchange.answers import BadAnswer, HalfAnswer, UnreadableAnswer, failed_half
 from eightbells.exchange.budgets import Budgets
 from eightbells.exchange.classification import classify, requested_wait
 from eightbells.exchange.client import StampedClient
@@ -52,7 +52,14 @@ class OrderRequest:
 
 
 class NotReplaced(ExchangeError):
-    """An order was not put in the place of another one: it certainly does not exist. The old one may be gone."""
+    """An order was not put in the place of another one: it certainly does not exist.
+
+    `cancelled` is what the exchange says of the old one, where that is gone; None where it has to be asked.
+    """
+
+    def __init__(self, error: ExchangeError, cancelled: OrderReport | None) -> None:
+        super().__init__(error.endpoint, error.failure)
+        self.cancelled = cancelled
 
 
 class Gateway:
@@ -181,7 +188,10 @@ class Gateway:
             return await self._call(REPLACE_ORDER, 0, None, ask, Replacement.read)
         except ExchangeError as error:
             if halves and (not halves[0].attempted or error.failure.certainly_not_executed):
-                raise NotReplaced(REPLACE_ORDER, error.failure) from None
+                cancelled = None
+                with suppress(UnreadableAnswer):
+                    cancelled = OrderReport.read(halves[0].cancelled)
+                raise NotReplaced(error, cancelled) from None
             raise
 
     async def permit_order(self) -> None:

@@ -74,9 +74,10 @@ class Desk:
             self._move(
                 order, State.REJECTED, {"reason": str(error), "action": str(error.failure.remedy.action)}
             )
-            # filled meanwhile, or cancelled without what was to come instead
-            over = await self.refresh(old) not in LIVE
-            if over and error.failure.code == ErrorCode.CANCEL_REJECTED:
+            # cancelled without what was to come instead, which needs no question; or filled meanwhile
+            gone = error.cancelled
+            state = await (self.refresh(old) if gone is None else self._follow(old, gone))
+            if state not in LIVE and error.failure.code == ErrorCode.CANCEL_REJECTED:
                 return State.REJECTED
             raise
         except ExchangeError as error:
