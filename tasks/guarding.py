@@ -6,10 +6,8 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from eightbells.exchange.recovery import ExchangeError
 from eightbells.trading.lease import LeaseLost, hold_lease
 from tasks.orders import guardian_of
-from tasks.rest_catch_up import DATABASE_AWAY
 from tasks.session import Session
 
 _PATIENCE_SECONDS = 1.0  # for another worker's lease: who trades guards the positions itself
@@ -38,8 +36,10 @@ async def watch_positions(session: Session, fills: asyncio.Event, warn: Callable
             told = bare
         except LeaseLost:
             pass
-        except (ExchangeError, *DATABASE_AWAY) as error:
-            warn(f"could not look after the positions: {str(error).splitlines()[0]}")
+        except Exception as error:  # whatever it was: candles and fills go on, and the next look comes
+            warn(
+                f"could not look after the positions: {''.join(str(error).splitlines()[:1]) or type(error).__name__}"
+            )
         with suppress(TimeoutError):
             async with asyncio.timeout(trading.guard_seconds):
                 await fills.wait()

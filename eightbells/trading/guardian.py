@@ -54,6 +54,7 @@ class Holding:
         sale: the live sale of it that yields to no other.
         entry: the signal that it was bought on.
         exit: the newest signal, where that is to be flat and a sale was tried; else None.
+        wants_out: whether the newest signal is to be flat.
         steps: how many sales on that signal have reached the exchange.
         trigger: the price at which it is to be sold; None where it has no stop.
         basis: what that price is made of, in words.
@@ -69,6 +70,7 @@ class Holding:
     sale: Order | None
     entry: Origin | None
     exit: Origin | None
+    wants_out: bool = False
     steps: int = 0
     trigger: Decimal | None = None
     basis: str = ""
@@ -165,17 +167,17 @@ def _with_exit(holding: Holding, sale: Order, settings: TradingSettings, now_ms:
     """A sale that lies at the exchange, and is not filled, or not wholly."""
     if sale.price is None:
         return None
-    if holding.exit is None and not holding.is_passed:
-        # its strategy wants to hold again
+    if not holding.wants_out and not holding.is_passed:
         stop = _stop(holding, settings) if holding.trigger is not None and holding.entry else None
         return Move(holding.entry, stop, sale)
     origin = holding.exit or holding.entry
     if holding.is_passed:
         return _move(origin, _market(holding, "exit" if holding.exit else "stop"), sale)
     late = now_ms - grid.to_ms(sale.planned_at) >= settings.exit_step_seconds * 1000
-    if not late or holding.steps >= len(settings.exit_steps):
+    steps = max(holding.steps, 1)  # an order that is kept from an earlier candle was one
+    if not late or holding.exit is None or steps >= len(settings.exit_steps):
         return None
-    sized = _exit(holding, settings.exit_steps[holding.steps], settings)
+    sized = _exit(holding, settings.exit_steps[steps], settings)
     return _move(origin, sized, sale)
 
 
@@ -230,7 +232,7 @@ def _exit(holding: Holding, step: ExitStep, settings: TradingSettings) -> Sized 
 
 _NOTHING = Origin(0, "", 0, Decimal(0))
 
-# An exit counts while its candle is the newest, or the one before it: who stood still for longer decides anew.
+# An exit counts while its candle is the newest, or the one before it: who stood still for longer decides again.
 _HOLDINGS = """
 SELECT
     p.strategy, p.symbol, p.quantity, p.quote_flow,
@@ -257,7 +259,7 @@ LEFT JOIN LATERAL (
     INNER JOIN signals AS s ON s.evaluation_id = e.id
     WHERE e.account = p.account AND e.strategy = p.strategy AND e.symbol = p.symbol
     ORDER BY e.open_time DESC, s.id DESC LIMIT 1
-) AS newest ON newest.target = 'flat' AND newest.open_time >= :since
+) AS newest ON newest.target = 'flat'
 LEFT JOIN LATERAL (
     SELECT count(*) AS rows, count(*) FILTER (WHERE o.state NOT IN ('ABSENT', 'DENIED', 'REJECTED')) AS steps
     FROM orders AS o WHERE o.signal_id = newest.id AND o.leg = 'exit'
@@ -292,7 +294,7 @@ def holdings(
         costs: what was found out before; is added to.
     """
     account, since = settings.account, grid.to_time(grid.last_closed(now_ms) - grid.STEP_MS)
-    rows = connection.execute(text(_HOLDINGS), {"account": account, "since": since}).all()
+    rows = connection.execute(text(_HOLDINGS), {"account": account}).all()
     known = rules.load_all(connection, {row.symbol for row in rows})
     sales = {
         (order.strategy, order.symbol): order
@@ -311,11 +313,12 @@ def holdings(
         blocked = "fills of it are not booked yet" if place in unbooked else held.get(row.symbol)
         sale = sales.get(place)
         failed_at = grid.to_ms(row.failed_at) if row.failed_at else 0
-        exit_of = None if off is not None or row.symbol in drifting else _exit_of(row)
+        stopped = off is not None or row.symbol in drifting
+        exit_of = None if stopped else _exit_of(row, sale, since)
         found.append(
             Holding(
                 row.strategy, row.symbol, row.quantity, known.get(row.symbol), sale, _entry(row), exit_of,
-                row.steps or 0,
+                row.exit_signal is not None, row.steps or 0,
                 *_trigger(connection, settings, row, sale, stops.get(row.strategy), costs, splits),
                 prices.get(row.symbol), (row.failures, failed_at), blocked,
             )
@@ -338,8 +341,10 @@ def _entry(row: Row[tuple[object, ...]]) -> Origin | None:
     return Origin(row.entry_signal, row.entry_version, grid.to_ms(row.entry_open), row.entry_price)
 
 
-def _exit_of(row: Row[tuple[object, ...]]) -> Origin | None:
-    if row.exit_signal is None or not row.exit_rows:
+def _exit_of(row: Row[tuple[object, ...]], sale: Order | None, since: datetime) -> Origin | None:
+    if row.exit_signal is None:
+        return None
+    if (sale is None or sale.leg != "exit") and not (row.exit_rows and row.exit_open >= since):
         return None
     return Origin(row.exit_signal, row.exit_version, grid.to_ms(row.exit_open), row.exit_price)
 
@@ -398,7 +403,12 @@ class Guardian:
             for order in cancels:
                 await _quietly(self.desk.cancel, order)
             await self.desk.keep_where_closed(orders)
-            await asyncio.gather(*(self._send(order, lease) for order in orders))
+            sent = await asyncio.gather(
+                *(self._send(order, lease) for order in orders), return_exceptions=True
+            )
+            for failure in sent:  # once all have come to their end
+                if isinstance(failure, BaseException):
+                    raise failure
         return self._note(prices)
 
     async def look(self) -> bool:
@@ -523,7 +533,7 @@ class Guardian:
                 async with asyncio.timeout(self.settings.exchange.timeout_seconds):
                     since = await closes_since(self.gateway, symbol, newest + grid.STEP_MS, running - 1)
                 closes += [Close(*close) for close in since]
-            except (ExchangeError, TimeoutError):
+            except (ExchangeError, TimeoutError, ValueError, ArithmeticError, LookupError):
                 pass  # then a jump counts as one across a pause
         return [*closes, Close(running, last)]
 
@@ -538,8 +548,12 @@ class Guardian:
             found = holdings(connection, self.settings, prices, now, self._costs)
             places = {(holding.strategy, holding.symbol) for holding in found}
             for order in outbox.live(connection, self.settings.account):
-                if order.leg == "stop" and (order.strategy, order.symbol) not in places and not order.yields:
-                    cancels.append(order)  # nothing is held any more
+                if (
+                    order.leg in ("stop", "exit")
+                    and (order.strategy, order.symbol) not in places
+                    and not order.yields
+                ):
+                    cancels.append(order)  # nothing is held any more: it would sell the owner's coins
             for holding in found:
                 if holding.symbol in closed and holding.sale is None:
                     continue

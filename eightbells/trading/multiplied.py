@@ -87,7 +87,7 @@ def keep(connection: Connection, account: str, found: Iterable[Look], at: dateti
 
 
 def forget(connection: Connection, account: str, symbol: str) -> None:
-    """Begin anew with a symbol's asset: a person has said what became of it."""
+    """Begin again with a symbol's asset: a person has said what became of it."""
     connection.execute(
         text(
             "DELETE FROM balance_looks WHERE account = :account "

@@ -271,3 +271,42 @@ def test_two_strategies_do_not_trade_with_each_other(holding: Trial) -> None:
     clean(holding.run())
     assert [order["side"] for order in holding.simulator.orders()] == ["BUY", "SELL", "SELL"]
     assert holding.rows("SELECT stage FROM refusals WHERE strategy = 'other'") == [("risk",)]
+
+
+def test_an_exit_that_is_kept_over_candles_waits_on(holding: Trial) -> None:
+    holding.change(
+        strategies=_FLAT,
+        trading__exit_steps=["close"],
+        trading__limit_offset=RESTING,
+        trading__unfilled="keep",
+    )
+    for _ in range(3):
+        clean(holding.run())
+        clean(holding.run("reconcile"))
+        assert _sales(holding)[1:] == [("LIMIT", "NEW")]
+        holding.leap()
+    assert holding.wrongs() == []
+
+
+def test_a_stop_whose_cancelling_is_told_with_the_refusal_is_restored_though_nothing_can_be_asked(
+    holding: Trial,
+) -> None:
+    (stop,) = [order for order in holding.simulator.orders() if order["side"] == "SELL"]
+    holding.change(strategies=_FLAT)
+    cancelled = {"orderId": stop["orderId"], "status": "CANCELED", "executedQty": "0.00000000"}
+    refused = {
+        "code": -2021, "msg": "Order cancel-replace partially failed.",
+        "data": {
+            "cancelResult": "SUCCESS", "newOrderResult": "FAILURE", "cancelResponse": cancelled,
+            "newOrderResponse": {"code": -2010, "msg": "This action is disabled on this account."},
+        },
+    }  # fmt: skip
+    child = holding.start(target="order.place, permitted", act=19)
+    holding.until_stopped(child)
+    holding.simulator.control("expire", symbol=SYMBOL)
+    holding.simulator.fault(REPLACE, {"status": 409, "body": json.dumps(refused)}, times=1)
+    holding.simulator.fault("GET /api/v3/order", {"status": 502}, times=3)
+    child.send(18)
+    child.wait()
+    assert _sales(holding)[-1][1] in ("NEW", "FILLED")
+    assert holding.rows("SELECT count(*) FROM unprotected") == [(0,)]

@@ -179,7 +179,7 @@ class Trial:
 
 
 def _doubled(truth: dict[str, Any], trial: Trial) -> Iterator[str]:
-    """Decisions to buy with more than one order; a sale is placed anew when its position changes."""
+    """Decisions to buy with more than one order; a sale follows what is held."""
     others = "SELECT client_order_id FROM orders WHERE leg <> 'entry'"
     following = {name for (name,) in trial.rows(others)}
     times = Counter(
