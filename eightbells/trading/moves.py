@@ -1,0 +1,165 @@
+"""What a holding needs next: a stop, another sale in place of its own, or nothing. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from eightbells.candles import grid
+from eightbells.exchange.rules import RuleBroken, wire
+from eightbells.settings.sections import ExitStep, TradingSettings
+from eightbells.trading.holdings import HeldPosition, Origin
+from eightbells.trading.outbox import Order
+from eightbells.trading.sizing import Sized, exit_price, of_owned, sellable
+from eightbells.trading.states import IN_FLIGHT, State
+
+_WAITS_MS = ((30, 600_000), (10, 60_000))  # from so many refusals on, so long between two attempts
+_MOVED = Decimal("0.001")  # a stop is replaced where it should lie so far elsewhere, as a share of its price
+_NOTHING = Origin(0, "", 0, Decimal(0))
+
+
+@dataclass(frozen=True)
+class Move:
+    """What is to be done: `sized` placed, in place of `old` where there is one; or, without it, `old` cancelled."""
+
+    origin: Origin | None
+    sized: Sized | None
+    old: Order | None = None
+
+
+@dataclass(frozen=True)
+class Unable:
+    """Why a holding cannot be protected."""
+
+    reason: str
+
+
+def next_move(holding: HeldPosition, settings: TradingSettings, now_ms: int) -> Move | Unable | None:
+    """What the holding needs now, or None where it needs nothing.
+
+    A sale that can be filled is left alone, and so is one in doubt. A stop is replaced where it covers another
+    quantity than can be sold, a waiting exit where the stop's price is reached or its time is over.
+    """
+    sale = holding.sale
+    if holding.rules is None:
+        return Unable("its rules cannot be read") if holding.trigger is not None else None
+    if sale is not None and (sale.state in IN_FLIGHT or sale.leg in ("sellout", "manual")):
+        return None
+    if holding.blocked is not None:
+        return Unable(holding.blocked) if holding.trigger is not None and sale is None else None
+    if _waits(holding, now_ms, settings.guard_seconds):
+        return (
+            None if sale is not None else Unable("the exchange refuses its orders; the next attempt follows")
+        )
+    try:
+        if sale is None:
+            return _without_sale(holding, settings)
+        if sale.stop_price is not None:
+            return _with_stop(holding, sale, settings)
+        return _with_exit(holding, sale, settings, now_ms)
+    except RuleBroken as error:
+        return Unable(str(error)) if holding.trigger is not None and sale is None else None
+
+
+def _waits(holding: HeldPosition, now_ms: int, guard_seconds: float) -> bool:
+    times, at = holding.failures
+    if times < 2:
+        return False
+    return now_ms - at < next((wait for many, wait in _WAITS_MS if times >= many), guard_seconds * 500)
+
+
+def _without_sale(holding: HeldPosition, settings: TradingSettings) -> Move | Unable | None:
+    if holding.exit is not None:
+        sized = _exit(holding, _step(holding, settings), settings)
+        return _move(holding.exit, sized)
+    if holding.trigger is None:
+        return None
+    sized = _market(holding, "stop") if holding.is_passed else _stop(holding, settings)
+    if sized is None:  # dust
+        return None
+    return Move(holding.entry, sized) if holding.entry else Unable("no order of ours has bought it")
+
+
+def _with_stop(holding: HeldPosition, sale: Order, settings: TradingSettings) -> Move | None:
+    """A stop that lies at the exchange."""
+    assert sale.stop_price is not None
+    if sale.price is not None and holding.last is not None and holding.last < sale.price:
+        return _move(holding.entry, _market(holding, "stop"), sale)  # the price has jumped over its limit
+    if sale.state is State.PARTIALLY_FILLED or holding.is_passed:
+        return None  # the exchange is selling
+    if holding.entry is None:
+        return None
+    sized = _stop(holding, settings)
+    if sized is None:
+        return Move(None, None, sale)
+    assert sized.stop_price is not None
+    moved = abs(sized.stop_price - sale.stop_price) > _MOVED * sale.stop_price
+    return Move(holding.entry, sized, sale) if moved or sized.quantity != sale.quantity else None
+
+
+def _with_exit(holding: HeldPosition, sale: Order, settings: TradingSettings, now_ms: int) -> Move | None:
+    """A sale that lies at the exchange, and is not filled, or not wholly."""
+    if sale.price is None:
+        return None
+    if not holding.wants_out and not holding.is_passed:
+        stop = _stop(holding, settings) if holding.trigger is not None and holding.entry else None
+        return Move(holding.entry, stop, sale)
+    origin = holding.exit or holding.entry
+    if holding.is_passed:
+        return _move(origin, _market(holding, "exit" if holding.exit else "stop"), sale)
+    late = now_ms - grid.to_ms(sale.planned_at) >= settings.exit_step_seconds * 1000
+    steps = max(holding.steps, 1)  # an order that is kept from an earlier candle was one
+    if not late or holding.exit is None or steps >= len(settings.exit_steps):
+        return None
+    sized = _exit(holding, settings.exit_steps[steps], settings)
+    return _move(origin, sized, sale)
+
+
+def _move(origin: Origin | None, sized: Sized | None, old: Order | None = None) -> Move | None:
+    """A move that ends in an order; None for dust, and for what no decision of ours has bought."""
+    return None if sized is None or origin is None else Move(origin, sized, old)
+
+
+def _step(holding: HeldPosition, settings: TradingSettings) -> ExitStep:
+    """How the rest of an exit goes on: where there is no order any more, waiting has no use."""
+    if holding.is_passed:
+        return "market"
+    return settings.exit_steps[min(holding.steps, len(settings.exit_steps) - 1)]
+
+
+def _stop(holding: HeldPosition, settings: TradingSettings) -> Sized | None:
+    """The stop that covers all that can be sold; None for dust."""
+    assert holding.rules is not None
+    assert holding.trigger is not None
+    symbol_rules = holding.rules
+    trigger = symbol_rules.price("SELL", holding.trigger)
+    at_market = settings.stop_type == "market" and "STOP_LOSS" in symbol_rules.order_types
+    limit = None if at_market else symbol_rules.price("SELL", trigger * (1 - settings.stop_limit_distance))
+    quantity = sellable(holding.quantity, limit or trigger, symbol_rules, market=at_market)
+    if not quantity:
+        return None
+    return Sized("stop", "SELL", quantity, limit, trigger, f"{wire(holding.quantity)} owned, {holding.basis}")
+
+
+def _market(holding: HeldPosition, leg: Literal["stop", "exit"]) -> Sized | None:
+    """The sale of all that can be sold, at market; None for dust."""
+    assert holding.rules is not None
+    valued = holding.last or holding.trigger or (holding.exit or holding.entry or _NOTHING).price
+    quantity = sellable(holding.quantity, valued, holding.rules, market=True)
+    if not quantity:
+        return None
+    return Sized(leg, "SELL", quantity, None, basis=of_owned(holding.quantity, quantity))
+
+
+def _exit(holding: HeldPosition, step: ExitStep, settings: TradingSettings) -> Sized | None:
+    """The sale of what is left at one of the steps; None for dust."""
+    assert holding.rules is not None
+    assert holding.exit is not None
+    if step == "market":
+        return _market(holding, "exit")
+    price = exit_price(holding.exit.price, holding.last, step, holding.rules, settings)
+    quantity = sellable(holding.quantity, price, holding.rules, market=False)
+    if not quantity:
+        return None
+    return Sized("exit", "SELL", quantity, price, basis=of_owned(holding.quantity, quantity))
