@@ -51,6 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "websockets.WebSocketClientProtocol is deprecated",
     ):
         config.addinivalue_line("filterwarnings", f"ignore:{message}:DeprecationWarning")
+    # a thread that another test's Prefect client has left draws numbers while hypothesis does
+    config.addinivalue_line("filterwarnings", "ignore:Do not use the .random. module inside strategies")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
