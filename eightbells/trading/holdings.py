@@ -35,7 +35,7 @@ class HeldPosition:
     Args:
         sale: the live sale of it that yields to no other.
         entry: the signal that it was bought on.
-        exit: the newest signal, where that is to be flat and a sale was tried; else None.
+        exit: the newest signal, where that is to be flat and a sale was tried or refused; else None.
         wants_out: whether the newest signal is to be flat.
         steps: how many sales on that signal have reached the exchange.
         trigger: the price at which it is to be sold; None where it has no stop.
@@ -74,7 +74,12 @@ SELECT
     entry.open_time AS entry_open, entry.price AS entry_price,
     stop.id AS stop_order, stop.stop_price, stop.planned_at AS stop_planned_at,
     newest.id AS exit_signal, newest.strategy_version AS exit_version, newest.open_time AS exit_open,
-    newest.price AS exit_price, tried.rows AS exit_rows, tried.steps,
+    newest.price AS exit_price, tried.steps,
+    tried.rows > 0 OR EXISTS (
+        SELECT FROM refusals AS r
+        WHERE r.account = p.account AND r.strategy = p.strategy AND r.symbol = p.symbol
+        AND r.open_time = newest.open_time AND r.stage IN ('sizing', 'risk', 'drift', 'hold')
+    ) AS exit_tried,
     failed.times AS failures, failed.at AS failed_at
 FROM positions AS p
 LEFT JOIN LATERAL (
@@ -178,7 +183,7 @@ def _entry(row: Row[tuple[object, ...]]) -> Origin | None:
 def _exit_of(row: Row[tuple[object, ...]], sale: Order | None, since: datetime) -> Origin | None:
     if row.exit_signal is None:
         return None
-    if (sale is None or sale.leg != "exit") and not (row.exit_rows and row.exit_open >= since):
+    if (sale is None or sale.leg != "exit") and not (row.exit_tried and row.exit_open >= since):
         return None
     return Origin(row.exit_signal, row.exit_version, grid.to_ms(row.exit_open), row.exit_price)
 

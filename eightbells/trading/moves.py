@@ -88,6 +88,8 @@ def _with_stop(holding: HeldPosition, sale: Order, settings: TradingSettings) ->
         return _move(holding.entry, _market(holding, "stop"), sale)  # the price has jumped over its limit
     if sale.state is State.PARTIALLY_FILLED or holding.is_passed:
         return None  # the exchange is selling
+    if holding.exit is not None:  # it was refused, and the stop stayed
+        return _move(holding.exit, _exit(holding, _step(holding, settings), settings), sale)
     if holding.entry is None:
         return None
     sized = _stop(holding, settings)

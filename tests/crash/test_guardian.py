@@ -103,6 +103,19 @@ def test_an_exit_that_cannot_go_leaves_the_stop(holding: Trial, status: str) -> 
     assert holding.wrongs() == []
 
 
+def test_an_exit_that_could_not_go_follows_without_a_cycle_once_the_symbol_trades(holding: Trial) -> None:
+    _status(holding, "BREAK")
+    holding.change(strategies=_FLAT)
+    holding.run()
+    holding.run("reconcile")
+    assert _sales(holding) == [("STOP_LOSS", "NEW")]
+    _status(holding, "TRADING")
+    holding.simulator.advance(20_000)
+    clean(holding.run("reconcile"))
+    assert _sales(holding) == [("STOP_LOSS", "CANCELED"), ("LIMIT", "FILLED")]
+    assert holding.wrongs() == []
+
+
 def test_a_symbol_that_stops_trading_after_its_rules_were_read_keeps_its_stop(holding: Trial) -> None:
     holding.change(strategies=_FLAT)
     child = holding.start(target="commit plan_orders, done", act=19)
