@@ -139,18 +139,24 @@ def _may_live_in_another_time(settings: Settings) -> bool:
 
 
 def _symbols(settings: Settings, info: Mapping[str, Any]) -> Finding:
+    """A symbol that the exchange has taken away, or describes badly, fails only where it leaves no other."""
     entries, take_out = by_symbol(info), "take them out of symbols in eightbells.toml"
-    if missing := [symbol for symbol in settings.symbols if symbol not in entries]:
-        return fail("symbols", f"not listed: {', '.join(missing)}", take_out)
-    odd = [f"{symbol}: {why}" for symbol in settings.symbols if (why := objection(entries[symbol]))]
-    if odd:
-        return fail("symbols", "; ".join(odd), f"wait for the exchange to mend it, or {take_out}")
-    listed = {it: SymbolRules.from_exchange_info(entries[it][0]) for it in settings.symbols}
+    missing = [symbol for symbol in settings.symbols if symbol not in entries]
+    odd = {it: why for it in settings.symbols if it in entries and (why := objection(entries[it]))}
+    listed = {
+        it: SymbolRules.from_exchange_info(entries[it][0])
+        for it in settings.symbols
+        if it in entries and it not in odd
+    }
     quotes = {it: its.quote_asset for it, its in listed.items()}
     if other := [f"{it} in {quote}" for it, quote in quotes.items() if quote != settings.quote_asset]:
         return fail("symbols", f"not quoted in {settings.quote_asset}: {', '.join(other)}", take_out)
+    troubles = [f"not listed: {', '.join(missing)}"] if missing else []
+    troubles += [f"{symbol}: {why}" for symbol, why in odd.items()]
     if resting := [symbol for symbol, its in listed.items() if its.status != "TRADING"]:
-        return warn("symbols", f"not trading now: {', '.join(resting)}", "wait, or take them out of symbols")
+        troubles.append(f"not trading now: {', '.join(resting)}")
+    if troubles:
+        return (warn if listed else fail)("symbols", "; ".join(troubles), f"wait, or {take_out}")
     return ok("symbols", f"{len(settings.symbols)} listed and trading")
 
 

@@ -18,7 +18,11 @@ _REMEDY = "change its symbols or capital in eightbells.toml"
 
 
 def look_at_strategies(settings: Settings, info: Mapping[str, Any]) -> Iterator[Finding]:
-    """A finding for each strategy that cannot trade all its symbols; it fails where it can trade none of them."""
+    """A finding for each strategy that cannot trade all its symbols.
+
+    It fails where the settings let it trade none of them. What the exchange has taken away is a warning: the other
+    strategies go on, and what is held has to be protected.
+    """
     from eightbells.strategies.obstacles import in_words, obstacles, symbols_of
     from eightbells.strategies.process import PROCESS, NoAnswer
 
@@ -31,7 +35,8 @@ def look_at_strategies(settings: Settings, info: Mapping[str, Any]) -> Iterator[
         found = obstacles(settings, entry, window, listed, known, refused)
         if not found:
             continue
-        none = len(found) == len(symbols_of(settings, entry)) and all(it.lasts for it in found)
+        ours = all(it.lasts and it.symbol not in refused for it in found)
+        none = len(found) == len(symbols_of(settings, entry)) and (ours or not listed)
         yield (fail if none else warn)("strategy", in_words(entry, found), _REMEDY)
 
 
