@@ -86,7 +86,7 @@ def _unprotected(connection: Connection, account: str) -> Iterator[Notice]:
 
 def _holds(connection: Connection, account: str) -> Iterator[Notice]:
     for hold in open_holds(connection, account):
-        body = f'{hold.symbol}: {hold.words}. {hold.advice}: see "Symbol held" in docs/runbook.md.'
+        body = f'{hold.symbol}: {hold.words}. {hold.advice}: see "SymbolHeld" in docs/runbook.md.'
         yield Notice(f"hold {hold.id}", f"Symbol held: {hold.symbol}", body)
 
 
