@@ -104,7 +104,7 @@ def test_every_command_is_one_that_the_program_knows(service: dict[str, Any]) ->
     elif entrypoint == ["python", "-m", "simulator"]:
         read_options([word for word in service["command"] if word != "--data"])
     else:
-        assert [*entrypoint, *service["command"][:2]] == ["prefect", "server", "start"]
+        assert [*entrypoint, *service["command"][:2]] == ["python", "-m", "prefect", "server", "start"]
 
 
 @of_every_service(OURS)
