@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -88,8 +89,12 @@ def _with_stop(holding: HeldPosition, sale: Order, settings: TradingSettings) ->
         return _move(holding.entry, _market(holding, "stop"), sale)  # the price has jumped over its limit
     if sale.state is State.PARTIALLY_FILLED or holding.is_passed:
         return None  # the exchange is selling
-    if holding.exit is not None:  # it was refused, and the stop stayed
-        return _move(holding.exit, _exit(holding, _step(holding, settings), settings), sale)
+    if (
+        holding.exit is not None
+    ):  # it was refused, and the stop stayed; one that the rules refuse still leaves a stop
+        with suppress(RuleBroken):
+            if move := _move(holding.exit, _exit(holding, _step(holding, settings), settings), sale):
+                return move
     if holding.entry is None:
         return None
     sized = _stop(holding, settings)
