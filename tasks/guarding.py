@@ -10,6 +10,7 @@ from eightbells.trading.lease import LeaseLost, hold_lease
 from tasks.orders import guardian_of
 from tasks.session import Session
 
+_BURST_SECONDS = 0.25  # fills of one order come together
 _PATIENCE_SECONDS = 1.0  # for another worker's lease: who trades guards the positions itself
 
 
@@ -43,4 +44,5 @@ async def watch_positions(session: Session, fills: asyncio.Event, warn: Callable
         with suppress(TimeoutError):
             async with asyncio.timeout(trading.guard_seconds):
                 await fills.wait()
+                await asyncio.sleep(_BURST_SECONDS)
         fills.clear()

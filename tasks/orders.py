@@ -131,7 +131,9 @@ async def guard(session: Session) -> list[str]:
 
 
 def guardian_of(session: Session) -> Guardian:
-    return Guardian(session.settings, session.engine, session.gateway, desk_of(session), session.flow_run)
+    return Guardian(
+        session.settings, session.engine, session.gateway, desk_of(session), session.flow_run, session.costs
+    )
 
 
 async def cancel_opposed(session: Session, decisions: Iterable[Decision]) -> list[str]:

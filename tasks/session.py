@@ -15,6 +15,7 @@ from eightbells.database.engine import open_database
 from eightbells.exchange.gateway import Gateway, naming_the_exchange, unset_gateway
 from eightbells.exchange.history import Page
 from eightbells.settings import Settings, load_settings
+from eightbells.trading.holdings import Costs
 from tasks.exchange_task import exchange_task
 from tasks.limits import FlowLimit, flow_limit
 from tasks.waits import announce
@@ -32,6 +33,7 @@ class Session:
         self.flow_run: str | None = flow_run.get_id() or None
         self.progress = PROGRESS.get()
         self.fetched: dict[Page, pd.DataFrame] = {}  # pages that a task's retry need not ask for again
+        self.costs: Costs = {}  # of what is held
 
     @property
     def now_ms(self) -> int:

@@ -22,9 +22,11 @@ from eightbells.settings import BudgetSettings
 
 # A request reaches the exchange a little after its permit: windows are longer by this much.
 MARGIN_SECONDS = 0.5
-# What downloads leave of the exchange's weight, so that orders are never starved.
-DOWNLOAD_SHARE = 0.9
 WEIGHT = "weight"
+# Looks at past orders, which can wait: a reconciliation after many orders could use up a minute's weight.
+LOOKS = "looks"
+# What some may use of the exchange's weight, so that orders are never starved.
+_SHARES = {"klines": 0.9, LOOKS: 0.5}
 _MOST_AT_ONCE = 100
 # A longer wait is announced: what is waited for, and until when.
 ANNOUNCED_SECONDS = 3.0
@@ -92,8 +94,8 @@ class Budgets:
         own = self._own(budget)
         if own is not None:
             await self._wait_for(str(budget), 1, own)
-        share = DOWNLOAD_SHARE if budget == "klines" else 1.0
-        await self._wait_for(WEIGHT, weight, Limit(int(self.weight.allowed * share), self.weight.seconds))
+        most = int(self.weight.allowed * _SHARES.get(budget or "", 1.0))
+        await self._wait_for(WEIGHT, weight, Limit(most, self.weight.seconds))
 
     async def close_until(self, seconds: float, reason: str) -> None:
         """Nobody on this machine asks anything for so long: a 429 or 418 was met."""
@@ -112,7 +114,7 @@ class Budgets:
             await self._connection.close()
 
     def _own(self, budget: str | None) -> Limit | None:
-        allowed = getattr(self.settings, budget) if budget else "exchange"
+        allowed = getattr(self.settings, budget or "", "exchange")
         if not isinstance(allowed, int):
             return None
         return Limit(allowed, 60.0 if budget == "klines" else 1.0)

@@ -18,7 +18,7 @@ from eightbells.candles.grid import INTERVAL
 from eightbells.errors import EightbellsError
 from eightbells.exchange import models
 from eightbells.exchange.answers import BadAnswer, HalfAnswer, UnreadableAnswer, failed_half
-from eightbells.exchange.budgets import Budgets
+from eightbells.exchange.budgets import LOOKS, Budgets
 from eightbells.exchange.classification import classify, requested_wait
 from eightbells.exchange.client import StampedClient
 from eightbells.exchange.clock import ExchangeClock
@@ -237,7 +237,7 @@ class Gateway:
 
     async def _orders(self, symbol: str, **span: int) -> list[ListedOrder]:
         return await self._call(
-            "allOrders", 20, None, lambda: self._client.get_all_orders(symbol=symbol, limit=1000, **span),
+            "allOrders", 20, LOOKS, lambda: self._client.get_all_orders(symbol=symbol, limit=1000, **span),
             each(ListedOrder.read),
         )  # fmt: skip
 

@@ -39,7 +39,7 @@ class Guardian:
     gateway: Gateway
     desk: Desk
     flow_run: str | None = None
-    _costs: Costs = field(default_factory=dict)
+    costs: Costs = field(default_factory=dict)
 
     async def guard(self, lease: Lease) -> list[str]:
         """See that every holding is protected or being sold. Returns which are neither, in words.
@@ -47,8 +47,8 @@ class Guardian:
         Raises:
             LeaseLost: another worker trades the account.
         """
-        if not self._has_anything():
-            return self._note({})
+        if not await self.look():
+            return []
         for _ in range(_ROUNDS):
             prices = await self._prices()
             await self._settle(prices)
@@ -75,7 +75,7 @@ class Guardian:
         prices, now = await self._prices(), self.gateway.clock.now_ms()
         account, settings = self.settings.account, self.settings.trading
         with self.engine.connect() as connection:
-            found = holdings(connection, self.settings, prices, now, self._costs)
+            found = holdings(connection, self.settings, prices, now, self.costs)
             sales = [order for order in outbox.live(connection, account) if order.side == "SELL"]
             unbooked = outbox.unbooked(connection, account)
             told = connection.execute(
@@ -87,6 +87,7 @@ class Guardian:
             told
             or bool(unbooked)
             or any(next_move(holding, settings, now) is not None for holding in found)
+            or any(True for _ in _unprotected(found, settings, now))  # who is to be told of it may have died
             or any(
                 sale.state in IN_FLIGHT | {State.PLANNED}
                 or (sale.strategy, sale.symbol) not in places
@@ -138,7 +139,7 @@ class Guardian:
         """The symbols that take no orders just now, with their status; asked about where an order was refused."""
         now = self.gateway.clock.now_ms()
         with self.engine.connect() as connection:
-            found = holdings(connection, self.settings, prices, now, self._costs)
+            found = holdings(connection, self.settings, prices, now, self.costs)
         refused = {it.symbol for it in found if it.failures[0] and it.sale is None}
         if not refused:
             return {}
@@ -156,7 +157,7 @@ class Guardian:
         with self.engine.connect() as connection:
             passed = {
                 holding.symbol: holding.last
-                for holding in holdings(connection, self.settings, prices, now, self._costs)
+                for holding in holdings(connection, self.settings, prices, now, self.costs)
                 if holding.is_passed and holding.blocked is None and holding.last is not None
             }
         for symbol, last in passed.items():
@@ -202,7 +203,7 @@ class Guardian:
         now = self.gateway.clock.now_ms()
         with self.engine.begin() as connection:
             lease.require(connection)
-            found = holdings(connection, self.settings, prices, now, self._costs)
+            found = holdings(connection, self.settings, prices, now, self.costs)
             places = {(holding.strategy, holding.symbol) for holding in found}
             for order in outbox.live(connection, self.settings.account):
                 if (
@@ -248,7 +249,7 @@ class Guardian:
         with self.engine.begin() as connection:
             bare = dict(
                 _unprotected(
-                    holdings(connection, self.settings, prices, now, self._costs), self.settings.trading, now
+                    holdings(connection, self.settings, prices, now, self.costs), self.settings.trading, now
                 )
             )
             connection.execute(

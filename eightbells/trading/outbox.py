@@ -18,7 +18,7 @@ from eightbells.trading import commands
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.holds import held_symbols
 from eightbells.trading.lease import Lease
-from eightbells.trading.pauses import pause_of
+from eightbells.trading.pauses import open_pauses, pause_of
 from eightbells.trading.sizing import Sized
 from eightbells.trading.states import LIVE, State
 
@@ -401,7 +401,7 @@ def _must_not_go(connection: Connection, order: Order, now_ms: int, settings: Se
         return f"trading is switched off: {off}"
     if order.leg == "exit":
         reason = _superseded(connection, order)
-    elif pause := pause_of(connection, order.account, order.strategy, order.symbol):
+    elif pause := pause_of(open_pauses(connection, order.account), order.strategy, order.symbol):
         reason = pause.refusal
     else:
         reason = lateness(grid.to_ms(order.open_time), now_ms, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -62,16 +63,10 @@ def open_pauses(connection: Connection, account: str) -> list[Pause]:
     return [Pause(*row) for row in rows]
 
 
-def pause_of(connection: Connection, account: str, strategy: str, symbol: str) -> Pause | None:
-    """What keeps a strategy from buying a symbol, or None."""
-    row = connection.execute(
-        text(
-            f"SELECT * FROM ({_PAUSES}) AS pauses WHERE strategy = :strategy AND coalesce(symbol, :symbol) = :symbol "
-            "ORDER BY until_flat, symbol NULLS FIRST LIMIT 1"
-        ),
-        {"account": account, "strategy": strategy, "symbol": symbol},
-    ).one_or_none()
-    return None if row is None else Pause(*row)
+def pause_of(pauses: Iterable[Pause], strategy: str, symbol: str) -> Pause | None:
+    """What keeps a strategy from buying a symbol, or None; one of the whole strategy before one of the symbol."""
+    found = [it for it in pauses if it.strategy == strategy and it.symbol in (None, symbol)]
+    return min(found, key=lambda it: (it.until_flat, it.symbol is not None), default=None)
 
 
 def pause(

@@ -13,11 +13,12 @@ from eightbells.exchange import rules
 from eightbells.exchange.rules import RuleBroken, SymbolRules
 from eightbells.settings import Settings, StrategySettings
 from eightbells.strategies.evaluation import Decision, Moment, Refused
-from eightbells.trading import holds, ledger, outbox, protections, risk
+from eightbells.trading import holds, ledger, outbox, risk
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.lease import Lease
 from eightbells.trading.ledger import Position
 from eightbells.trading.outbox import Order
+from eightbells.trading.protections import Place, Protections
 from eightbells.trading.sizing import Sized, entry_order, exit_order, exit_price
 from eightbells.trading.states import IN_FLIGHT, State
 
@@ -38,6 +39,7 @@ class Books:
         attempts: number of the newest entry or exit of each signal, and whether another may follow it.
         out: the orders that are not final, by symbol; sales are added as they are planned.
         reserved: what each strategy's open buys may still cost; grows with what is planned.
+        unbooked: where the exchange has executed more than is booked.
         off: why trading is switched off, or None.
         drifts: by symbol, in what it does not agree with the exchange.
         holds: by side and symbol, what a person has to explain first.
@@ -48,14 +50,22 @@ class Books:
     rules: Mapping[str, SymbolRules]
     positions: list[Position]
     reserved: dict[str, Decimal]
+    unbooked: Collection[Place]
     off: str | None
     drifts: Mapping[str, str]
     holds: Mapping[str, Mapping[str, str]]
+    protections: Protections
 
     @classmethod
     def read(
-        cls, connection: Connection, account: str, decisions: Collection[Decision], again: bool
+        cls,
+        connection: Connection,
+        settings: Settings,
+        decisions: Collection[Decision],
+        now_ms: int,
+        again: bool,
     ) -> Books:
+        account = settings.account
         out: dict[str, list[Order]] = {}
         for order in outbox.live(connection, account):
             out.setdefault(order.symbol, []).append(order)
@@ -63,14 +73,25 @@ class Books:
         reserved = ledger.reservations(connection, account)
         positions = ledger.positions(connection, account)
         return cls(
-            outbox.newest_attempts(connection, [decision.signal for decision in decisions], again=again), out,
-            rules.load_all(connection, {decision.symbol for decision in decisions}), positions, reserved,
-            outbox.switched_off(connection), blocked_symbols(connection, account),
-            {
+            attempts=outbox.newest_attempts(connection, [it.signal for it in decisions], again=again),
+            out=out,
+            rules=rules.load_all(connection, {it.symbol for it in decisions}),
+            positions=positions,
+            reserved=reserved,
+            unbooked={(order.strategy, order.symbol) for order in outbox.unbooked(connection, account)},
+            off=outbox.switched_off(connection),
+            drifts=blocked_symbols(connection, account),
+            holds={
                 "BUY": holds.held_symbols(connection, account, buying=True),
                 "SELL": holds.held_symbols(connection, account, buying=False),
             },
-        )  # fmt: skip
+            protections=Protections.read(
+                connection,
+                settings,
+                {(it.strategy, it.symbol) for it in decisions if it.target == "long"},
+                now_ms,
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -179,9 +200,7 @@ class Planner:
             if order.strategy == strategy.name:
                 return "risk", f"order {order.client_order_id} is still {order.state}"
         if sized.side == "SELL":
-            unbooked = outbox.has_unbooked(
-                self.connection, self.settings.account, strategy.name, decision.symbol
-            )
+            unbooked = (strategy.name, decision.symbol) in self.books.unbooked
             return ("risk", "fills of it are not booked yet") if unbooked else None
         if self.settings.trading.unfilled == "cancel" and (
             tried := _tried_in_vain(self.connection, self.settings.account, strategy.name, decision)
@@ -193,8 +212,8 @@ class Planner:
         )  # fmt: skip
         if reason := risk.objection(proposal, self.exposure, self.settings.risk):
             return "risk", reason
-        if reason := protections.objection(
-            self.connection, self.settings, strategy, decision, self.exposure.equity, self.moment.now_ms
+        if reason := self.books.protections.objection(
+            self.settings, strategy, decision, self.exposure.equity
         ):
             return "protection", reason
         meeting = self._meeting(sized, decision)
@@ -243,7 +262,7 @@ def plan_orders(
         lease.require(connection)
         exposure = ledger.exposure(connection, settings, moment.open_ms)
         decided = sorted(decisions, key=lambda decision: decision.target == "long")  # sales first
-        books = Books.read(connection, settings.account, decided, again)
+        books = Books.read(connection, settings, decided, moment.now_ms, again)
         planner = Planner(connection, settings, moment, last_prices, exposure, books)
         for decision in decided:
             refused = planner.plan(strategies[decision.strategy], decision)

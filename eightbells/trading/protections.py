@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection, text
@@ -9,24 +12,29 @@ from sqlalchemy import Connection, text
 from eightbells.candles import grid
 from eightbells.settings import Settings, StrategySettings
 from eightbells.strategies.evaluation import Decision
-from eightbells.trading.pauses import pause_of
+from eightbells.trading.pauses import Pause, open_pauses, pause_of
 
-_LAST_STOP = """
-SELECT max(o.changed_at) FROM orders AS o
-WHERE o.account = :account AND o.strategy = :strategy AND o.symbol = :symbol AND o.leg = 'stop'
-AND o.executed_quantity > 0
-"""
-_FLAT_SINCE = """
-SELECT EXISTS (
+Place = tuple[str, str]  # strategy and symbol
+
+# The last stop of each place that has sold something, and whether its strategy has wanted to be flat since.
+_LAST_STOPS = """
+SELECT w.strategy, w.symbol, stop.at, EXISTS (
     SELECT FROM evaluations AS e INNER JOIN signals AS s ON s.evaluation_id = e.id
-    WHERE e.account = :account AND e.strategy = :strategy AND e.symbol = :symbol AND s.target = 'flat'
-    AND e.open_time + CAST(:step AS interval) > :stopped
-)
+    WHERE e.account = :account AND e.strategy = w.strategy AND e.symbol = w.symbol AND s.target = 'flat'
+    AND e.open_time + CAST(:step AS interval) > stop.at
+) AS flat_since
+FROM unnest(CAST(:strategies AS text[]), CAST(:symbols AS text[])) AS w (strategy, symbol)
+CROSS JOIN LATERAL (
+    SELECT max(o.changed_at) AS at FROM orders AS o
+    WHERE o.account = :account AND o.strategy = w.strategy AND o.symbol = w.symbol AND o.leg = 'stop'
+    AND o.executed_quantity > 0
+) AS stop
+WHERE stop.at IS NOT NULL
 """
 _STOPS = """
-SELECT count(*) FROM orders AS o
-WHERE o.account = :account AND o.leg = 'stop' AND o.executed_quantity > 0 AND o.changed_at > :since
-AND (o.strategy = :strategy OR o.symbol = :symbol)
+SELECT strategy, symbol, count(*) FROM orders
+WHERE account = :account AND leg = 'stop' AND executed_quantity > 0 AND changed_at > :since
+GROUP BY strategy, symbol
 """
 # What was put in or taken out since does not move the peak.
 _PEAK = """
@@ -36,54 +44,81 @@ SELECT max(equity - capital) + (
 """
 
 
-def objection(
-    connection: Connection, settings: Settings, strategy: StrategySettings, decision: Decision, equity: Decimal,
-    now_ms: int,
-) -> str | None:  # fmt: skip
-    """Why the strategy may not buy the symbol now, or None. Sales are never asked about.
+@dataclass(frozen=True)
+class LastStop:
+    """When a stop has last sold a place, and whether its strategy has wanted to be flat on a candle since."""
+
+    at: datetime
+    flat_since: bool
+
+
+@dataclass(frozen=True)
+class Protections:
+    """What the books say of each place (strategy, symbol) that something is to be bought for, read at once.
 
     Args:
-        equity: at the close of the candle that the decision was made on, in the quote asset.
-        now_ms: the exchange's clock.
+        peak: the highest equity of all cycles, in the quote asset; None before the first.
+        stops: how many stops have sold in the last `risk.stops_hours`.
     """
-    values = {"account": settings.account, "strategy": strategy.name, "symbol": decision.symbol}
-    limits = settings.risk
-    if pause := pause_of(connection, **values):
-        return pause.refusal
-    if limits.max_drawdown:
-        peak: Decimal | None = connection.execute(text(_PEAK), values).scalar_one()
-        if peak and peak > 0 and equity <= peak * (1 - limits.max_drawdown):
+
+    pauses: list[Pause]
+    peak: Decimal | None
+    last_stops: Mapping[Place, LastStop]
+    stops: Mapping[Place, int]
+
+    @classmethod
+    def read(
+        cls, connection: Connection, settings: Settings, places: Collection[Place], now_ms: int
+    ) -> Protections:
+        """Args:
+        now_ms: the exchange's clock.
+        """
+        account, limits = settings.account, settings.risk
+        peak, stops = None, {}
+        if limits.max_drawdown:
+            peak = connection.execute(text(_PEAK), {"account": account}).scalar_one()
+        if limits.max_stops:
+            since = grid.to_time(now_ms - int(limits.stops_hours * 3_600_000))
+            rows = connection.execute(text(_STOPS), {"account": account, "since": since})
+            stops = {(strategy, symbol): count for strategy, symbol, count in rows}
+        named = {"strategies": [it for it, _ in places], "symbols": [it for _, it in places]}
+        rows = connection.execute(text(_LAST_STOPS), {"account": account, "step": grid.STEP, **named})
+        last = {(strategy, symbol): LastStop(at, flat) for strategy, symbol, at, flat in rows}
+        return cls(open_pauses(connection, account), peak, last, stops)
+
+    def objection(
+        self, settings: Settings, strategy: StrategySettings, decision: Decision, equity: Decimal
+    ) -> str | None:
+        """Why the strategy may not buy the symbol now, or None. Sales are never asked about.
+
+        Args:
+            equity: at the close of the candle that the decision was made on, in the quote asset.
+        """
+        name, symbol, limits = strategy.name, decision.symbol, settings.risk
+        if pause := pause_of(self.pauses, name, symbol):
+            return pause.refusal
+        peak = self.peak
+        if limits.max_drawdown and peak and peak > 0 and equity <= peak * (1 - limits.max_drawdown):
             return (
                 f"equity is {1 - equity / peak:.2%} below its peak; "
                 f"nothing is bought after {limits.max_drawdown:.2%} (risk.max_drawdown)"
             )
-    if limits.max_stops:
-        since = grid.to_time(now_ms - int(limits.stops_hours * 3_600_000))
-        stops: int = connection.execute(text(_STOPS), {**values, "since": since}).scalar_one()
-        if stops >= limits.max_stops:
+        stops = sum(count for place, count in self.stops.items() if name == place[0] or symbol == place[1])
+        if limits.max_stops and stops >= limits.max_stops:
             return (
-                f"{stops} stops of {strategy.name} or {decision.symbol} in {limits.stops_hours:g} hours; "
+                f"{stops} stops of {name} or {symbol} in {limits.stops_hours:g} hours; "
                 f"nothing is bought after {limits.max_stops} (risk.max_stops)"
             )
-    return _cooldown(connection, strategy, decision, values)
+        return _cooldown(strategy, decision, self.last_stops.get((name, symbol)))
 
 
-def _cooldown(
-    connection: Connection, strategy: StrategySettings, decision: Decision, values: dict[str, str]
-) -> str | None:
-    if strategy.cooldown == 0:
+def _cooldown(strategy: StrategySettings, decision: Decision, stop: LastStop | None) -> str | None:
+    if strategy.cooldown == 0 or stop is None:
         return None
-    stopped = connection.execute(text(_LAST_STOP), values).scalar_one()
-    if stopped is None:
-        return None
+    said = f"its stop sold at {stop.at:%Y-%m-%d %H:%M} UTC"
     if strategy.cooldown == "flat":
-        flat = connection.execute(
-            text(_FLAT_SINCE), {**values, "stopped": stopped, "step": grid.STEP}
-        ).scalar_one()
-        if flat:
-            return None
-        return f"its stop sold at {stopped:%Y-%m-%d %H:%M} UTC, and the strategy has not been flat since (cooldown)"
-    passed = (decision.open_ms - grid.floor(grid.to_ms(stopped))) // grid.STEP_MS
+        return None if stop.flat_since else f"{said}, and the strategy has not been flat since (cooldown)"
+    passed = (decision.open_ms - grid.floor(grid.to_ms(stop.at))) // grid.STEP_MS
     if passed >= strategy.cooldown:
         return None
-    return f"its stop sold at {stopped:%Y-%m-%d %H:%M} UTC, {passed} of {strategy.cooldown} candles ago (cooldown)"
+    return f"{said}, {passed} of {strategy.cooldown} candles ago (cooldown)"

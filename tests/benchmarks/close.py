@@ -1,4 +1,4 @@
-"""From the last frame of a close to the first order at the exchange: 50 symbols, 2 strategies, trading on the close."""
+"""From the last frame of a close to the first order: 50 symbols, 2 strategies with stops, trading on the close."""
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ def _configure(address: str) -> None:
         names = [entry["symbol"] for entry in json.load(answer)["symbols"]][:SYMBOLS]
     streams = address.replace("http", "ws", 1)
     strategies = [
-        {"name": name, "kind": "tests.benchmarks.close:InTurn", "capital": "20000"} for name in ("one", "two")
+        {"name": name, "kind": "tests.benchmarks.close:InTurn", "capital": "20000", "stop_loss": "0.2"}
+        for name in ("one", "two")
     ]
     os.environ |= {
         "EIGHTBELLS_SYMBOLS": json.dumps(names), "EIGHTBELLS_STRATEGIES": json.dumps(strategies),
