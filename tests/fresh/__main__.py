@@ -70,7 +70,9 @@ def _try(name: str, runs: list[tuple[str, bool]]) -> int:
             print(f"{name:14} exit {code} {time.monotonic() - began:4.0f} s  {command}{where}", flush=True)
             print("\n".join(lines[-40:] if code else lines[-1:])[-8000:], flush=True)
             if code:
-                return 1
+                kept = CACHE / f"{release}-{user}.log"
+                kept.write_text(said)
+                return _complain(f"all that it said is in {kept}")
     return 0
 
 
