@@ -137,9 +137,9 @@ class Demo:
         return [it for it in exchange.symbols() if quoted_otherwise(it, settings.quote_asset) is None]
 
     async def _watch(self, exchange: Exchange, engine: Engine) -> dict[str, Any]:
-        from flows.deployments import register
+        from orchestration.deployments import register
+        from orchestration.waits import TERMINAL
         from tasks.session import PROGRESS
-        from tasks.waits import TERMINAL
 
         quiet_console()
         TERMINAL.set(complain)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cli import prefect_api
-from flows.declared import declared
+from orchestration.declared import declared
 
 _AT_MOST = 20  # runs of a deployment to look back at
 _ENDLESS = "stream"  # its run never completes: one that goes on for so long is a good one

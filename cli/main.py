@@ -172,8 +172,8 @@ def serve(
 
     settings = load_settings()
     prepare_environment(settings)
-    from cli.orphaned_runs import mark_orphaned_runs
-    from flows.deployments import serve as serve_deployments
+    from orchestration.deployments import serve as serve_deployments
+    from orchestration.orphaned_runs import mark_orphaned_runs
 
     async def served() -> None:
         await mark_orphaned_runs(settings.directory, of_workers=sole)

@@ -30,7 +30,7 @@ def run_flow(name: str, parameters: dict[str, Any]) -> Any:
     if not settings.database_url.get_secret_value():
         bring_up_to_date(settings)  # the embedded database is ours alone
     with open_database(settings), prefect_server.running(settings, warm_up):
-        from tasks.waits import TERMINAL
+        from orchestration.waits import TERMINAL
 
         quiet_console()
         TERMINAL.set(complain)
@@ -77,8 +77,8 @@ async def run_deployed(name: str, parameters: dict[str, Any], directory: Path) -
     from prefect.flow_engine import run_flow
     from prefect.states import Pending
 
-    from cli.orphaned_runs import lock_of_run, mark_orphaned_runs
-    from flows.deployments import declared, flow_of
+    from orchestration.deployments import declared, flow_of
+    from orchestration.orphaned_runs import lock_of_run, mark_orphaned_runs
 
     entry = next(entry for entry in declared() if entry["name"] == name)
     flow = flow_of(entry)
@@ -114,7 +114,7 @@ def recorded() -> Iterator[None]:
 def warm_up() -> None:
     """Import what takes seconds, while the Prefect server takes its own to start."""
     for module in (
-        "flows.deployments",
+        "orchestration.deployments",
         "flows.four_hour_cycle",
         "flows.backfill",
         "eightbells.quality.suite",

@@ -31,7 +31,7 @@ from eightbells.trading.switch import read_switch
 from eightbells.trading.unprotected import unprotected
 
 _LATE_AFTER = grid.STEP + timedelta(minutes=15)  # as the alert NoCycle
-_STREAM_LOCK = 8_888_004  # of tasks/sole_stream.py
+_STREAM_LOCK = 8_888_004  # of eightbells/stream/sole_stream.py
 _CYCLE = "four-hour-cycle"
 
 

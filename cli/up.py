@@ -28,7 +28,7 @@ from eightbells.database.migrations import migrate
 from eightbells.errors import EightbellsError
 from eightbells.proxies import open_directly
 from eightbells.settings import Settings, load_settings
-from flows.declared import declared
+from orchestration.declared import declared
 
 _READY_SECONDS = 90.0
 _LOOK_AT_POSTGRES_EVERY = 2.0

@@ -6,13 +6,13 @@ from prefect import flow
 
 from eightbells.candles import grid
 from eightbells.quality.gate import Verdict
+from eightbells.stream.engine import OnClose
+from orchestration.limits import flow_limit
 from tasks.candles import Ingested
-from tasks.limits import flow_limit
 from tasks.orders import settle_orders, trade
 from tasks.reports import publish_cycle
 from tasks.session import Session
 from tasks.stages import stage
-from tasks.streaming import OnClose
 from tasks.trading import check_key, close_books, evaluate_strategies, prepare_strategies
 
 

@@ -11,8 +11,8 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from eightbells.candles import grid
+from orchestration.newer_run import is_of_schedule, newer_run
 from tasks.candles import EARLY_MS, await_close, fetch_newest, refresh_holdings, refresh_rules
-from tasks.newer_run import is_of_schedule, newer_run
 from tasks.orders import settle_orders, waiting_orders
 from tasks.orders import trade as trade_on
 from tasks.reports import name_run, publish_cycle

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from prefect import flow
 
 from eightbells.settings import load_settings
-from tasks.limits import flow_limit
+from orchestration.limits import flow_limit
 from tasks.pruning import Pruned, prune_runs
 
 

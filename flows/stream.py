@@ -10,17 +10,17 @@ from prefect import flow
 from prefect.client.schemas import State
 from prefect.states import Cancelled, Completed
 
+from eightbells.stream.engine import Stream, settle
+from eightbells.stream.fills import book_fills
+from eightbells.stream.guarding import watch_positions
+from eightbells.stream.sole_stream import AnotherStream, SoleStream
 from flows.close import trade_on_close
 from flows.reconcile import reconcile
-from tasks.book_fills import book_fills
 from tasks.candles import refresh_rules
-from tasks.guarding import watch_positions
 from tasks.orders import settle_orders
 from tasks.session import open_session
-from tasks.sole_stream import AnotherStream, SoleStream
 from tasks.stopping import on_signals
 from tasks.stream_report import stream_report
-from tasks.streaming import Stream, settle
 from tasks.trading import prepare_strategies
 
 

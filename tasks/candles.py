@@ -20,10 +20,10 @@ from eightbells.quality.gate import Admission, Verdict, admit
 from eightbells.settings.symbols import chosen as normal_names
 from eightbells.strategies.process import PROCESS
 from eightbells.trading import ledger
-from tasks.exchange_task import exchange_task, limited_task
-from tasks.limits import progressed
+from orchestration.exchange_task import exchange_task, limited_task
+from orchestration.limits import progressed
+from orchestration.retries import attempts_left
 from tasks.progress import shown_progress
-from tasks.retries import attempts_left
 from tasks.session import Progress, Session
 from tasks.stages import inner_stage
 

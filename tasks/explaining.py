@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eightbells.trading import explanations
-from tasks.exchange_task import exchange_task
+from orchestration.exchange_task import exchange_task
 from tasks.session import Session
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from eightbells.trading.lease import Lease
 from eightbells.trading.sales import plan_sales
 from eightbells.trading.switch import set_switch
-from tasks.exchange_task import limited_task
+from orchestration.exchange_task import limited_task
 from tasks.selling import cancel_open, sell_at_market
 from tasks.session import Session
 

@@ -15,17 +15,16 @@ from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.strategies.evaluation import Decision, Moment, Refused
 from eightbells.trading import outbox
 from eightbells.trading.drift import Drift, doubtful
-from eightbells.trading.execution import Desk, to_settle
-from eightbells.trading.guardian import Guardian
+from eightbells.trading.execution import to_settle
 from eightbells.trading.holds import held_symbols
 from eightbells.trading.lease import Lease, LeaseLost, hold_lease
 from eightbells.trading.outbox import Order
 from eightbells.trading.planning import Plan, plan_orders
 from eightbells.trading.reconciliation import Reconciliation, reconcile
 from eightbells.trading.states import IN_FLIGHT, LIVE, State
+from orchestration.exchange_task import exchange_task, limited_task
+from orchestration.retries import attempts_left, awaiting
 from tasks.candles import refresh_rules
-from tasks.exchange_task import exchange_task, limited_task
-from tasks.retries import attempts_left, awaiting
 from tasks.session import Session
 
 _ASK_EVERY_SECONDS = 2.0
@@ -34,10 +33,6 @@ _MOST_ROUNDS = 3  # an order proven ABSENT is planned again while its candle is 
 
 def moment_of(session: Session, opened: int) -> Moment:
     return Moment(session.settings.account, opened, session.now_ms, session.flow_run)
-
-
-def desk_of(session: Session) -> Desk:
-    return Desk(session.settings, session.engine, session.gateway, session.flow_run)
 
 
 @asynccontextmanager
@@ -91,7 +86,7 @@ async def reconcile_books(session: Session, symbols: Iterable[str] = ()) -> Reco
     Args:
         symbols: where orders are looked for though the books know of none.
     """
-    return await reconcile(session.settings, session.engine, session.gateway, desk_of(session), symbols)
+    return await reconcile(session.settings, session.engine, session.gateway, session.desk, symbols)
 
 
 def _doubtful(session: Session) -> list[Drift]:
@@ -118,7 +113,7 @@ async def plan(
 @limited_task("guard the positions")
 async def guard_positions(session: Session, lease: Lease) -> list[str]:
     """See that every holding with a stop is protected or being sold; returns which are neither, in words."""
-    return await guardian_of(session).guard(lease)
+    return await session.guardian.guard(lease)
 
 
 async def guard(session: Session) -> list[str]:
@@ -128,12 +123,6 @@ async def guard(session: Session) -> list[str]:
             return await guard_positions(session, lease)
     except LeaseLost as error:
         return [str(error)]
-
-
-def guardian_of(session: Session) -> Guardian:
-    return Guardian(
-        session.settings, session.engine, session.gateway, desk_of(session), session.flow_run, session.costs
-    )
 
 
 async def cancel_opposed(session: Session, decisions: Iterable[Decision]) -> list[str]:
@@ -171,7 +160,7 @@ async def send_order(session: Session, order_id: int, lease: Lease, label: str) 
 
     Every attempt is a row of the outbox of its own, committed before it is sent.
     """
-    desk = desk_of(session)
+    desk = session.desk
     with session.engine.connect() as connection:
         attempt = outbox.latest_attempt(connection, order_id)
     try:
@@ -191,7 +180,7 @@ async def _is_mended(session: Session, order: Order, error: ExchangeError) -> bo
             await refresh_rules(session, [order.symbol])
         except ExchangeError:
             return False
-    return desk_of(session).repair(order.id, error)
+    return session.desk.repair(order.id, error)
 
 
 @exchange_task("follow {label}")
@@ -201,7 +190,7 @@ async def settle_order(session: Session, order: Order, label: str, cancel: bool)
     One in flight is asked for until it is known, which takes as long as the exchange could still accept it; one whose
     status there is not known stays as it is.
     """
-    desk, number = desk_of(session), order.id
+    desk, number = session.desk, order.id
 
     def present() -> Order:
         with session.engine.connect() as connection:
@@ -236,7 +225,7 @@ async def send_orders(session: Session, orders: list[int], lease: Lease) -> list
         async with room:
             return await send_order(session, row.id, lease, f"{row.side} {row.symbol}")
 
-    await desk_of(session).keep_where_closed(orders)
+    await session.desk.keep_where_closed(orders)
     with session.engine.connect() as connection:
         rows = outbox.load_all(connection, orders)
     outcomes = await asyncio.gather(*(send(row) for row in rows), return_exceptions=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eightbells.trading import pauses
-from tasks.exchange_task import limited_task
+from orchestration.exchange_task import limited_task
 from tasks.selling import cancel_open
 from tasks.session import Session
 

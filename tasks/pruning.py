@@ -20,9 +20,9 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 
-from tasks.exchange_task import limited_task
-from tasks.limits import progressed
-from tasks.prefect_time import prefect_time
+from orchestration.exchange_task import limited_task
+from orchestration.limits import progressed
+from orchestration.prefect_time import prefect_time
 
 # not among the routes that Prefect's client declares
 _DELETE_RUNS: Any = "/flow_runs/bulk_delete"

@@ -17,8 +17,8 @@ from eightbells.exchange.universe import Universe
 from eightbells.trading.equity_picture import draw, points
 from eightbells.trading.ledger import Standing
 from eightbells.trading.reconciliation import Reconciliation
+from orchestration.exchange_task import limited_task
 from tasks.candles import Ingested
-from tasks.exchange_task import limited_task
 from tasks.session import Session
 from tasks.trading import CycleReport
 

@@ -12,7 +12,7 @@ from eightbells.trading.outbox import Order
 from eightbells.trading.outcome import reasons
 from eightbells.trading.sales import SaleByHand
 from eightbells.trading.states import IN_FLIGHT, State
-from tasks.exchange_task import limited_task
+from orchestration.exchange_task import limited_task
 from tasks.orders import (
     cancel_orders,
     guard_positions,

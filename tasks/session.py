@@ -14,30 +14,24 @@ from eightbells import metrics
 from eightbells.database.engine import open_database
 from eightbells.exchange.gateway import Gateway, naming_the_exchange, unset_gateway
 from eightbells.exchange.history import Page
+from eightbells.runtime import Runtime
 from eightbells.settings import Settings, load_settings
-from eightbells.trading.holdings import Costs
-from tasks.exchange_task import exchange_task
-from tasks.limits import FlowLimit, flow_limit
-from tasks.waits import announce
+from orchestration.exchange_task import exchange_task
+from orchestration.limits import FlowLimit, flow_limit
+from orchestration.waits import announce
 
 Progress = Callable[[int, int], None]
 # Who runs a flow in this process may watch how far it is (slots done, slots in all).
 PROGRESS: ContextVar[Progress | None] = ContextVar("PROGRESS", default=None)
 
 
-class Session:
-    """Handed from task to task. No dataclass: Prefect would search its fields for futures at every call."""
+class Session(Runtime):
+    """What one flow run opens."""
 
     def __init__(self, settings: Settings, engine: Engine, gateway: Gateway) -> None:
-        self.settings, self.engine, self.gateway = settings, engine, gateway
-        self.flow_run: str | None = flow_run.get_id() or None
+        super().__init__(settings, engine, gateway, flow_run.get_id() or None)
         self.progress = PROGRESS.get()
         self.fetched: dict[Page, pd.DataFrame] = {}  # pages that a task's retry need not ask for again
-        self.costs: Costs = {}  # of what is held
-
-    @property
-    def now_ms(self) -> int:
-        return self.gateway.clock.now_ms()
 
 
 @exchange_task("the exchange's time")

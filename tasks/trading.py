@@ -24,9 +24,9 @@ from eightbells.trading.ledger import Standing, Worth
 from eightbells.trading.outbox import Order
 from eightbells.trading.outcome import Found, Idle, placed_by, reasons, served_before, why_idle
 from eightbells.trading.planning import record_refusals
+from orchestration.exchange_task import exchange_task, limited_task
+from orchestration.limits import progressed
 from tasks.candles import Ingested
-from tasks.exchange_task import exchange_task, limited_task
-from tasks.limits import progressed
 from tasks.orders import moment_of
 from tasks.session import Session
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.doctor.findings import Finding, fail, ok, warn
-from flows.declared import declared
+from orchestration.declared import declared
 
 _SERVE = "register them: `eightbells up`, or `eightbells serve` where the server is another's"
 

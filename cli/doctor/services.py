@@ -20,7 +20,7 @@ from eightbells.database import migrations
 from eightbells.database.engine import connect, database_url, require_mode, require_quote_asset
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
-from flows.declared import declared
+from orchestration.declared import declared
 
 BAN = "ban"
 _LATE = timedelta(minutes=2)

@@ -21,7 +21,7 @@ import flows.stream
 from eightbells.candles import grid
 from eightbells.exchange.streams import ClosedCandle, StreamEvent
 from eightbells.strategies import contract
-from tasks.streaming import Stream
+from eightbells.stream.engine import Stream
 from tests.benchmarks.surroundings import control, fresh_database, recorder, simulator
 
 SYMBOLS, CLOSES = 50, 6
@@ -79,7 +79,7 @@ class _Timed(Stream):
     async def leap(self, address: str, now: int) -> None:
         """Set the exchange's clock, and let the stream know."""
         await asyncio.to_thread(control, address, "clock", {"time": now, "speed": 1})
-        await self.session.gateway.sync_clock()
+        await self.runtime.gateway.sync_clock()
         self._catch_up.wanted.set()  # it had planned for another close
 
 

@@ -18,8 +18,8 @@ from sqlalchemy import Engine, text
 
 from eightbells.candles import grid
 from eightbells.exchange.streams import ClosedCandle, Feed, Pace, StreamEvent
+from eightbells.stream.engine import Stream
 from tasks.session import unset_session
-from tasks.streaming import Stream
 from tests.benchmarks.surroundings import control, fresh_database, simulator
 
 SYMBOLS, SECONDS, ROUNDS, BURSTS = 1000, 5.0, 3, 6

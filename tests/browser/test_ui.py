@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 
 from eightbells.candles import grid
 from eightbells.database.engine import connect
-from flows.declared import declared
+from orchestration.declared import declared
 from tests.browser.person import HEIGHT, WIDTH, Person
 from tests.control_room.installation import PATIENCE, Installation, eightbells, standing
 from tests.exchange import STEP, Simulator

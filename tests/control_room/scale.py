@@ -13,7 +13,7 @@ from tests.surroundings import ROOT
 
 DAY_MS = 24 * 3600 * 1000
 CYCLES_A_DAY = 6
-_CODE = ("cli", "eightbells", "flows", "simulator", "sql", "tasks")
+_CODE = ("cli", "eightbells", "flows", "orchestration", "simulator", "sql", "tasks")
 EVENTS_KEPT_DAYS = 7  # Prefect's own default
 LENGTHS = (30, 36, 60, 120, 180)  # in seconds: schedules are told in seconds of a minute
 

@@ -131,7 +131,7 @@ def api(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 async def registered() -> dict[str, str]:
-    from flows.deployments import register
+    from orchestration.deployments import register
 
     return {str(it.name): it.name for it in await register()}
 

@@ -187,7 +187,7 @@ def failed_deployments(api: str) -> list[str]:
 
 async def endings_of(deployment: str, api: str) -> Callable[[str, str], str]:
     """Makes runs of a deployment that come to a state, with a message; returns their ids."""
-    from flows.deployments import register
+    from orchestration.deployments import register
 
     await register()
     known = prefect_api.deployments(api)[deployment]["id"]

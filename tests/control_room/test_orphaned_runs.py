@@ -13,12 +13,12 @@ from uuid import UUID
 import pytest
 
 from cli import prefect_api
-from cli.orphaned_runs import mark_orphaned_runs
+from orchestration.orphaned_runs import mark_orphaned_runs
 from tests.surroundings import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 RUNNER = (
-    "import sys, uuid; from pathlib import Path; from cli.orphaned_runs import lock_of_run\n"
+    "import sys, uuid; from pathlib import Path; from orchestration.orphaned_runs import lock_of_run\n"
     "with lock_of_run(Path(sys.argv[1]), uuid.UUID(sys.argv[2])): print('in', flush=True); sys.stdin.read()"
 )
 
@@ -35,7 +35,7 @@ def state_of(run: str) -> str:
 
 async def running(beneath: str | None = None) -> str:
     """A run of a deployment, or of a subflow beneath another run, that shows as running."""
-    from flows.deployments import register
+    from orchestration.deployments import register
 
     await register()
     made: dict[str, Any]
@@ -91,7 +91,7 @@ async def test_what_a_dead_worker_ran_is_marked_by_its_successor_alone(api: str,
 
 
 async def test_a_run_that_ended_well_leaves_nothing_to_look_for(api: str, tmp_path: Path) -> None:
-    from cli.orphaned_runs import lock_of_run
+    from orchestration.orphaned_runs import lock_of_run
 
     with lock_of_run(tmp_path, UUID(await running())):
         pass

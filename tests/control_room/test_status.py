@@ -18,9 +18,9 @@ from sqlalchemy.engine import URL
 
 from cli.status import Status, in_words, read_status
 from eightbells.candles import gaps, grid
+from eightbells.stream.sole_stream import SoleStream
 from eightbells.trading.states import State
 from eightbells.trading.switch import set_switch
-from tasks.sole_stream import SoleStream
 from tests.books import bring, plan_order, planned_order, proven_signal
 from tests.conftest import Configure
 from tests.exchange import STEP

@@ -26,7 +26,7 @@ from eightbells.database.engine import connect
 from eightbells.errors import EightbellsError
 from eightbells.metrics.counted import STAGES
 from eightbells.trading.switch import set_switch
-from flows.declared import declared
+from orchestration.declared import declared
 from tests.conftest import Configure
 from tests.control_room.installation import (
     ENDS_WITHIN,
@@ -149,7 +149,7 @@ def test_a_command_in_another_folder_is_recorded_and_changes_no_deployment(
     up: Installation, tmp_path: Path
 ) -> None:
     before, runs = registered(up), up.runs("four-hour-cycle")
-    for name in ("flows", "tasks"):  # not ours
+    for name in ("flows", "orchestration", "tasks"):  # not ours
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").touch()
     done = eightbells("cycle", "--no-trade", "--symbols", "BTCUSDT", given=up.given, folder=tmp_path)

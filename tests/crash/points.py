@@ -23,7 +23,7 @@ from eightbells.exchange.gateway import Gateway
 from eightbells.trading import ledger, outbox
 from tests.surroundings import ROOT
 
-_OWNERS = tuple(str(ROOT / room) for room in ("eightbells", "tasks", "flows"))
+_OWNERS = tuple(str(ROOT / room) for room in ("eightbells", "orchestration", "tasks", "flows"))
 _BY_TIME = ("_renew",)  # passes whenever a quarter of a lease is over: the same run has it here or there
 _WRITERS = (
     (outbox, ("plan", "plan_again", "begin_sending", "move", "note_exchange")),

@@ -21,7 +21,7 @@ from prefect.tasks import Task
 
 MODULES = (
     "tasks.candles", "tasks.orders", "tasks.trading", "tasks.halting", "tasks.selling", "tasks.reports",
-    "tasks.session", "tasks.retries", "flows.four_hour_cycle", "flows.reconcile", "flows.halt", "flows.sell",
+    "tasks.session", "orchestration.retries", "flows.four_hour_cycle", "flows.reconcile", "flows.halt", "flows.sell",
     "flows.pause", "flows.resume", "tasks.pausing",
 )  # fmt: skip
 Wait = Callable[[float], Awaitable[None]]
@@ -89,7 +89,7 @@ def without_prefect(run: str, wait: Wait = asyncio.sleep) -> Iterator[None]:
             if isinstance(step, Task):
                 put(module, name, bodies.setdefault(id(step), obeyed(step, wait)))
     put(importlib.import_module("tasks.session"), "flow_run", _FlowRun(run))
-    put(importlib.import_module("tasks.retries"), "task_run", _TaskRun)
+    put(importlib.import_module("orchestration.retries"), "task_run", _TaskRun)
     put(importlib.import_module("tasks.reports"), "acreate_markdown_artifact", _unpublished)
     try:
         yield

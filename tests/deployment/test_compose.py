@@ -218,7 +218,7 @@ def test_a_private_key_is_mounted_where_the_program_looks_for_it() -> None:
 
 
 def test_the_streams_health_check_looks_for_the_lock_that_the_stream_takes() -> None:
-    from tasks import sole_stream
+    from eightbells.stream import sole_stream
 
     assert f"classid = {sole_stream._ONE_STREAM} " in SERVICES["stream"]["healthcheck"]["test"][-1]
 

@@ -45,7 +45,7 @@ def test_every_picture_the_readme_shows_exists_and_says_what_it_shows():
 
 
 def test_every_deployment_says_what_it_does_and_names_a_flow_that_exists():
-    from flows.deployments import declared, flow_of
+    from orchestration.deployments import declared, flow_of
 
     entries = declared()
     assert len({entry["name"] for entry in entries}) == len(entries)

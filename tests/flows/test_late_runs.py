@@ -17,10 +17,10 @@ from prefect.states import Completed, Crashed, Scheduled
 from sqlalchemy import text
 
 from eightbells.candles import grid
-from flows.deployments import register
-from flows.failed import WAITS, start_failed_again
 from flows.four_hour_cycle import four_hour_cycle
-from flows.missed import plan_missed
+from orchestration.deployments import register
+from orchestration.failed import WAITS, start_failed_again
+from orchestration.missed import plan_missed
 from tests.exchange import LAST, SYMBOLS
 from tests.flows.conftest import Watch
 from tests.gateway.answers import QUICK, error

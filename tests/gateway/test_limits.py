@@ -16,7 +16,7 @@ import flows
 import tasks
 from eightbells.exchange.recovery import TABLE
 from eightbells.settings import LimitSettings
-from tasks.limits import TookTooLong, flow_limit, limited, progressed
+from orchestration.limits import TookTooLong, flow_limit, limited, progressed
 from tasks.orders import send_orders, settle_orders, trading_lease
 from tasks.session import open_session
 from tests.conftest import Configure
@@ -70,7 +70,7 @@ async def test_the_time_of_a_task_begins_again_with_its_progress() -> None:
 
 def test_a_run_that_blocks_its_process_loses_it() -> None:
     script = (
-        "import asyncio, time\nfrom eightbells.settings import LimitSettings\nfrom tasks import limits\n"
+        "import asyncio, time\nfrom eightbells.settings import LimitSettings\nfrom orchestration import limits\n"
         "limits.LAST_RESORT_SECONDS = 0.2\n"
         "async def run():\n"
         "    async with limits.flow_limit(LimitSettings(flow_seconds=0.1)):\n        time.sleep(60)\n"

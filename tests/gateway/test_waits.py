@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from orchestration.waits import TERMINAL
 from tasks.candles import refresh_rules
 from tasks.orders import send_order, trading_lease
 from tasks.session import Session
-from tasks.waits import TERMINAL
 from tests.conftest import Configure
 from tests.exchange import Simulator
 from tests.gateway.answers import Answer, error, html

@@ -14,8 +14,8 @@ from sqlalchemy import Engine
 
 from eightbells.candles import grid
 from eightbells.exchange.streams import Pace
+from eightbells.stream.engine import Stream
 from tasks.session import Session, unset_session
-from tasks.streaming import Stream
 from tests.exchange import START, STEP, Simulator
 from tests.klines import one, rows_of
 from tests.stream.compressed import BOUND, LONGEST_WAIT, SILENCE

@@ -13,14 +13,13 @@ from collections.abc import Mapping
 from functools import partial
 
 from eightbells.exchange.streams import Pace
+from eightbells.stream.engine import Stream, usual_pace
+from eightbells.stream.fills import book_fills
+from eightbells.stream.guarding import watch_positions
+from eightbells.stream.sole_stream import SoleStream
 from eightbells.trading.execution import to_settle
-from tasks.book_fills import book_fills
-from tasks.guarding import watch_positions
-from tasks.orders import desk_of
 from tasks.session import Session, unset_session
-from tasks.sole_stream import SoleStream
 from tasks.stopping import on_signals
-from tasks.streaming import Stream, usual_pace
 
 
 class Lines:
@@ -36,7 +35,7 @@ class Lines:
 async def _settle(session: Session) -> list[str]:
     """Ask for our open orders, as the flow does once it listens: what happened before is told by nobody else."""
     for order in to_settle(session.engine, session.settings.account):
-        await desk_of(session).refresh(order)
+        await session.desk.refresh(order)
     return []
 
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
-from flows.failed import WAITS, to_follow
+from orchestration.failed import WAITS, to_follow
 
 DUE = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 
 import tasks
-from tasks.exchange_task import Step, exchange_task, limited_task
-from tasks.task_names import TaskName
+from orchestration.exchange_task import Step, exchange_task, limited_task
+from orchestration.task_names import TaskName
 
 
 @pytest.mark.parametrize("kind", [exchange_task, limited_task])

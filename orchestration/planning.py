@@ -7,8 +7,8 @@ import logging
 from datetime import UTC, datetime, timedelta
 
 from eightbells.settings import load_settings
-from flows.failed import start_failed_again
-from flows.missed import plan_missed
+from orchestration.failed import start_failed_again
+from orchestration.missed import plan_missed
 
 _LOOK_EVERY_SECONDS = 60.0
 _log = logging.getLogger(__name__)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-# of Prefect's own, which its schedules are read with; it offers no way to ask for a due time that has passed
-from prefect._vendor.croniter import croniter
+from cronsim import CronSim
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
     DeploymentFilter,
@@ -23,8 +22,8 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.states import Scheduled
 
-from flows.declared import declared
-from tasks.prefect_time import prefect_time
+from orchestration.declared import declared
+from orchestration.prefect_time import prefect_time
 
 _SCHEDULER_PLANS_WITHIN = timedelta(seconds=20)  # of its own accord: five, after a deployment was registered
 
@@ -62,8 +61,7 @@ def newest_due(deployment: DeploymentResponse, before: datetime) -> datetime | N
     if deployment.paused or not crons:
         return None
     # all of prefect.yaml are in UTC
-    newest: datetime = max(croniter(schedule.cron, before).get_prev(datetime) for schedule in crons)
-    return newest
+    return max(next(CronSim(schedule.cron, before, reverse=True)) for schedule in crons)
 
 
 async def _runs(

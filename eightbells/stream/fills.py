@@ -7,16 +7,15 @@ from collections.abc import Awaitable, Callable
 
 from eightbells.exchange.models import OrderReport
 from eightbells.exchange.user_stream import user_events
-from tasks.orders import desk_of
-from tasks.rest_catch_up import DATABASE_AWAY
-from tasks.session import Session
-from tasks.streaming import usual_pace
+from eightbells.runtime import Runtime
+from eightbells.stream.engine import usual_pace
+from eightbells.stream.rest_catch_up import DATABASE_AWAY
 
 _AGAIN_SECONDS = 0.5
 
 
 async def book_fills(
-    session: Session,
+    runtime: Runtime,
     settle: Callable[[], Awaitable[list[str]]],
     moved: asyncio.Event,
     warn: Callable[[str], None],
@@ -28,10 +27,10 @@ async def book_fills(
         moved: is set when one of our orders has moved.
     """
     events = user_events(
-        session.settings.ws_api_url,
-        session.gateway.signed_subscription,
+        runtime.settings.ws_api_url,
+        runtime.gateway.signed_subscription,
         lambda reason: warn(f"user stream lost: {reason}"),
-        usual_pace(session),
+        usual_pace(runtime),
     )
     async for report in events:
         try:
@@ -39,17 +38,17 @@ async def book_fills(
                 for problem in await settle():
                     warn(f"could not follow an order: {problem}")
                 moved.set()
-            elif await _book(session, report, warn):
+            elif await _book(runtime, report, warn):
                 moved.set()
         except Exception as error:  # the books say that the order is not settled: whoever looks next asks
             warn(f"could not follow an order: {error}")
 
 
-async def _book(session: Session, report: OrderReport, warn: Callable[[str], None]) -> bool:
+async def _book(runtime: Runtime, report: OrderReport, warn: Callable[[str], None]) -> bool:
     """Book one report; while Postgres is away, wait for it. Returns whether it is about an order of ours."""
     while True:
         try:
-            return await asyncio.to_thread(desk_of(session).take_report, report) is not None
+            return await asyncio.to_thread(runtime.desk.take_report, report) is not None
         except DATABASE_AWAY as error:
             warn(f"a fill waits for Postgres: {str(error).splitlines()[0]}")
             await asyncio.sleep(_AGAIN_SECONDS)

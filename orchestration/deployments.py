@@ -12,8 +12,8 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
 from prefect.types.entrypoint import EntrypointType
 
-from flows.declared import declared
-from flows.planning import keep_planning
+from orchestration.declared import declared
+from orchestration.planning import keep_planning
 
 __all__ = ["declared", "flow_of", "register", "serve"]
 

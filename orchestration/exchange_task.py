@@ -10,15 +10,16 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State
 
-from tasks.limits import limited
-from tasks.retries import retried
-from tasks.task_names import TaskName
+from orchestration.limits import limited
+from orchestration.retries import retried
+from orchestration.task_names import TaskName
 
 if TYPE_CHECKING:
-    from tasks.session import Session
+    from eightbells.runtime import Runtime
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S", bound="Runtime")
 
 
 class Step(Generic[P, R]):
@@ -49,9 +50,7 @@ class Step(Generic[P, R]):
 
 def exchange_task(
     name: TaskName,
-) -> Callable[
-    [Callable[Concatenate[Session, P], Awaitable[R | State[Any]]]], Step[Concatenate[Session, P], R]
-]:
+) -> Callable[[Callable[Concatenate[S, P], Awaitable[R | State[Any]]]], Step[Concatenate[S, P], R]]:
     """Make a task that asks the exchange: it is tried again as the remedy of its failure says.
 
     Each attempt has the time limit of `limited_task`.
@@ -64,8 +63,8 @@ def exchange_task(
     """
 
     def decorate(
-        body: Callable[Concatenate[Session, P], Awaitable[R | State[Any]]],
-    ) -> Step[Concatenate[Session, P], R]:
+        body: Callable[Concatenate[S, P], Awaitable[R | State[Any]]],
+    ) -> Step[Concatenate[S, P], R]:
         return Step(_task(name, retried(limited(body))))
 
     return decorate
@@ -91,6 +90,6 @@ def limited_task(name: TaskName) -> Callable[[Callable[P, Awaitable[R | State[An
 
 def _task(name: TaskName, attempt: Callable[..., Awaitable[object]]) -> Task[..., Any]:
     if name not in get_args(TaskName):
-        raise ValueError(f"no task is named {name!r}: add it to the table in tasks/task_names.py")
+        raise ValueError(f"no task is named {name!r}: add it to the table in orchestration/task_names.py")
     # no cache: it would take the state in which a task awaits its retry for the task's result
     return task(task_run_name=name, cache_policy=NO_CACHE)(attempt)

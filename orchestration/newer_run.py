@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import FlowRunContext
 
-from tasks.prefect_time import prefect_time
+from orchestration.prefect_time import prefect_time
 
 ATTEMPT = "attempt-"  # how the tag of such an attempt begins
 _FAILED = [StateType.FAILED, StateType.CRASHED, StateType.CANCELLED, StateType.CANCELLING]

@@ -10,7 +10,7 @@ from types import TracebackType
 from sqlalchemy import Connection, Engine, text
 
 from eightbells.errors import EightbellsError
-from tasks.rest_catch_up import DATABASE_AWAY
+from eightbells.stream.rest_catch_up import DATABASE_AWAY
 
 _ONE_STREAM = 8_888_004  # key of the advisory lock
 _LOOK_EVERY_SECONDS = 2.0

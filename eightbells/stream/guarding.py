@@ -6,29 +6,28 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+from eightbells.runtime import Runtime
 from eightbells.trading.lease import LeaseLost, hold_lease
-from tasks.orders import guardian_of
-from tasks.session import Session
 
 _BURST_SECONDS = 0.25  # fills of one order come together
 _PATIENCE_SECONDS = 1.0  # for another worker's lease: who trades guards the positions itself
 
 
-async def watch_positions(session: Session, fills: asyncio.Event, warn: Callable[[str], None]) -> None:
+async def watch_positions(runtime: Runtime, fills: asyncio.Event, warn: Callable[[str], None]) -> None:
     """Guard the positions until cancelled.
 
     Args:
         fills: set when one of our orders has moved.
         warn: told once of each holding that has neither a stop nor a sale.
     """
-    guardian, told = guardian_of(session), list[str]()
-    trading = session.settings.trading
+    guardian, told = runtime.guardian, list[str]()
+    trading = runtime.settings.trading
     while True:
         try:
             bare = list[str]()
             if await guardian.look():
                 async with hold_lease(
-                    session.engine, session.settings.account, trading.lease_seconds, _PATIENCE_SECONDS
+                    runtime.engine, runtime.settings.account, trading.lease_seconds, _PATIENCE_SECONDS
                 ) as lease:
                     bare = await guardian.guard(lease)
             for words in bare:

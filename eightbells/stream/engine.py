@@ -28,8 +28,8 @@ from eightbells.exchange.streams import (
     StreamEvent,
 )
 from eightbells.quality.gate import Verdict, admit
-from tasks.rest_catch_up import DATABASE_AWAY, RestCatchUp
-from tasks.session import Session
+from eightbells.runtime import Runtime
+from eightbells.stream.rest_catch_up import DATABASE_AWAY, RestCatchUp
 
 _BURST = 5  # times `gather_seconds`: who is first in a burst waits no longer
 _AGAIN_SECONDS = 0.5  # until Postgres is asked again
@@ -61,7 +61,7 @@ class Stream:
         most_at_once: candles judged together.
     """
 
-    session: Session
+    runtime: Runtime
     symbols: tuple[str, ...]
     reporter: Reporter
     window: int | None = None
@@ -89,12 +89,12 @@ class Stream:
 
     def __post_init__(self) -> None:
         self._catch_up = RestCatchUp(
-            self.session, self.symbols, self.window, self._admit, self._stored_all.wait, self.reporter.warn
+            self.runtime, self.symbols, self.window, self._admit, self._stored_all.wait, self.reporter.warn
         )
-        pace = self.pace or usual_pace(self.session)
+        pace = self.pace or usual_pace(self.runtime)
         for start in range(0, len(self.symbols), self.streams_a_connection):
             symbols = set(self.symbols[start : start + self.streams_a_connection])
-            self.feeds.append(Feed(self.session.settings.stream_url, symbols, self._events.put_nowait, pace))
+            self.feeds.append(Feed(self.runtime.settings.stream_url, symbols, self._events.put_nowait, pace))
 
     def end(self) -> None:
         """Let `run` return, with everything written that has come."""
@@ -172,7 +172,7 @@ class Stream:
         # a frame may outrun our estimate of the exchange's clock: what it says of the time counts
         said = max(candle.said_ms for candle in candles)
         await self._admit([frame_of(candles)], "ws", said)
-        now = self.session.now_ms
+        now = self.runtime.now_ms
         for candle in candles:
             self.lag = (now - grid.closes_at(candle.kline[0])) / 1000
             metrics.STREAM_LAG.observe(max(0.0, self.lag))
@@ -182,13 +182,13 @@ class Stream:
 
     async def _admit(self, frames: Sequence[pd.DataFrame], source: str = "rest", now_ms: int = 0) -> None:
         """Judge and store, one batch at a time: the suite is no place for two. While Postgres is away, wait for it."""
-        session = self.session
+        runtime = self.runtime
         async with self._judging:
             while True:
-                now = max(now_ms, session.now_ms)
+                now = max(now_ms, runtime.now_ms)
                 try:
                     admission = await self._in_thread(
-                        partial(admit, session.engine, list(frames), source, now, session.flow_run)
+                        partial(admit, runtime.engine, list(frames), source, now, runtime.flow_run)
                     )
                     break
                 except DATABASE_AWAY as error:
@@ -205,7 +205,7 @@ class Stream:
     async def _trade(self) -> None:
         """Trade once the universe's candles are in, or as many as have come when the settle time is over."""
         assert self.on_close is not None
-        traded = grid.last_closed(self.session.now_ms)
+        traded = grid.last_closed(self.runtime.now_ms)
         while True:
             newest = max(self.last.values(), default=0)
             if newest <= traded:
@@ -213,7 +213,7 @@ class Stream:
                 await self._news.wait()
                 continue
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.session.settings.candles.settle_seconds):
+                async with asyncio.timeout(self.runtime.settings.candles.settle_seconds):
                     while any(self.last.get(symbol, 0) < newest for symbol in self.symbols):
                         self._news.clear()
                         await self._news.wait()
@@ -237,13 +237,13 @@ class Stream:
                 metrics.STREAM_LAST_FRAME.set(time.time() - (time.monotonic() - heard))
             metrics.STREAM_FALLBACK.set(self._connected < len(self.feeds))
             try:
-                await asyncio.to_thread(metrics.flush, self.session.engine)
-                if self.session.gateway.clock.is_stale:
-                    await self.session.gateway.sync_clock()
+                await asyncio.to_thread(metrics.flush, self.runtime.engine)
+                if self.runtime.gateway.clock.is_stale:
+                    await self.runtime.gateway.sync_clock()
             except (ExchangeError, *DATABASE_AWAY) as error:
                 self.reporter.warn(f"heartbeat: {str(error).splitlines()[0]}")
             await self.reporter.show(self.facts())
-            await asyncio.sleep(self.session.settings.stream.heartbeat_seconds)
+            await asyncio.sleep(self.runtime.settings.stream.heartbeat_seconds)
 
     def facts(self) -> dict[str, str]:
         """How it is, in words."""
@@ -263,9 +263,9 @@ class Stream:
         }
 
 
-def usual_pace(session: Session) -> Pace:
+def usual_pace(runtime: Runtime) -> Pace:
     """The settings' patience; a connection's age is counted by the exchange's clock."""
-    settings = session.settings
+    settings = runtime.settings
     rotate = settings.stream.rotate_hours * 3600 / settings.exchange.clock_speed
     return Pace(silence=settings.stream.silence_seconds, rotate=rotate)
 

@@ -14,7 +14,7 @@ from eightbells.candles import grid
 from eightbells.errors import EightbellsError
 from eightbells.exchange.missed import fetch_all, missing_pages
 from eightbells.exchange.recovery import ExchangeError
-from tasks.session import Session
+from eightbells.runtime import Runtime
 
 _MOST_AT_ONCE = 500  # symbols judged together: the first of many need not wait for the last
 _LONGEST_LOOK = 180  # candles: a hole that the exchange cannot fill is not looked at for longer than 30 days
@@ -38,7 +38,7 @@ class RestCatchUp:
 
     def __init__(
         self,
-        session: Session,
+        runtime: Runtime,
         symbols: tuple[str, ...],
         window: int | None,
         admit: Admit,
@@ -46,25 +46,25 @@ class RestCatchUp:
         warn: Callable[[str], None],
     ) -> None:
         self.wanted = asyncio.Event()
-        self._session, self._symbols, self._admit, self._warn = session, symbols, admit, warn
+        self._runtime, self._symbols, self._admit, self._warn = runtime, symbols, admit, warn
         self._stored_all = stored_all
-        self._window = window or session.settings.candles.refetch
+        self._window = window or runtime.settings.candles.refetch
         self._whole_to: int | None = None  # nothing was missing up to here
 
     async def run(self) -> None:
         """Go on until cancelled; whoever sets `wanted` need not wait for the next close."""
-        usual = self._session.settings.stream.catch_up_seconds
+        usual = self._runtime.settings.stream.catch_up_seconds
         pause, asked = usual, 0
         while True:
             self.wanted.clear()
-            last = grid.last_closed(self._session.now_ms)
+            last = grid.last_closed(self._runtime.now_ms)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS) if last == asked else usual
             try:
                 due, asked = (None if await self._is_complete(last) else pause), last
             except (ExchangeError, EightbellsError, *DATABASE_AWAY) as error:
                 self._warn(f"could not catch up: {error}")
                 due = usual
-            until_next = self._session.gateway.clock.seconds_until(last + 2 * grid.STEP_MS) + usual
+            until_next = self._runtime.gateway.clock.seconds_until(last + 2 * grid.STEP_MS) + usual
             with suppress(TimeoutError):
                 wait = until_next if due is None else min(due, until_next)
                 async with asyncio.timeout(wait):
@@ -72,18 +72,18 @@ class RestCatchUp:
 
     async def _is_complete(self, last: int) -> bool:
         """Whether nothing was missing; what was is fetched and stored, and looked at again later."""
-        session = self._session
+        runtime = self._runtime
         await self._stored_all()  # else REST would be asked for what is on its way, when there is most to do
         wanted = self._wanted_from(last)
-        pages = await asyncio.to_thread(missing_pages, session.engine, self._symbols, wanted, last)
+        pages = await asyncio.to_thread(missing_pages, runtime.engine, self._symbols, wanted, last)
         if not pages:
             self._whole_to = last
             return True
         waiting: list[pd.DataFrame] = []
-        rows = session.settings.candles.rows_per_batch
+        rows = runtime.settings.candles.rows_per_batch
         failed: ExchangeError | None = None
         try:
-            async with aclosing(fetch_all(session.gateway, pages)) as frames:
+            async with aclosing(fetch_all(runtime.gateway, pages)) as frames:
                 async for frame in frames:
                     waiting.append(frame)
                     if len(waiting) == _MOST_AT_ONCE or sum(map(len, waiting)) >= rows:

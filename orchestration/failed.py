@@ -16,9 +16,9 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Scheduled
 
-from flows.missed import newest_due
-from tasks.newer_run import ATTEMPT
-from tasks.prefect_time import prefect_time
+from orchestration.missed import newest_due
+from orchestration.newer_run import ATTEMPT
+from orchestration.prefect_time import prefect_time
 
 _CYCLE = "four-hour-cycle/four-hour-cycle"
 # From the end of an attempt to the next start. A cycle that ran before has placed its orders: it places none twice.

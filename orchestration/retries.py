@@ -13,13 +13,14 @@ from prefect.states import AwaitingRetry
 
 from eightbells.exchange.budgets import ANNOUNCED_SECONDS, moment_after
 from eightbells.exchange.recovery import Action, ExchangeError, Failure
-from tasks.waits import announce
+from orchestration.waits import announce
 
 if TYPE_CHECKING:
-    from tasks.session import Session
+    from eightbells.runtime import Runtime
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S", bound="Runtime")
 
 
 def attempts_left(failure: Failure) -> int:
@@ -28,15 +29,15 @@ def attempts_left(failure: Failure) -> int:
 
 
 def retried(
-    attempt: Callable[Concatenate[Session, P], Awaitable[R]],
-) -> Callable[Concatenate[Session, P], Coroutine[Any, Any, R | State[Any]]]:
+    attempt: Callable[Concatenate[S, P], Awaitable[R]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R | State[Any]]]:
     """Let a task that asks the exchange wait and try again as its failure's remedy says.
 
     The wait is a state of the task run, AwaitingRetry, whose message a person can read.
     """
 
     @functools.wraps(attempt)
-    async def attempt_or_wait(session: Session, /, *args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
+    async def attempt_or_wait(session: S, /, *args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
         try:
             return await attempt(session, *args, **kwargs)
         except ExchangeError as error:

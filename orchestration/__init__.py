@@ -1,0 +1,1 @@
+"""Everything that knows how Prefect works: retries, time limits, schedules, runs, deployments."""
