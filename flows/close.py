@@ -9,11 +9,9 @@ from eightbells.quality.gate import Verdict
 from eightbells.stream.engine import OnClose
 from orchestration.limits import flow_limit
 from tasks.candles import Ingested
-from tasks.orders import settle_orders, trade
-from tasks.reports import publish_cycle
 from tasks.session import Session
-from tasks.stages import stage
-from tasks.trading import check_key, close_books, evaluate_strategies, prepare_strategies
+from tasks.trade_candle import trade_candle
+from tasks.trading import check_key, prepare_strategies
 
 
 def trade_on_close(session: Session) -> OnClose:
@@ -28,19 +26,8 @@ def trade_on_close(session: Session) -> OnClose:
             """Evaluate and trade the candle that has just come; the scheduled cycle finds it done."""
             async with flow_limit(session.settings.limits):
                 await check_key(session)
-                with stage("evaluate"):
-                    panel = await prepare_strategies(session)
-                    evaluated = await evaluate_strategies(session, panel, symbols, opened, ingested, candle)
-                with stage("settle"):
-                    problems = await settle_orders(session, before=opened)
-                with stage("trade"):
-                    traded = await trade(session, evaluated.decisions, opened)
-                problems += traded.problems
-                evaluated.refused += traded.refused
-                with stage("books"):
-                    report = await close_books(session, opened, ingested, evaluated, problems, candle)
-                with stage("report"):
-                    await publish_cycle(report, candle)
+                panel = await prepare_strategies(session)
+                await trade_candle(session, panel, symbols, opened, ingested, candle)
 
         await trade_the_close(grid.label(opened), return_state=True)
 

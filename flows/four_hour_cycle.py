@@ -13,12 +13,12 @@ from prefect.states import Completed, Failed
 from eightbells.candles import grid
 from orchestration.newer_run import is_of_schedule, newer_run
 from tasks.candles import EARLY_MS, await_close, fetch_newest, refresh_holdings, refresh_rules
-from tasks.orders import settle_orders, waiting_orders
-from tasks.orders import trade as trade_on
-from tasks.reports import name_run, publish_cycle
+from tasks.orders import waiting_orders
+from tasks.reports import name_run
 from tasks.session import open_session
 from tasks.stages import stage
-from tasks.trading import CycleReport, check_key, close_books, evaluate_strategies, prepare_strategies
+from tasks.trade_candle import trade_candle
+from tasks.trading import CycleReport, check_key, prepare_strategies
 
 
 def _run_name() -> str:
@@ -69,19 +69,7 @@ async def four_hour_cycle(
             fetched = (*universe.symbols, *others.symbols)
             ingested = await fetch_newest(session, fetched, opened, window, label)
         ingested.failed |= universe.refused | others.refused
-        with stage("settle"):
-            problems = await settle_orders(session, before=opened if trade else None)
-        with stage("evaluate"):
-            evaluated = await evaluate_strategies(session, panel, universe.symbols, opened, ingested, label)
-        if trade:
-            with stage("trade"):
-                traded = await trade_on(session, evaluated.decisions, opened)
-            problems += traded.problems
-            evaluated.refused += traded.refused
-        with stage("books"):
-            report = await close_books(session, opened, ingested, evaluated, problems, label, trade)
-        with stage("report"):
-            await publish_cycle(report, label)
+        report = await trade_candle(session, panel, universe.symbols, opened, ingested, label, trade=trade)
         if trade and is_of_schedule() and (waiting := waiting_orders(session, opened)):
             return Failed(message=waiting)  # so that it is started again while its candle is fresh
         return report

@@ -296,13 +296,16 @@ def _tried_in_vain(connection: Connection, account: str, strategy: str, decision
 
 
 def record_refusals(connection: Connection, refusals: Iterable[Refused], moment: Moment) -> None:
-    """Keep why something was not traded; the same reason for the same candle once."""
+    """Keep why something was not traded: of each place, candle and stage the newest reason."""
     for refusal in refusals:
         connection.execute(
-            text(
-                "INSERT INTO refusals (account, strategy, symbol, open_time, stage, reason, at, flow_run) "
-                "VALUES (:account, :strategy, :symbol, :opened, :stage, :reason, :at, :run) ON CONFLICT DO NOTHING"
-            ),
+            text("""
+            INSERT INTO refusals (account, strategy, symbol, open_time, stage, reason, at, flow_run)
+            VALUES (:account, :strategy, :symbol, :opened, :stage, :reason, :at, :run)
+            ON CONFLICT ON CONSTRAINT refusals_place DO UPDATE
+            SET reason = excluded.reason, at = excluded.at, flow_run = excluded.flow_run
+            WHERE refusals.reason <> excluded.reason
+            """),
             {
                 **vars(refusal), "account": moment.account, "opened": grid.to_time(moment.open_ms),
                 "at": grid.to_time(moment.now_ms), "run": moment.flow_run,

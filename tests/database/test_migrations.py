@@ -17,8 +17,10 @@ from eightbells.database.engine import connect
 from eightbells.database.migrations import current, migrate, newest, require_current
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
+from eightbells.strategies.evaluation import Moment, Refused
 from eightbells.trading.capital import record_capital
 from eightbells.trading.drift import Drift, Reason, accepted, begin, open_drifts, unknown_status
+from eightbells.trading.planning import record_refusals
 from tests.books import OPENED, insert, proven_signal
 from tests.klines import admitted, after, counts, kline, one, rows_of
 from tests.surroundings import ROOT
@@ -193,6 +195,26 @@ def test_refused_orders_become_denied_or_rejected_by_whether_they_were_sent(empt
     assert moved == [("DENIED",), ("SENDING",), ("REJECTED",)]
     with pytest.raises(IntegrityError), empty.begin() as connection:
         connection.execute(text("UPDATE order_events SET to_state = 'OPEN'"))
+
+
+_OF_BEFORE = (
+    "INSERT INTO refusals (account, strategy, symbol, open_time, stage, reason, at) "
+    "VALUES ('paper', 'one', 'BTCUSDT', :opened, :stage, :reason, :opened)"
+)
+
+
+def test_of_the_refusals_of_one_stage_the_newest_stays_and_is_reworded(empty: Engine) -> None:
+    migrate(empty, "0019")
+    with empty.begin() as connection:
+        for stage, reason in (("risk", "first"), ("risk", "second"), ("age", "too old")):
+            values = {"opened": OPENED, "stage": stage, "reason": reason}
+            connection.execute(text(_OF_BEFORE), values)
+    migrate(empty)
+    with empty.begin() as connection:
+        refused = [Refused("BTCUSDT", "one", "risk", "third"), Refused("BTCUSDT", "one", "risk", "third")]
+        record_refusals(connection, refused, Moment("paper", grid.to_ms(OPENED), grid.to_ms(OPENED), None))
+    found = rows_of(empty, "SELECT stage, reason FROM refusals ORDER BY id")
+    assert sorted(map(tuple, found)) == [("age", "too old"), ("risk", "third")]
 
 
 def test_fees_of_before_are_valued_at_the_closes_of_then_and_the_capital_is_noted_with_the_first(

@@ -1,0 +1,48 @@
+"""What is done with a candle once it is proven, by the scheduled cycle as by the stream on the close."""
+
+from __future__ import annotations
+
+from eightbells.strategies.panel import Panel
+from tasks.candles import Ingested
+from tasks.orders import settle_orders
+from tasks.orders import trade as trade_on
+from tasks.reports import publish_cycle
+from tasks.session import Session
+from tasks.stages import stage
+from tasks.trading import CycleReport, close_books, evaluate_strategies
+
+
+async def trade_candle(
+    session: Session,
+    panel: Panel,
+    symbols: tuple[str, ...],
+    opened: int,
+    ingested: Ingested,
+    label: str,
+    *,
+    trade: bool = True,
+) -> CycleReport:
+    """Ask the strategies, follow and cancel what is out, send what follows, close the books and publish the report.
+
+    Doing it again for the same candle adds nothing.
+
+    Args:
+        symbols: those that are evaluated.
+        opened: the candle's open time (ms).
+        label: the candle, in words.
+        trade: False evaluates, and follows orders without cancelling any; nothing is sent.
+    """
+    with stage("evaluate"):
+        evaluated = await evaluate_strategies(session, panel, symbols, opened, ingested, label)
+    with stage("settle"):
+        problems = await settle_orders(session, before=opened if trade else None)
+    if trade:
+        with stage("trade"):
+            traded = await trade_on(session, evaluated.decisions, opened)
+        problems += traded.problems
+        evaluated.refused += traded.refused
+    with stage("books"):
+        report = await close_books(session, opened, ingested, evaluated, problems, label, trade)
+    with stage("report"):
+        await publish_cycle(report, label)
+    return report
