@@ -30,7 +30,8 @@ def show(story: Story) -> None:
     _facts(console, {
         **by_hand,
         "strategy": f"{order['strategy']} version {order['strategy_version']} {order['parameters']}",
-        "wanted": f"{order['target']}: {order['reason']}", "candle": f"{_time(order['open_time'])}, closed at "
+        "wanted": f"{order['target']}: {order['reason']}", **_levels(order),
+        "candle": f"{_time(order['open_time'])}, closed at "
         f"{_plain(order['close'])}", "evaluated": f"{_time(order['evaluated_at'])} by run {order['evaluated_by']}",
         "code": order["code_version"],
         "inputs": f"{order['window_candles']} candles from {_time(order['window_start'])}, as of batch "
@@ -60,6 +61,13 @@ def show(story: Story) -> None:
     _table(console, "Fills", fills, ("trade_id", "price", "quantity", "fee", "traded_at"))
     if story.other_attempts:
         _table(console, "Other attempts at this decision", story.other_attempts, ("client_order_id", "state"))
+
+
+def _levels(order: dict[str, Any]) -> dict[str, str]:
+    """The prices and the share of the capital that the strategy set, if it did."""
+    names = {"stop": "wanted_stop", "take profit": "take_profit", "weight": "weight"}
+    given = [f"{name} {_plain(order[key])}" for name, key in names.items() if order[key] is not None]
+    return {"with": ", ".join(given)} if given else {}
 
 
 def _facts(console: Console, facts: dict[str, Any]) -> None:

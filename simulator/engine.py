@@ -14,6 +14,7 @@ from hashlib import sha256
 from simulator.accounts import ZERO, Account, Accounts
 from simulator.candles import SCALE, as_decimal
 from simulator.errors import Refusal, insufficient_balance, rejected
+from simulator.lists import OrderList, OrderLists
 from simulator.market import Market
 from simulator.orders import STOPS, Fill, Order, Ticket
 from simulator.settings import Settings
@@ -31,10 +32,12 @@ class Engine:
         self.settings = settings
         self.listeners: list[Listener] = []
         self.settlement = Settlement(market)
+        self.lists = OrderLists(self)
         self.clear()
 
     def clear(self) -> None:
         """Forget every order and fill."""
+        self.lists.clear()
         self.orders: dict[int, Order] = {}
         self.fills: list[Fill] = []
         self.fills_of: defaultdict[int, list[Fill]] = defaultdict(list)
@@ -44,14 +47,17 @@ class Engine:
         self._agenda: list[tuple[int, int, bool]] = []
         self._planned: dict[int, int] = {}
 
-    def restore(self, orders: list[Order], fills: list[Fill]) -> None:
+    def restore(self, orders: list[Order], fills: list[Fill], lists: list[OrderList]) -> None:
         """Take up orders and fills from an earlier run."""
         self.clear()
+        self.lists.restore(lists)
         self.fills = fills
         for fill in fills:
             self.fills_of[fill.order_id].append(fill)
         for order in orders:
             self._register(order)
+            if order.status == "PENDING_NEW":
+                continue
             if order.open:
                 self._plan(order, max(order.not_before, order.updated))
             else:
@@ -80,33 +86,59 @@ class Engine:
 
     def place(self, account: Account, ticket: Ticket, now: int) -> Order:
         """Take a new order and fill what can be filled at once; -2010 when the engine rejects it."""
-        self._check_acceptable(account, ticket, now)
-        order = self._order_from(account, ticket, now)
+        self.check_acceptable(account, ticket, now)
+        order = self.make(account, ticket, now)
         self.settlement.reserve(account, order)
+        self.register(order, now)
+        self.start(account, order, now)
+        return order
+
+    def register(self, order: Order, now: int) -> None:
+        """Take up an order whose cost is set aside."""
         self._register(order)
         self._tell(order, "NEW", None, now)
-        if order.working:
+
+    def activate(self, account: Account, order: Order, now: int) -> None:
+        """Start an order that waited for another one to be filled."""
+        if order.type not in STOPS:
+            order.working, order.working_time = True, now
+        order.extreme = self.market.price(order.symbol, now) or 0
+        order.not_before = now
+        self._touch(order, now)
+        self._tell(order, "NEW", None, now)
+        price = self.market.price(order.symbol, now)
+        if order.type == "LIMIT_MAKER" and price is not None and _marketable(order, price):
+            self.finish(account, order, "EXPIRED", now)
+        else:
+            self.start(account, order, now)
+
+    def start(self, account: Account, order: Order, now: int) -> None:
+        """Fill what can be filled of an order at once, and look out for the rest."""
+        if order.working and order.open:
             self._arrive(account, order, now)
         if order.open:
             self._plan(order, order.not_before)
-        return order
 
     def cancel(self, account: Account, order: Order, cancel_id: str | None, now: int) -> None:
         """Take an open order off the book; -2011 when it is not open."""
         if not order.open:
             raise Refusal(-2011, "Unknown order sent.")
         order.cancel_id = cancel_id or self.new_client_id()[::-1]
-        self._finish(account, order, "CANCELED", now)
+        self.finish(account, order, "CANCELED", now)
 
     def expire(self, symbol: str | None, numbers: set[int], now: int) -> list[int]:
         """End open orders as the exchange itself does, of a symbol or by their numbers; returns which were ended."""
         open_orders = [order for orders in self.open_of.values() for order in orders.values()]
         chosen = [order for order in open_orders if order.symbol == symbol or order.id in numbers]
         for order in chosen:
-            self._finish(self.accounts.named(order.account), order, "EXPIRED", now)
+            if order.open:  # another one of its list may have ended it
+                self.finish(self.accounts.named(order.account), order, "EXPIRED", now)
         return [order.id for order in chosen]
 
-    def _check_acceptable(self, account: Account, ticket: Ticket, now: int) -> None:
+    def check_acceptable(
+        self, account: Account, ticket: Ticket, now: int, *, is_listed: bool = False
+    ) -> None:
+        """Whether the engine takes a ticket; the prices of a list are judged together elsewhere."""
         if ticket.rules.status != "TRADING":
             raise rejected("Market is closed.")
         same = self.find(account, ticket.rules.symbol, None, ticket.client_id)
@@ -117,12 +149,15 @@ class Engine:
             if ticket.quote_quantity is not None:
                 raise rejected("Order book liquidity is less than symbol minimum quantity.")
             return
+        if is_listed:
+            return
         if ticket.type == "LIMIT_MAKER" and _marketable(ticket, price):
             raise rejected("Order would immediately match and take.")
         if ticket.stop_price is not None and ticket.trailing_delta is None and _triggered(ticket, price):
             raise rejected("Order would trigger immediately.")
 
-    def _order_from(self, account: Account, ticket: Ticket, now: int) -> Order:
+    def make(self, account: Account, ticket: Ticket, now: int, list_id: int = -1) -> Order:
+        """The order of a ticket, which is not taken up yet."""
         price = self.market.price(ticket.rules.symbol, now)
         quantity = ticket.quantity
         if quantity is None:
@@ -157,6 +192,7 @@ class Engine:
             working_time=-1 if waits else now,
             extreme=price or 0,
             not_before=now,
+            list_id=list_id,
         )
 
     def _register(self, order: Order) -> None:
@@ -186,6 +222,7 @@ class Engine:
             self._fill(account, order, self._part(order), order.price, time, maker=True)
             order.not_before = time + max(self.settings.fill_gap_ms, 1)
             return
+        self.lists.starts(account, order, time)
         order.working, order.working_time, order.updated = True, time, time
         self._tell(order, "NEW", None, time)
         self._arrive(account, order, time)
@@ -198,7 +235,7 @@ class Engine:
         if crosses and price is not None and (order.time_in_force != "FOK" or available == order.qty):
             self._take(account, order, price, available, now)
         if order.open and (order.time_in_force != "GTC" or not order.price):
-            self._finish(account, order, "EXPIRED", now)
+            self.finish(account, order, "EXPIRED", now)
         order.not_before = now + (max(self.settings.fill_gap_ms, 1) if crosses else 0)
 
     def _take(self, account: Account, order: Order, price: int, available: Decimal, now: int) -> None:
@@ -218,18 +255,23 @@ class Engine:
     def _fill(
         self, account: Account, order: Order, qty: Decimal, price: Decimal, time: int, maker: bool
     ) -> None:
+        self.lists.starts(account, order, time)
         fill = self.settlement.settle(account, order, len(self.fills) + 1, qty, price, time, maker)
         self.fills.append(fill)
         self.fills_of[order.id].append(fill)
         order.status = "FILLED" if order.remaining == 0 else "PARTIALLY_FILLED"
         self._touch(order, time)
         self._tell(order, "TRADE", fill, time)
+        if not order.open:
+            self.lists.ended(account, order, time)
 
-    def _finish(self, account: Account, order: Order, status: str, time: int) -> None:
+    def finish(self, account: Account, order: Order, status: str, time: int) -> None:
+        """End an open order without a further fill."""
         self.settlement.release(account, order, time)
         order.status = status
         self._touch(order, time)
         self._tell(order, status, None, time)
+        self.lists.ended(account, order, time)
 
     def _touch(self, order: Order, time: int) -> None:
         order.updated = time
@@ -265,7 +307,7 @@ class Engine:
         """Plan a symbol's open orders anew, because its price is not what was foreseen."""
         for orders in self.open_of.values():
             for order in orders.values():
-                if order.symbol == symbol:
+                if order.symbol == symbol and order.status != "PENDING_NEW":
                     self._plan(order, max(now, order.not_before))
 
     def _next_touch(self, order: Order, after: int) -> tuple[int | None, int]:

@@ -11,7 +11,7 @@ from simulator.symbols import Rules
 
 STOPS = frozenset({"STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"})
 PRICED = frozenset({"LIMIT", "LIMIT_MAKER", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"})
-OPEN = frozenset({"NEW", "PARTIALLY_FILLED"})
+OPEN = frozenset({"NEW", "PARTIALLY_FILLED", "PENDING_NEW"})
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Fill:
     commission_asset: str
     time: int
     maker: bool
+    list_id: int = -1
 
     def in_order(self) -> dict[str, Any]:
         """As in the `fills` of an order's answer."""
@@ -75,7 +76,7 @@ class Fill:
             "symbol": self.symbol,
             "id": self.trade_id,
             "orderId": self.order_id,
-            "orderListId": -1,
+            "orderListId": self.list_id,
             "price": money(self.price),
             "qty": money(self.qty),
             "quoteQty": money(self.quote_qty),
@@ -135,6 +136,7 @@ class Order:
     extreme: int = 0
     not_before: int = 0
     cancel_id: str = ""
+    list_id: int = -1
 
     @property
     def buys(self) -> bool:
@@ -157,7 +159,7 @@ class Order:
         return {
             "symbol": self.symbol,
             "orderId": self.id,
-            "orderListId": -1,
+            "orderListId": self.list_id,
             "clientOrderId": self.client_id,
             **self._amounts(),
             "stopPrice": money(self.stop_price),
@@ -177,7 +179,7 @@ class Order:
         ack = {
             "symbol": self.symbol,
             "orderId": self.id,
-            "orderListId": -1,
+            "orderListId": self.list_id,
             "clientOrderId": self.client_id,
             "transactTime": now,
         }
@@ -193,7 +195,7 @@ class Order:
             "symbol": self.symbol,
             "origClientOrderId": self.client_id,
             "orderId": self.id,
-            "orderListId": -1,
+            "orderListId": self.list_id,
             "clientOrderId": self.cancel_id,
             "transactTime": now,
             **self._amounts(),

@@ -9,7 +9,16 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from simulator import archive, rest_account, rest_market, rest_neighbours, rest_replace, rest_trade, signing
+from simulator import (
+    archive,
+    rest_account,
+    rest_lists,
+    rest_market,
+    rest_neighbours,
+    rest_replace,
+    rest_trade,
+    signing,
+)
 from simulator.endpoints import KEYED, NONE, TRADE, Call, Endpoint, registry
 from simulator.errors import Refusal
 from simulator.exchange import Exchange
@@ -20,7 +29,7 @@ from simulator.wire import cut, dump
 
 ROUTES = registry.by_route
 # Importing a module registers its endpoints.
-MODULES = (rest_account, rest_market, rest_neighbours, rest_replace, rest_trade)
+MODULES = (rest_account, rest_lists, rest_market, rest_neighbours, rest_replace, rest_trade)
 JSON = "application/json;charset=UTF-8"
 HTML = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
 Sent = tuple[str, str]

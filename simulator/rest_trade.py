@@ -119,7 +119,19 @@ def cancel_open_orders(call: Call) -> Any:
     orders = call.exchange.engine.open_orders(call.account, symbol)
     if not orders:
         raise Refusal(-2011, "Unknown order sent.")
-    return [cancel(call, order, None) for order in orders]
+    answers = []
+    for order in orders:
+        listed = call.exchange.engine.lists.by_id.get(order.list_id)
+        if not order.open:  # with another one of its list
+            continue
+        if listed is None:
+            answers.append(cancel(call, order, None))
+            continue
+        call.exchange.engine.cancel(call.account, order, None, call.now)
+        engine = call.exchange.engine
+        reports = [engine.orders[number].canceled(call.now) for number in listed.orders]
+        answers.append({**listed.view(engine), "orderReports": reports})
+    return answers
 
 
 def open_weight(params: Params) -> int:

@@ -24,12 +24,12 @@ class Settlement:
         """Set aside what an order may cost; -2010 when the account has less."""
         base, quote = self.assets(order)
         asset = quote if order.buys else base
-        amount = self._needed(order)
+        amount = self.needed(order)
         account.lock(asset, amount)
         order.locked = amount
         account.updated = order.time
 
-    def _needed(self, order: Order) -> Decimal:
+    def needed(self, order: Order) -> Decimal:
         """What has to be set aside for what remains; a market buy pays from what is free."""
         if not order.buys:
             return order.remaining
@@ -80,11 +80,12 @@ class Settlement:
             asset,
             time,
             maker,
+            order.list_id,
         )
 
     def _pay(self, account: Account, order: Order, asset: str, amount: Decimal) -> None:
         """Free what is no longer needed of the amount set aside, and pay from what is free."""
-        needed = min(order.locked, self._needed(order))
+        needed = min(order.locked, self.needed(order))
         account.unlock(asset, order.locked - needed)
         order.locked = needed
         account.take(asset, amount)

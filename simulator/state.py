@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from simulator.accounts import Account, Balance
 from simulator.exchange import Exchange
+from simulator.lists import OrderList
 from simulator.orders import Fill, Order
 
 CLOCK_EVERY = 1.0  # real seconds between two notes of the clock's time
@@ -22,9 +23,10 @@ TABLES = """
     create table if not exists accounts (key text primary key, body text not null);
     create table if not exists orders (id integer primary key, body text not null);
     create table if not exists fills (id integer primary key, body text not null);
+    create table if not exists lists (id integer primary key, body text not null);
     create table if not exists clock (id integer primary key check (id = 1), time integer, real_time real);
 """
-Row = TypeVar("Row", Order, Fill)
+Row = TypeVar("Row", Order, Fill, OrderList)
 
 
 class State:
@@ -50,7 +52,8 @@ class State:
             return False
         for key, body in self._file.execute("select key, body from accounts"):
             self._restore_account(exchange, key, json.loads(body))
-        exchange.engine.restore(self._all("orders", Order), self._all("fills", Fill))
+        orders, fills = self._all("orders", Order), self._all("fills", Fill)
+        exchange.engine.restore(orders, fills, self._all("lists", OrderList))
         self._saved_fills = len(exchange.engine.fills)
         away = max(0.0, time.time() - told[1])
         exchange.clock.set(told[0] + int(away * 1000 * exchange.clock.speed))
@@ -72,7 +75,7 @@ class State:
     def save(self, exchange: Exchange) -> None:
         """Write what has changed since the last time, in one transaction."""
         engine = exchange.engine
-        idle = not engine.changed and not exchange.deposited
+        idle = not engine.changed and not engine.lists.changed and not exchange.deposited
         if idle and time.monotonic() - self._saved_at < CLOCK_EVERY:
             return
         self._saved_at = time.monotonic()
@@ -82,6 +85,8 @@ class State:
             fills = [(fill.trade_id, _pack(fill)) for fill in engine.fills[self._saved_fills :]]
             accounts = [(account.key, _pack_account(account)) for account in exchange.accounts]
             self._file.executemany("replace into orders values (?, ?)", orders)
+            lists = [(number, _pack(engine.lists.by_id[number])) for number in engine.lists.changed]
+            self._file.executemany("replace into lists values (?, ?)", lists)
             self._file.executemany("replace into fills values (?, ?)", fills)
             self._file.executemany("replace into accounts values (?, ?)", accounts)
         clock = (exchange.clock.now(), time.time())
@@ -89,11 +94,12 @@ class State:
         self._file.execute("commit")
         self._saved_fills = len(engine.fills)
         engine.changed.clear()
+        engine.lists.changed.clear()
         exchange.deposited = False
 
     def forget(self) -> None:
         """Empty the file."""
-        for table in ("accounts", "orders", "fills", "clock"):
+        for table in ("accounts", "orders", "fills", "lists", "clock"):
             self._file.execute(f"delete from {table}")
         self._saved_fills = 0
 
@@ -101,7 +107,7 @@ class State:
         self._file.close()
 
 
-def _pack(row: Order | Fill) -> str:
+def _pack(row: Order | Fill | OrderList) -> str:
     return json.dumps({f.name: getattr(row, f.name) for f in fields(row)}, default=str)
 
 
@@ -110,7 +116,7 @@ def _unpack(kind: type[Row], body: str) -> Row:
     for f in fields(kind):
         if f.type == "Decimal":
             values[f.name] = Decimal(values[f.name])
-        elif isinstance(values[f.name], list):
+        elif isinstance(values.get(f.name), list) and f.type != "list[int]":
             values[f.name] = tuple(tuple(pair) for pair in values[f.name])
     return kind(**values)
 

@@ -14,7 +14,9 @@ from simulator import signing
 from simulator.accounts import Account, money
 from simulator.connections import Connection
 from simulator.endpoints import NONE, TRADE, Call, Endpoint
+from simulator.engine import Engine
 from simulator.errors import Refusal
+from simulator.lists import OrderList
 from simulator.orders import Fill, Order
 from simulator.params import Params
 from simulator.rest import ROUTES
@@ -38,6 +40,13 @@ METHODS = {
     "order.status": "GET /api/v3/order",
     "order.cancel": "DELETE /api/v3/order",
     "order.cancelReplace": "POST /api/v3/order/cancelReplace",
+    "orderList.place.oco": "POST /api/v3/orderList/oco",
+    "orderList.place.oto": "POST /api/v3/orderList/oto",
+    "orderList.place.otoco": "POST /api/v3/orderList/otoco",
+    "orderList.status": "GET /api/v3/orderList",
+    "orderList.cancel": "DELETE /api/v3/orderList",
+    "openOrderLists.status": "GET /api/v3/openOrderList",
+    "allOrderLists": "GET /api/v3/allOrderList",
     "openOrders.status": "GET /api/v3/openOrders",
     "openOrders.cancelAll": "DELETE /api/v3/openOrders",
     "allOrders": "GET /api/v3/allOrders",
@@ -71,7 +80,7 @@ class ApiConnection(Connection):
         }
 
     def streams(self) -> list[str]:
-        return ["executionReport", "outboundAccountPosition"] if self.subscriptions else []
+        return ["executionReport", "outboundAccountPosition", "listStatus"] if self.subscriptions else []
 
     def shutdown_notice(self) -> str:
         return f'{{"event":{super().shutdown_notice()}}}'
@@ -244,6 +253,7 @@ class UserStreams:
         self.exchange = hub.exchange
         self._execution = 0
         self.exchange.engine.listeners.append(self.told)
+        self.exchange.engine.lists.listeners.append(self.told_of_list)
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Serve /ws-api/v3."""
@@ -270,6 +280,13 @@ class UserStreams:
             client.inform(order.account, "executionReport", report)
             client.inform(order.account, "outboundAccountPosition", position)
 
+    def told_of_list(self, listed: OrderList, time: int) -> None:
+        """Listen to the engine: a list has begun, or is over."""
+        event = dump(list_status(listed, self.exchange.engine, time))
+        for client in self.hub.connections:
+            if isinstance(client, ApiConnection) and client.subscriptions:
+                client.inform(listed.account, "listStatus", event)
+
     def _position(self, order: Order, fill: Fill | None, time: int) -> dict[str, Any]:
         account = self.exchange.accounts.named(order.account)
         assets = list(self.exchange.engine.settlement.assets(order))
@@ -278,6 +295,24 @@ class UserStreams:
         held = {asset: account.of(asset) for asset in assets}
         balances = [{"a": a, "f": money(b.free), "l": money(b.locked)} for a, b in held.items()]
         return {"e": "outboundAccountPosition", "E": time, "u": time, "B": balances}
+
+
+def list_status(listed: OrderList, engine: Engine, time: int) -> dict[str, Any]:
+    """A listStatus as the user data stream sends it."""
+    view = listed.view(engine)
+    return {
+        "e": "listStatus",
+        "E": time,
+        "s": listed.symbol,
+        "g": listed.id,
+        "c": listed.kind,
+        "l": view["listStatusType"],
+        "L": view["listOrderStatus"],
+        "r": "NONE",
+        "C": listed.client_id,
+        "T": time,
+        "O": [{"s": it["symbol"], "i": it["orderId"], "c": it["clientOrderId"]} for it in view["orders"]],
+    }
 
 
 def execution_report(
@@ -298,7 +333,7 @@ def execution_report(
         "p": money(order.price),
         "P": money(order.stop_price),
         "F": money(order.iceberg),
-        "g": -1,
+        "g": order.list_id,
         "C": order.client_id if canceled else "",
         "x": execution,
         "X": order.status,

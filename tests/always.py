@@ -12,6 +12,9 @@ from eightbells.strategies import contract
 class _Parameters(contract.Parameters):
     target: contract.Target = "long"
     window: int = 5
+    stop: float | None = None  # below the close, as a share of it
+    take_profit: float | None = None  # above it
+    weight: float | None = None
 
 
 class Always:
@@ -21,7 +24,7 @@ class Always:
     Parameters: ClassVar[type[contract.Parameters]] = _Parameters
 
     def __init__(self, parameters: _Parameters) -> None:
-        self._target, self._window = parameters.target, parameters.window
+        self._target, self._window, self._given = parameters.target, parameters.window, parameters
 
     @property
     def window(self) -> int:
@@ -29,7 +32,14 @@ class Always:
 
     def decide(self, candles: pd.DataFrame) -> contract.Opinion:
         assert len(candles) == self._window
-        return contract.Opinion(self._target, f"decreed at close {candles['close'].iloc[-1]:g}")
+        close, given = float(candles["close"].iloc[-1]), self._given
+        return contract.Opinion(
+            self._target,
+            f"decreed at close {close:g}",
+            None if given.stop is None else close * (1 - given.stop),
+            None if given.take_profit is None else close * (1 + given.take_profit),
+            given.weight,
+        )
 
 
 class Mistaken(Always):

@@ -75,6 +75,13 @@ HOW: dict[str, Callable[[pd.DataFrame], Any]] = {
     "no reason": lambda candles: Opinion("long", None),  # type: ignore[arg-type]
     "zero character": lambda candles: Opinion("long", "a\0b"),
     "half a character": lambda candles: Opinion("long", "\ud800"),
+    "stop nan": lambda candles: Opinion("long", "up", stop=float("nan")),
+    "stop above": lambda candles: Opinion("long", "up", stop=candles["close"].iloc[-1] * 1.1),
+    "stop negative": lambda candles: Opinion("long", "up", stop=-1),
+    "stop a word": lambda candles: Opinion("long", "up", stop="low"),  # type: ignore[arg-type]
+    "target below": lambda candles: Opinion("long", "up", take_profit=candles["close"].iloc[-1] * 0.9),
+    "weight": lambda candles: Opinion("long", "up", weight=1.5),
+    "weight infinite": lambda candles: Opinion("long", "up", weight=float("inf")),
     "overwrite": _overwrite,
     "shorten": _shorten,
     "exit": lambda candles: sys.exit(3),

@@ -135,6 +135,10 @@ class StrategySettings(_Section):
     symbols: Symbols = []
     stop_loss: Decimal = Field(default=Decimal(0), ge=0, lt=1)
     cooldown: Literal["flat"] | Annotated[int, Field(ge=0, le=10**6)] = "flat"
+    sizing: Literal["capital", "equity"] = "capital"
+    target_volatility: Decimal = Field(default=Decimal(0), ge=0, le=100)
+    rebalance_band: Decimal = Field(default=Decimal(0), ge=0, lt=1)
+    scale_steps: int = Field(default=1, ge=1, le=1000)
     parameters: dict[str, Any] = {}
 
 

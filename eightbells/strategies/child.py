@@ -8,16 +8,17 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
+from dataclasses import replace
+from decimal import Decimal
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pandas as pd
 
 from eightbells.errors import EightbellsError
 from eightbells.settings import StrategySettings
-from eightbells.strategies.contract import Opinion, Strategy, Target, build
+from eightbells.strategies.contract import Opinion, Strategy, build, checked
 
 _LONGEST_SAID = 200  # characters of what a strategy's exception says
 _LONGEST_REASON = 10_000  # characters of an opinion's reason
@@ -81,15 +82,13 @@ def _decide(strategy: Strategy, candles: pd.DataFrame) -> Opinion | str:
     """A strategy's opinion, or why there is none."""
     shown = candles.copy(deep=False)  # pandas copies what is written to
     try:
-        opinion = strategy.decide(shown)
-        if not isinstance(opinion, Opinion) or opinion.target not in get_args(Target):
-            raise TypeError(f"{opinion!r} is no Opinion of {' or '.join(get_args(Target))}")
+        opinion = checked(strategy.decide(shown), Decimal(repr(float(candles["close"].iloc[-1]))))
         reason = opinion.reason
         if not isinstance(reason, str) or len(reason) > _LONGEST_REASON or not _is_storable(reason):
             raise TypeError(f"the reason of its Opinion is no text that can be stored: {reason!r}")
         if not _is_unchanged(candles, shown):
             return "the strategy failed: it changed the candles that it was shown (it may add columns)"
-        return Opinion("long" if opinion.target == "long" else "flat", str(reason))
+        return replace(opinion, target="long" if opinion.target == "long" else "flat", reason=str(reason))
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: it may be anybody's code
         return _failure(type(strategy).__module__, error)
 

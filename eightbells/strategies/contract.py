@@ -1,11 +1,14 @@
-"""What a strategy is: from the last closed candles of one symbol to being long or flat, and why."""
+"""What a strategy is: from the last closed candles of one symbol to what it wants to hold, and why."""
 
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 from types import ModuleType
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,10 +23,64 @@ Target = Literal["long", "flat"]
 
 @dataclass(frozen=True)
 class Opinion:
-    """The position a strategy wants to hold from now on, with its reason in words and figures."""
+    """The position a strategy wants to hold from now on, with its reason in words and figures.
+
+    Args:
+        stop: price at which the position is to be sold at a loss; None leaves that to the settings' `stop_loss`.
+        take_profit: price at which it is to be sold at a profit.
+        weight: share of the strategy's capital, above 0 and at most 1; None for an equal share. 0 is to be flat.
+    """
 
     target: Target
     reason: str
+    stop: float | Decimal | None = None
+    take_profit: float | Decimal | None = None
+    weight: float | Decimal | None = None
+
+
+def checked(opinion: Opinion, close: Decimal) -> Opinion:
+    """The opinion with its figures as exact decimals.
+
+    An opinion to be flat is kept whatever stop or target comes with it: they mean nothing, and the sale matters more.
+
+    Args:
+        close: of the candle that it was formed on.
+
+    Raises:
+        TypeError: it is no opinion, or a figure is no number.
+        ValueError: a figure is out of its bounds; the text names it.
+    """
+    if not isinstance(opinion, Opinion) or opinion.target not in get_args(Target):
+        raise TypeError(f"{opinion!r} is no Opinion of {' or '.join(get_args(Target))}")
+    if opinion.target == "flat":
+        return Opinion("flat", opinion.reason)
+    stop, target, weight = (_number(opinion, name) for name in ("stop", "take_profit", "weight"))
+    if stop is not None and not 0 < stop < close:
+        raise ValueError(
+            f"the stop of its Opinion is {stop:f}: it must lie above 0 and below the close {close:f}"
+        )
+    if target is not None and target <= close:
+        raise ValueError(
+            f"the take_profit of its Opinion is {target:f}: it must lie above the close {close:f}"
+        )
+    if weight is not None and not 0 <= weight <= 1:
+        raise ValueError(f"the weight of its Opinion is {weight:f}: it must lie between 0 and 1")
+    if weight == 0:
+        return Opinion("flat", opinion.reason)
+    return Opinion("long", opinion.reason, stop, target, weight)
+
+
+def _number(opinion: Opinion, name: str) -> Decimal | None:
+    """A figure of an opinion as the decimal that Python shows it as."""
+    value = getattr(opinion, name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (Real, Decimal)):
+        raise TypeError(f"the {name} of its Opinion is no number: {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"the {name} of its Opinion is {float(value)}: it must be a finite number")
+    # shortest digits that make the float, of which Decimal(float) would show fifty
+    return value if isinstance(value, Decimal) else Decimal(repr(float(value)))
 
 
 class Parameters(BaseModel):

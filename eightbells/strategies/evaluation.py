@@ -18,14 +18,18 @@ from eightbells import metrics
 from eightbells.candles import gaps, grid, store
 from eightbells.quality.gate import Verdict, objection
 from eightbells.settings import PROJECT, StrategySettings
-from eightbells.strategies.contract import Opinion, Target
+from eightbells.strategies.contract import Opinion, Target, checked
 from eightbells.strategies.panel import Member, Panel
 from eightbells.strategies.process import NoAnswer
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a strategy decided on one symbol's candle. `price` is that candle's close, exactly."""
+    """What a strategy decided on one symbol's candle. `price` is that candle's close, exactly.
+
+    Args:
+        stop, take_profit, weight: see `Opinion`; None where the strategy set none.
+    """
 
     signal: int
     strategy: str
@@ -35,6 +39,9 @@ class Decision:
     target: Target
     price: Decimal
     reason: str
+    stop: Decimal | None = None
+    take_profit: Decimal | None = None
+    weight: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -181,21 +188,28 @@ class Opined:
         close: Decimal = self.window["close"].iloc[-1]
         return close
 
+    @property
+    def _levels(self) -> tuple[Decimal | None, ...]:
+        given = (self.opinion.stop, self.opinion.take_profit, self.opinion.weight)
+        return tuple(None if it is None else Decimal(it) for it in given)
+
     def decision(self, signal: int, moment: Moment) -> Decision:
         return Decision(
             signal, self.entry.name, self.version, self.symbol, moment.open_ms, self.opinion.target,
-            self.price, self.opinion.reason,
+            self.price, self.opinion.reason, *self._levels,
         )  # fmt: skip
 
     def row(self) -> dict[str, object]:
         """What the books keep of it, as JSON takes it."""
         parameters = json.dumps(self.entry.parameters, sort_keys=True, default=str)
+        stop, take_profit, weight = (None if it is None else str(it) for it in self._levels)
         return {
             "strategy": self.entry.name, "version": self.version, "parameters": json.loads(parameters),
             "parameters_hash": _hash(parameters), "symbol": self.symbol,
             "start": self.window.index[0].isoformat(), "candles": len(self.window),
             "inputs": self.inputs, "validation": self.validation, "target": self.opinion.target,
             "price": str(self.price), "reason": self.opinion.reason,
+            "stop": stop, "take_profit": take_profit, "weight": weight,
         }  # fmt: skip
 
 
@@ -208,9 +222,13 @@ def _ask(view: View, symbol: str, panel: Panel, member: Member, moment: Moment) 
         return Refused(symbol, member.name, "evaluation", short)
     assert view.verdict is not None
     try:
-        opinion = panel.ask(member, view.shown.iloc[-member.window :])
+        close: Decimal = window["close"].iloc[-1]
+        # once more by the exact close: what the strategy was shown is a float
+        opinion = checked(panel.ask(member, view.shown.iloc[-member.window :]), close)
     except NoAnswer as error:  # one strategy keeps no other from trading
         return Failed(symbol, member.name, "evaluation", str(error))
+    except ValueError as error:
+        return Failed(symbol, member.name, "evaluation", f"the strategy failed: {error}")
     inputs = view.hash(window)
     return Opined(member.entry, member.version, symbol, window, inputs, view.verdict.validation, opinion)
 
@@ -219,7 +237,8 @@ _KEEP = """
 WITH asked AS (
     SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS w (
         strategy text, version text, parameters jsonb, parameters_hash text, symbol text, start timestamptz,
-        candles integer, inputs text, validation bigint, target text, price numeric, reason text
+        candles integer, inputs text, validation bigint, target text, price numeric, reason text,
+        stop numeric, take_profit numeric, weight numeric
     )
 ), evaluated AS (
     INSERT INTO evaluations (
@@ -232,8 +251,8 @@ WITH asked AS (
     FROM asked
     RETURNING id, strategy, symbol
 ), signalled AS (
-    INSERT INTO signals (evaluation_id, target, price, reason)
-    SELECT e.id, a.target, a.price, a.reason
+    INSERT INTO signals (evaluation_id, target, price, reason, stop, take_profit, weight)
+    SELECT e.id, a.target, a.price, a.reason, a.stop, a.take_profit, a.weight
     FROM evaluated AS e INNER JOIN asked AS a ON e.strategy = a.strategy AND e.symbol = a.symbol
     RETURNING id, evaluation_id
 )
@@ -264,7 +283,8 @@ def _known(
     """What was decided on the candle before, by strategy, its version, and symbol."""
     rows = connection.execute(
         text(
-            "SELECT s.id, e.strategy, e.strategy_version, e.symbol, s.target, s.price, s.reason FROM signals AS s "
+            "SELECT s.id, e.strategy, e.strategy_version, e.symbol, s.target, s.price, s.reason, "
+            "s.stop, s.take_profit, s.weight FROM signals AS s "
             "INNER JOIN evaluations AS e ON s.evaluation_id = e.id WHERE e.account = :account "
             'AND e.symbol = ANY(:symbols) AND e."interval" = :interval AND e.open_time = :opened'
         ),
@@ -276,7 +296,7 @@ def _known(
     return {
         (row.strategy, row.strategy_version, row.symbol): Decision(
             row.id, row.strategy, row.strategy_version, row.symbol, moment.open_ms, row.target, row.price,
-            row.reason,
+            row.reason, row.stop, row.take_profit, row.weight,
         )
         for row in rows
     }  # fmt: skip

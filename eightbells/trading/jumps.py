@@ -208,6 +208,16 @@ AND booked_at <= CAST(:after AS timestamptz) + CAST(:step AS interval)
 """
 
 
+def closes_since_split(connection: Connection, account: str, symbol: str, last_ms: int) -> list[Close]:
+    """The closes that a volatility is told from, up to a candle's, oldest first: those in today's coins."""
+    split: datetime | None = connection.execute(
+        text("SELECT max(candle) FROM splits WHERE account = :account AND symbol = :symbol"),
+        {"account": account, "symbol": symbol},
+    ).scalar_one()
+    closes = newest_closes(connection, symbol, _MOST_RETURNS + 1, last_ms)
+    return [close for close in closes if split is None or close.open_ms >= grid.to_ms(split)]
+
+
 def newest_closes(connection: Connection, symbol: str, count: int, last_ms: int | None = None) -> list[Close]:
     """The newest closes that are stored, up to a candle's, oldest first."""
     rows = connection.execute(

@@ -343,6 +343,43 @@ def equity(connection: Connection, settings: Settings, open_ms: int) -> Decimal:
     return capital(connection, settings.account) + gained
 
 
+def gains(connection: Connection, account: str, open_ms: int) -> dict[str, Decimal]:
+    """What each strategy took in, less what it paid, plus what it holds at a candle's close; net of all fees."""
+    rows = connection.execute(
+        text(
+            f"SELECT strategy, sum(quote_flow + value - fees) AS gain FROM ({_HELD}) AS positions GROUP BY strategy"
+        ),
+        {"account": account, "opened": grid.to_time(open_ms)},
+    )
+    return {row.strategy: row.gain for row in rows}
+
+
+# A position begins with the first purchase after a sale that was not of a part only.
+_PARTS = """
+SELECT count(*) FILTER (WHERE o.leg = 'entry'),
+    count(*) FILTER (WHERE o.leg = 'trim' AND s.target = 'flat' AND o.id > (
+        SELECT coalesce(max(e.id), 0) FROM orders AS e
+        WHERE e.account = :account AND e.strategy = :strategy AND e.symbol = :symbol AND e.leg = 'entry'
+        AND e.executed_quantity > 0
+    ))
+FROM orders AS o INNER JOIN signals AS s ON o.signal_id = s.id
+WHERE o.account = :account AND o.strategy = :strategy AND o.symbol = :symbol AND o.executed_quantity > 0
+AND o.id > (
+    SELECT coalesce(max(q.id), 0) FROM orders AS q
+    WHERE q.account = :account AND q.strategy = :strategy AND q.symbol = :symbol AND q.side = 'SELL'
+    AND q.leg <> 'trim' AND q.executed_quantity > 0
+)
+"""
+
+
+def parts(connection: Connection, account: str, strategy: str, symbol: str) -> tuple[int, int]:
+    """How many purchases a position is made of, and how many sales of a part came after the last of them."""
+    bought, sold = connection.execute(
+        text(_PARTS), {"account": account, "strategy": strategy, "symbol": symbol}
+    ).one()
+    return bought, sold
+
+
 def capital(connection: Connection, account: str) -> Decimal:
     """What of the equity was put in, less what was taken out, as the books have it."""
     amount: Decimal = connection.execute(

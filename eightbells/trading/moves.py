@@ -45,7 +45,7 @@ def next_move(holding: HeldPosition, settings: TradingSettings, now_ms: int) -> 
     sale = holding.sale
     if holding.rules is None:
         return Unable("its rules cannot be read") if holding.trigger is not None else None
-    if sale is not None and (sale.state in IN_FLIGHT or sale.leg in ("sellout", "manual")):
+    if sale is not None and (sale.state in IN_FLIGHT or sale.leg in ("sellout", "manual", "trim")):
         return None
     if holding.blocked is not None:
         return Unable(holding.blocked) if holding.trigger is not None and sale is None else None

@@ -230,7 +230,7 @@ SELECT DISTINCT ON (o.signal_id)
     OR (:again AND o.state = 'REJECTED' AND coalesce(e.detail ->> 'action' IN ('wait', 'fix', 'resync'), FALSE))
     AS open
 FROM orders AS o LEFT JOIN order_events AS e ON e.order_id = o.id AND e.to_state = 'REJECTED'
-WHERE o.signal_id = ANY(:signals) AND o.leg IN ('entry', 'exit') ORDER BY o.signal_id, o.attempt DESC
+WHERE o.signal_id = ANY(:signals) AND o.leg IN ('entry', 'exit', 'trim') ORDER BY o.signal_id, o.attempt DESC
 """
 
 
@@ -250,7 +250,7 @@ def newest_attempts(
 _PUT_OFF = """
 SELECT DISTINCT ON (o.signal_id, o.leg) o.id, o.state = 'REJECTED' AND e.detail ->> 'action' = 'wait' AS waits
 FROM orders AS o LEFT JOIN order_events AS e ON e.order_id = o.id AND e.to_state = 'REJECTED'
-WHERE o.account = :account AND o.open_time = :opened AND o.leg IN ('entry', 'exit')
+WHERE o.account = :account AND o.open_time = :opened AND o.leg IN ('entry', 'exit', 'trim')
 ORDER BY o.signal_id, o.leg, o.attempt DESC
 """
 
@@ -399,7 +399,7 @@ def _must_not_go(connection: Connection, order: Order, now_ms: int, settings: Se
         return None if off else "trading is switched on again, nothing is sold out"
     if off:
         return f"trading is switched off: {off}"
-    if order.leg == "exit":
+    if order.leg in ("exit", "trim"):
         reason = _superseded(connection, order)
     elif pause := pause_of(open_pauses(connection, order.account), order.strategy, order.symbol):
         reason = pause.refusal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from sqlalchemy import Connection, Engine, text
@@ -13,13 +13,13 @@ from eightbells.exchange import rules
 from eightbells.exchange.rules import RuleBroken, SymbolRules
 from eightbells.settings import Settings, StrategySettings
 from eightbells.strategies.evaluation import Decision, Moment, Refused
-from eightbells.trading import holds, ledger, outbox, risk
+from eightbells.trading import holds, jumps, ledger, outbox, risk
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.lease import Lease
 from eightbells.trading.ledger import Position
 from eightbells.trading.outbox import Order
 from eightbells.trading.protections import Place, Protections
-from eightbells.trading.sizing import Sized, entry_order, exit_order, exit_price
+from eightbells.trading.sizing import Purse, Sized, Wanted, order_for, yearly_volatility
 from eightbells.trading.states import IN_FLIGHT, State
 
 
@@ -38,6 +38,7 @@ class Books:
     Args:
         attempts: number of the newest entry or exit of each signal, and whether another may follow it.
         out: the orders that are not final, by symbol; sales are added as they are planned.
+        gains: what each strategy has gained, by the decisions' closes.
         reserved: what each strategy's open buys may still cost; grows with what is planned.
         unbooked: where the exchange has executed more than is booked.
         off: why trading is switched off, or None.
@@ -49,6 +50,7 @@ class Books:
     out: dict[str, list[Order]]
     rules: Mapping[str, SymbolRules]
     positions: list[Position]
+    gains: Mapping[str, Decimal]
     reserved: dict[str, Decimal]
     unbooked: Collection[Place]
     off: str | None
@@ -62,7 +64,7 @@ class Books:
         connection: Connection,
         settings: Settings,
         decisions: Collection[Decision],
-        now_ms: int,
+        moment: Moment,
         again: bool,
     ) -> Books:
         account = settings.account
@@ -77,6 +79,7 @@ class Books:
             out=out,
             rules=rules.load_all(connection, {it.symbol for it in decisions}),
             positions=positions,
+            gains=ledger.gains(connection, account, moment.open_ms),
             reserved=reserved,
             unbooked={(order.strategy, order.symbol) for order in outbox.unbooked(connection, account)},
             off=outbox.switched_off(connection),
@@ -89,7 +92,7 @@ class Books:
                 connection,
                 settings,
                 {(it.strategy, it.symbol) for it in decisions if it.target == "long"},
-                now_ms,
+                moment.now_ms,
             ),
         )
 
@@ -127,12 +130,14 @@ class Planner:
             return None
         stop = next((order for order in out if _is_stop_of(order, strategy.name)), None)
         if blocked := self._blocked(strategy, decision, sized, [order for order in out if order is not stop]):
-            return refuse(*blocked)
+            # an exit that is refused goes on with the guardian, which knows no parts
+            return refuse("trim" if sized.leg == "trim" else blocked[0], blocked[1])
         identity = (strategy.name, decision.version, decision.symbol, decision.open_ms)
         now, run = self.moment.now_ms, self.moment.flow_run
         planned = outbox.plan(
-            self.connection, self.settings.account, decision.signal, identity, sized, now, run, attempt, stop
-        )
+            self.connection, self.settings.account, decision.signal, identity, sized, now, run, attempt,
+            stop if sized.side == "SELL" else None,
+        )  # fmt: skip
         if sized.side == "SELL" and planned is not None:
             self.books.out.setdefault(decision.symbol, []).append(outbox.load(self.connection, planned))
         if sized.side == "BUY":
@@ -158,23 +163,32 @@ class Planner:
             raise RuleBroken(
                 f"{decision.symbol} is quoted in {quote}; capital and limits are in {self.settings.quote_asset}"
             )
+        wanted = Wanted(
+            decision.target, decision.price, self.last_prices.get(decision.symbol), decision.weight,
+            self._volatility(strategy, decision),
+        )  # fmt: skip
+        return order_for(
+            wanted, self._purse(strategy, decision), symbol_rules, strategy, self.settings.trading
+        )
+
+    def _purse(self, strategy: StrategySettings, decision: Decision) -> Purse:
         # the share is the universe's, also where a run is for some of its symbols only
         shares = len(strategy.symbols) or len(self.settings.symbols) or 1
         held = [position for position in self.books.positions if position.strategy == strategy.name]
-        means = ledger.means(held, decision.symbol, strategy.capital, shares, self._reserved(strategy))
-        trading = self.settings.trading
-        market = trading.order_type == "market"
-        if decision.target == "flat":
-            step = "market" if market else trading.exit_steps[0]
-            last = self.last_prices.get(decision.symbol)
-            price = decision.price
-            if step != "market":
-                price = exit_price(decision.price, last, step, symbol_rules, trading)
-            return exit_order(price, means, symbol_rules, market=step == "market")
-        if market:  # it is paid at what the price is by now, and the capital must suffice
-            last = self.last_prices.get(decision.symbol, decision.price)
-            decision = replace(decision, price=max(decision.price, last))
-        return entry_order(decision.price, means, symbol_rules, market=market, offset=trading.limit_offset)
+        means = ledger.means(held, decision.symbol, strategy.capital, 1, self._reserved(strategy))
+        worth = strategy.capital + self.books.gains.get(strategy.name, Decimal(0))
+        parts = (1, 0)
+        if strategy.scale_steps > 1:
+            parts = ledger.parts(self.connection, self.settings.account, strategy.name, decision.symbol)
+        return Purse(means.owned, means.spendable, worth, shares, *parts)
+
+    def _volatility(self, strategy: StrategySettings, decision: Decision) -> Decimal | None:
+        if not strategy.target_volatility or decision.target == "flat":
+            return None
+        closes = jumps.closes_since_split(
+            self.connection, self.settings.account, decision.symbol, decision.open_ms
+        )
+        return yearly_volatility(closes)
 
     def _blocked(
         self, strategy: StrategySettings, decision: Decision, sized: Sized, out: list[Order]
@@ -262,7 +276,7 @@ def plan_orders(
         lease.require(connection)
         exposure = ledger.exposure(connection, settings, moment.open_ms)
         decided = sorted(decisions, key=lambda decision: decision.target == "long")  # sales first
-        books = Books.read(connection, settings, decided, moment.now_ms, again)
+        books = Books.read(connection, settings, decided, moment, again)
         planner = Planner(connection, settings, moment, last_prices, exposure, books)
         for decision in decided:
             refused = planner.plan(strategies[decision.strategy], decision)

@@ -1,15 +1,24 @@
-"""How much to buy or sell: within the allocated capital, within the symbol's rules, in exact decimals."""
+"""How much to buy or sell: within the allocated capital, within the symbol's rules, in exact decimals.
+
+Pure: `order_for` makes an order of what a strategy wants, for live trading and for a backtest alike.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
 from eightbells.exchange.rules import RuleBroken, Side, SymbolRules, wire
-from eightbells.settings.sections import ExitStep, TradingSettings
+from eightbells.settings.sections import ExitStep, StrategySettings, TradingSettings
+from eightbells.trading.jumps import Close, volatility
 
-Leg = Literal["entry", "exit", "stop", "sellout", "manual"]
+Leg = Literal["entry", "exit", "stop", "sellout", "manual", "trim"]
+_ONE = Decimal(1)
+_CANDLES_PER_YEAR = 365 * 6
 
 
 @dataclass(frozen=True)
@@ -18,6 +27,44 @@ class Means:
 
     owned: Decimal
     spendable: Decimal
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a strategy wants to hold of a symbol.
+
+    Args:
+        price: the close that it was decided at.
+        last: the exchange's last price, where it is known.
+        weight: share of the capital; None for an equal share.
+        volatility: standard deviation of the symbol's returns per year; None where it is not known.
+    """
+
+    target: Literal["long", "flat"]
+    price: Decimal
+    last: Decimal | None = None
+    weight: Decimal | None = None
+    volatility: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class Purse:
+    """What a strategy has, in the quote asset and of the symbol.
+
+    Args:
+        owned: of the symbol's base asset, net of fees.
+        cash: what is left to spend on all symbols: capital and what its trades brought, less what open buys may cost.
+        worth: its equity: capital, plus what its trades brought and what it holds, less fees in other assets.
+        symbols: among how many symbols it shares its capital.
+        bought: how many purchases its position is made of; sold: how many sales of a part came after them.
+    """
+
+    owned: Decimal
+    cash: Decimal
+    worth: Decimal
+    symbols: int = 1
+    bought: int = 1
+    sold: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,6 +85,69 @@ class Sized:
         return "MARKET" if self.price is None else "LIMIT"
 
 
+def order_for(
+    wanted: Wanted, purse: Purse, rules: SymbolRules, strategy: StrategySettings, trading: TradingSettings
+) -> Sized | None:
+    """The order that takes a strategy to what it wants of a symbol; None where it is there, or close enough.
+
+    What is planned must be taken off the purse before the next symbol is sized.
+
+    Raises:
+        RuleBroken: an order is called for and none is acceptable: too small, too large, or no money is left.
+    """
+    if wanted.target == "flat":
+        return _way_out(wanted, purse, rules, strategy, trading)
+    market = trading.order_type == "market"
+    # a MARKET order is paid at what the price is by now, and the capital must suffice
+    price = max(wanted.price, wanted.last or wanted.price) if market else wanted.price
+    holds = sellable(purse.owned, price, rules, market) > 0
+    if holds and not strategy.rebalance_band and purse.bought >= strategy.scale_steps:
+        return None
+    goal = _goal(wanted, purse, rules, strategy)
+    part = missing = goal / strategy.scale_steps
+    if holds and strategy.rebalance_band:
+        missing = goal - purse.owned * price
+        if abs(missing) <= strategy.rebalance_band * goal:
+            return None
+        if missing < 0:
+            return _trim(min(-missing / price, purse.owned / strategy.scale_steps), purse.owned, price, rules)
+    means = Means(purse.owned, min(part, missing, purse.cash))
+    return _purchase(price, means, rules, market=market, offset=trading.limit_offset)
+
+
+def _goal(wanted: Wanted, purse: Purse, rules: SymbolRules, strategy: StrategySettings) -> Decimal:
+    """What the position should be worth."""
+    whole = purse.worth if strategy.sizing == "equity" else strategy.capital
+    goal = whole / purse.symbols if wanted.weight is None else whole * wanted.weight
+    if strategy.target_volatility:
+        if not wanted.volatility:
+            raise RuleBroken(f"{rules.symbol}: its volatility is not known yet (target_volatility)")
+        goal *= min(_ONE, strategy.target_volatility / wanted.volatility)
+    return goal
+
+
+def _way_out(
+    wanted: Wanted, purse: Purse, rules: SymbolRules, strategy: StrategySettings, trading: TradingSettings
+) -> Sized | None:
+    """The sale of all that is owned, or of the next of the parts that it is sold in."""
+    price, step = wanted.price, "market" if trading.order_type == "market" else trading.exit_steps[0]
+    if step != "market":
+        price = exit_price(wanted.price, wanted.last, step, rules, trading)
+    whole = exit_order(price, Means(purse.owned, Decimal(0)), rules, market=step == "market")
+    left = strategy.scale_steps - purse.sold
+    if whole is None or left <= 1:
+        return whole
+    with suppress(RuleBroken):  # too small to be divided
+        return _trim(purse.owned / left, purse.owned, wanted.last or wanted.price, rules)
+    return whole
+
+
+def _trim(wanted: Decimal, owned: Decimal, price: Decimal, rules: SymbolRules) -> Sized:
+    """The sale of a part: at market, so that the rest gets its stop again at once."""
+    quantity = rules.quantity(min(wanted, owned), price, market=True)
+    return Sized("trim", "SELL", quantity, None, basis=f"{wire(owned)} owned, {wire(owned - quantity)} stays")
+
+
 def entry_order(
     close: Decimal, means: Means, rules: SymbolRules, *, market: bool, offset: Decimal = Decimal(0)
 ) -> Sized | None:
@@ -53,6 +163,10 @@ def entry_order(
     """
     if sellable(means.owned, close, rules, market):
         return None
+    return _purchase(close, means, rules, market=market, offset=offset)
+
+
+def _purchase(close: Decimal, means: Means, rules: SymbolRules, *, market: bool, offset: Decimal) -> Sized:
     price = rules.price("BUY", close * (1 + offset))
     if means.spendable <= 0:
         raise RuleBroken(f"{rules.symbol}: the allocated capital is spent")
@@ -88,6 +202,16 @@ def exit_price(
     if step == "close":
         return rules.price("SELL", close * (1 - settings.limit_offset))
     return rules.price("SELL", min(last or close, close) * (1 - settings.exit_cross))
+
+
+def yearly_volatility(closes: Sequence[Close]) -> Decimal | None:
+    """Standard deviation of a symbol's returns per year, from its last thirty days; None where they are too few.
+
+    Args:
+        closes: of four-hour candles, oldest first, none of them from before a split.
+    """
+    sigma = volatility(closes)
+    return None if sigma is None else Decimal(repr(sigma * math.sqrt(_CANDLES_PER_YEAR)))
 
 
 def of_owned(owned: Decimal, quantity: Decimal) -> str:

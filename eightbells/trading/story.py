@@ -19,7 +19,7 @@ SELECT
     o.id, o.client_order_id, o.exchange_order_id, o.account, o.strategy, o.symbol, o.leg, o.attempt, o.side, o.type,
     o.quantity, o.price, o.stop_price, o.sizing, o.state, o.executed_quantity, o.planned_at, o.flow_run,
     c.by_whom, c.why,
-    s.target, s.price AS close, s.reason,
+    s.target, s.price AS close, s.reason, s.stop AS wanted_stop, s.take_profit, s.weight,
     e.id AS evaluation, e.strategy_version, e.parameters, e.code_version, e.open_time, e.window_start, e.window_candles,
     e.as_of_batch, e.inputs_hash, e.evaluated_at, e.flow_run AS evaluated_by,
     v.id AS validation, v.suite, v.checked, v.failed, b.id AS batch, b.source, b.known_at

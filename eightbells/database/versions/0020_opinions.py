@@ -1,10 +1,10 @@
-"""Applies sql/0045_refusals.sql."""
+"""Applies sql/0020_opinions.sql."""
 
 from eightbells.database.migrations import apply
 
-revision = "0045"
+revision = "0020"
 down_revision = "0019"
 
 
 def upgrade() -> None:
-    apply("0045_refusals.sql")
+    apply("0020_opinions.sql")
