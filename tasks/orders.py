@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from prefect.client.schemas import State as PrefectState
 
@@ -21,13 +22,14 @@ from eightbells.trading.lease import Lease, LeaseLost, hold_lease
 from eightbells.trading.outbox import Order
 from eightbells.trading.planning import Plan, plan_orders
 from eightbells.trading.reconciliation import Reconciliation, reconcile
-from eightbells.trading.states import IN_FLIGHT, LIVE, State
+from eightbells.trading.states import IN_FLIGHT, LIVE, State, of_exchange
 from orchestration.exchange_task import exchange_task, limited_task
 from orchestration.retries import attempts_left, awaiting
 from tasks.candles import refresh_rules
 from tasks.session import Session
 
 _ASK_EVERY_SECONDS = 2.0
+_MOST_ONE_BY_ONE = 20  # orders are asked for singly: more weigh more than the list of all open ones
 _MOST_ROUNDS = 3  # an order proven ABSENT is planned again while its candle is fresh
 
 
@@ -259,14 +261,27 @@ async def settle_orders(
     Returns what could not be settled, in words.
     """
     orders = [order for order in to_settle(session.engine, session.settings.account) if order.state in only]
+    over = {order.id for order in orders if _is_over(session, order, before)}
+    unchanged = await _unchanged(session) if len(orders) > _MOST_ONE_BY_ONE else set()
     outcomes = await asyncio.gather(
         *(
-            settle_order(session, order, f"{order.side} {order.symbol}", _is_over(session, order, before))
+            settle_order(session, order, f"{order.side} {order.symbol}", order.id in over)
             for order in orders
+            if order.id in over
+            or (order.client_order_id, order.state, order.booked_quantity) not in unchanged
         ),
         return_exceptions=True,
     )
     return [str(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]
+
+
+async def _unchanged(session: Session) -> set[tuple[str, State | None, Decimal]]:
+    """Client order id, state and executed quantity of all open orders, by one request; empty where it fails."""
+    try:
+        found = await session.gateway.open_orders()
+    except ExchangeError:  # then each is asked for, with the retries of that
+        return set()
+    return {(order.client_order_id, of_exchange(order.status), order.executed_quantity) for order in found}
 
 
 def _is_over(session: Session, order: Order, before: int | None) -> bool:

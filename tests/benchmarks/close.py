@@ -157,8 +157,10 @@ def _is_done(engine: Engine, opened: int) -> bool:
 
 
 def _orders(address: str) -> list[dict[str, Any]]:
+    """What was sent: purchases and their stops, and sales, each in its stop's place."""
     log: list[dict[str, Any]] = control(address, "truth?log=20000")["requests"]["log"]  # type: ignore[index]
-    return [entry for entry in log if (entry["method"], entry["path"]) == ("POST", "/api/v3/order")]
+    placed = ("/api/v3/order", "/api/v3/order/cancelReplace")
+    return [entry for entry in log if entry["method"] == "POST" and entry["path"] in placed]
 
 
 def _show(waits: list[float], counts: list[int], added: int) -> None:
