@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.client.schemas import State
 from prefect.states import Cancelled, Completed
 
-from eightbells.stream.engine import Stream, settle
+from eightbells.stream.engine import Stream, keep_out_of_garbage
 from eightbells.stream.fills import book_fills
 from eightbells.stream.guarding import watch_positions
 from eightbells.stream.sole_stream import AnotherStream, SoleStream
@@ -70,5 +70,5 @@ async def stream() -> State[Any]:
 async def _compare_books() -> None:
     """Hold the exchange against the books once, at the start: the first close need not wait for it."""
     await reconcile(return_state=True)
-    settle()  # what that flow brought with it stays too
+    keep_out_of_garbage()  # what that flow brought with it stays too
     await asyncio.Event().wait()

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
-import pandas as pd
 
 from eightbells.candles import gaps, grid
+from eightbells.candles.klines import Klines
 from eightbells.errors import EightbellsError
 from eightbells.exchange.history import Page, fetch_pages, plan_pages
 from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.exchange.universe import Universe, first_candle, refresh_universe
-from eightbells.quality.gate import Admission, Verdict, admit
+from eightbells.quality.gate import Admission, Verdict, admit_klines
 from eightbells.settings.symbols import chosen as normal_names
 from eightbells.strategies.process import PROCESS
 from eightbells.trading import ledger
@@ -27,6 +27,7 @@ from tasks.progress import shown_progress
 from tasks.session import Progress, Session
 from tasks.stages import inner_stage
 
+_ADMITTED_AT_ONCE = 2  # batches: one is judged while the other is written
 EARLY_MS = 60_000  # a run may start this long before the boundary it is for: clocks differ
 
 
@@ -114,7 +115,7 @@ async def fetch_newest(
             session, symbol, _since(session, symbol, opened, window), opened, refetch=True, settle=True
         )
     ]
-    ingested = await _ingest(session, pages, isolate=True)
+    ingested = await _ingest(session, pages)
     for symbol in set(symbols) - set(ingested.failed):
         ingested.absent += await _record_asked(session, symbol, pages)
     return ingested
@@ -136,7 +137,10 @@ async def plan_history(session: Session, symbols: tuple[str, ...], start_ms: int
 
 @exchange_task("load {slots} candles")
 async def load_history(session: Session, pages: list[Page], slots: int) -> Ingested:
-    """Fetch, prove and store the pages in batches, each committed: a crash loses nothing that was stored."""
+    """Fetch, prove and store the pages in batches, each committed: a crash loses nothing that was stored.
+
+    A symbol that fails for good stops only itself.
+    """
     async with shown_progress("backfill-progress", f"{slots:,} candles to load") as show:
 
         def progress(done: int, total: int) -> None:
@@ -144,9 +148,10 @@ async def load_history(session: Session, pages: list[Page], slots: int) -> Inges
             if session.progress:
                 session.progress(done, total)
 
-        ingested = await _ingest(session, pages, progress=progress)
-    for symbol in dict.fromkeys(page.symbol for page in pages):
-        ingested.absent += await _record_asked(session, symbol, pages)
+        ingested = await _load(session, pages, progress)
+    asked = [page for page in pages if page.symbol not in ingested.failed]
+    for symbol in dict.fromkeys(page.symbol for page in asked):
+        ingested.absent += await _record_asked(session, symbol, asked)
     return ingested
 
 
@@ -155,12 +160,12 @@ async def ask_again(session: Session, pages: list[Page]) -> Ingested:
     """Ask a second time for every slot that was not delivered; what is still not there is absent."""
     again = []
     with session.engine.connect() as connection:
-        for page in pages:
-            slots = gaps.open_slots(connection, page.symbol, page.first_ms, page.last_ms)
-            again += plan_pages(page.symbol, slots)
-    ingested = await _ingest(session, again)
-    for symbol in dict.fromkeys(page.symbol for page in again):
-        ingested.absent += await _record_asked(session, symbol, again)
+        for symbol, (first, last) in _spans(pages).items():
+            again += plan_pages(symbol, gaps.open_slots(connection, symbol, first, last))
+    ingested = await _load(session, again)
+    asked = [page for page in again if page.symbol not in ingested.failed]
+    for symbol in dict.fromkeys(page.symbol for page in asked):
+        ingested.absent += await _record_asked(session, symbol, asked)
     return ingested
 
 
@@ -190,76 +195,133 @@ def _is_newest(session: Session, end_ms: int) -> bool:
     return end_ms >= grid.last_closed(session.now_ms)
 
 
-async def _ingest(
-    session: Session, pages: Iterable[Page], *, isolate: bool = False, progress: Progress | None = None
-) -> Ingested:
-    """Fetch pages and admit them in batches. With `isolate`, a symbol that fails for good stops only itself."""
-    pages = list(pages)
-    ingested, waiting, rows = Ingested(), [], 0
-    done, total = 0, sum(page.slots for page in pages)
-    async for page, frame in _fetch(session, pages, ingested, isolate):
-        waiting.append(frame)
-        rows, done = rows + len(frame), done + page.slots
-        if rows >= session.settings.candles.rows_per_batch:
-            ingested.add(await _admit(session, waiting))
-            waiting, rows = [], 0
+async def _ingest(session: Session, pages: list[Page]) -> Ingested:
+    """Fetch pages and admit them as one batch or few. A symbol that fails for good stops only itself."""
+    ingested, waiting, rows, failures = Ingested(), list[Klines](), 0, dict[str, ExchangeError]()
+    for page in [page for page in pages if page in session.fetched]:
+        waiting.append(session.fetched[page])
+    async for page, outcome in fetch_pages(
+        session.gateway, [it for it in pages if it not in session.fetched]
+    ):
+        if isinstance(outcome, ExchangeError):
+            failures[page.symbol] = outcome
+            continue
+        session.fetched[page] = outcome  # a retry of the task need not ask for it again
+        waiting.append(outcome)
         progressed()
-        if progress:
-            progress(done, total)
-    ingested.add(await _admit(session, waiting))
+    ingested.failed = _for_good(failures)
+    most = session.settings.candles.rows_per_batch
+    while waiting:
+        batch, rows = list[Klines](), 0
+        while waiting and rows < most:
+            batch.append(waiting.pop())
+            rows += len(batch[-1])
+        ingested.add(await _admit(session, batch))
     session.fetched.clear()
-    if pages and len(ingested.failed) == len({page.symbol for page in pages}):
-        raise EightbellsError("no symbol's candles could be fetched: " + next(iter(ingested.failed.values())))
+    _require_any(pages, ingested)
     return ingested
 
 
-async def _fetch(
-    session: Session, pages: list[Page], ingested: Ingested, isolate: bool
-) -> AsyncIterator[tuple[Page, pd.DataFrame]]:
-    """The pages' frames. A failure ends it, or with `isolate` is put off until all others are there."""
-    for page in [page for page in pages if page in session.fetched]:
-        yield page, session.fetched[page]
-    failures: dict[str, ExchangeError] = {}
-    async for page, outcome in fetch_pages(
-        session.gateway, [page for page in pages if page not in session.fetched]
-    ):
-        if isinstance(outcome, ExchangeError):
-            if not isolate:
-                raise outcome
-            failures[page.symbol] = outcome
-            continue
-        if isolate:
-            session.fetched[page] = outcome
-        yield page, outcome
-    for symbol, error in failures.items():
+async def _load(session: Session, pages: list[Page], progress: Progress | None = None) -> Ingested:
+    """Fetch pages, prove and store them side by side: memory holds few batches, however long the history.
+
+    A symbol that fails for good stops only itself. A retry of the task asks only for what is not stored by then.
+    """
+    ingested, failures = Ingested(), dict[str, ExchangeError]()
+    done, total = 0, sum(page.slots for page in pages)
+    room = asyncio.Semaphore(_ADMITTED_AT_ONCE)
+
+    async def admit_batch(batch: list[tuple[Page, Klines]]) -> None:
+        nonlocal done
+        try:
+            ingested.add(await _admit(session, [klines for _, klines in batch]))
+        finally:
+            room.release()
+        session.loaded.update(page for page, _ in batch)
+        done += sum(page.slots for page, _ in batch)
+        if progress:
+            progress(done, total)
+
+    waiting, rows = list[tuple[Page, Klines]](), 0
+    with one_failure():
+        async with asyncio.TaskGroup() as admissions:
+            wanted = [page for page in pages if page not in session.loaded]
+            done += total - sum(page.slots for page in wanted)
+            async for page, outcome in fetch_pages(session.gateway, wanted):
+                progressed()
+                if isinstance(outcome, ExchangeError):
+                    failures[page.symbol] = outcome
+                    continue
+                waiting.append((page, outcome))
+                rows += len(outcome)
+                if rows >= session.settings.candles.rows_per_batch:
+                    await room.acquire()
+                    admissions.create_task(admit_batch(waiting))
+                    waiting, rows = [], 0
+            await room.acquire()
+            admissions.create_task(admit_batch(waiting))
+    ingested.failed = _for_good(failures)
+    _require_any(pages, ingested)
+    return ingested
+
+
+@contextmanager
+def one_failure() -> Iterator[None]:
+    """Raise the first of the failures that a group of tasks has met, as if it had been the only one."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+def _for_good(failures: Mapping[str, ExchangeError]) -> dict[str, str]:
+    """Why symbols failed. Raises the failure of one that may still succeed: then the task is tried again."""
+    for error in failures.values():
         action = error.failure.remedy.action
         if action is Action.STOP or (action is not Action.REFUSE and attempts_left(error.failure) > 0):
             raise error
-        ingested.failed[symbol] = str(error)
+    return {symbol: str(error) for symbol, error in failures.items()}
 
 
-async def _admit(session: Session, frames: list[pd.DataFrame]) -> Admission:
+def _require_any(pages: list[Page], ingested: Ingested) -> None:
+    if pages and len(ingested.failed) == len({page.symbol for page in pages}):
+        raise EightbellsError("no symbol's candles could be fetched: " + next(iter(ingested.failed.values())))
+
+
+async def _admit(session: Session, klines: list[Klines]) -> Admission:
     with inner_stage("validate"):
         return await asyncio.to_thread(
-            admit, session.engine, frames, "rest", session.now_ms, session.flow_run
+            admit_klines, session.engine, klines, "rest", session.now_ms, session.flow_run
         )
 
 
 async def _record_asked(session: Session, symbol: str, pages: Iterable[Page]) -> int:
     """Note what was asked for in vain. What lies before the symbol's first candle is not missing."""
-    absent = 0
-    for page in [page for page in pages if page.symbol == symbol]:
-        with session.engine.connect() as connection:
-            slots = gaps.missing(connection, symbol, page.first_ms, page.last_ms)
-            first, _ = gaps.stored_span(connection, symbol, page.last_ms)
-        if slots.size and (first is None or slots[0] < first):
-            with suppress(ExchangeError):  # the next run asks, and takes note, again
-                first = await first_candle(session.gateway, session.engine, symbol)
-                progressed()
-            slots = slots[slots >= (page.last_ms + 1 if first is None else first)]
-        with session.engine.begin() as connection:
-            absent += gaps.record_asked(connection, symbol, slots.tolist(), session.now_ms)
-    return absent
+    pages = [page for page in pages if page.symbol == symbol]
+    start, end = _spans(pages)[symbol]
+    with session.engine.connect() as connection:
+        slots = gaps.missing(connection, symbol, start, end)
+        first, _ = gaps.stored_span(connection, symbol, end)
+    starts = np.array(sorted(page.first_ms for page in pages))
+    ends = np.array(sorted(page.last_ms for page in pages))
+    page_of = np.searchsorted(starts, slots, side="right") - 1
+    slots = slots[slots <= ends[page_of]]  # what lies between two pages was not asked for
+    if slots.size and (first is None or slots[0] < first):
+        with suppress(ExchangeError):  # the next run asks, and takes note, again
+            first = await first_candle(session.gateway, session.engine, symbol)
+        progressed()
+        slots = slots[slots >= (end + 1 if first is None else first)]
+    with session.engine.begin() as connection:
+        return gaps.record_asked(connection, symbol, slots.tolist(), session.now_ms)
+
+
+def _spans(pages: Iterable[Page]) -> dict[str, tuple[int, int]]:
+    """From the first to the last slot (ms) that is asked for of each symbol."""
+    spans: dict[str, tuple[int, int]] = {}
+    for page in pages:
+        first, last = spans.get(page.symbol, (page.first_ms, page.last_ms))
+        spans[page.symbol] = min(first, page.first_ms), max(last, page.last_ms)
+    return spans
 
 
 def merged(first: Ingested, second: Ingested) -> Ingested:

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 
-import pandas as pd
 from prefect.runtime import flow_run
 from sqlalchemy import Engine
 
 from eightbells import metrics
+from eightbells.candles.klines import Klines
 from eightbells.database.engine import open_database
 from eightbells.exchange.gateway import Gateway, naming_the_exchange, unset_gateway
 from eightbells.exchange.history import Page
@@ -31,7 +31,8 @@ class Session(Runtime):
     def __init__(self, settings: Settings, engine: Engine, gateway: Gateway) -> None:
         super().__init__(settings, engine, gateway, flow_run.get_id() or None)
         self.progress = PROGRESS.get()
-        self.fetched: dict[Page, pd.DataFrame] = {}  # pages that a task's retry need not ask for again
+        self.fetched: dict[Page, Klines] = {}  # what a task's retry need not ask for again
+        self.loaded: set[Page] = set()  # what is stored, or was not there
 
 
 @exchange_task("the exchange's time")

@@ -24,14 +24,14 @@ KLINE = (
 )  # fmt: skip
 VALUES = ("close_time", *PRICES, "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 COLUMNS = ("symbol", *KLINE, "asked", "raw")
-_INTEGERS = {"open_time", "close_time", "trades"}
+INTEGERS = {"open_time", "close_time", "trades"}
 # what lies beyond is no price, volume or time of ours, and more than Postgres or a datetime may hold
-_MOST_DIGITS = 60
-_GREATEST = 2**45  # as a time in ms the year 3084
+MOST_DIGITS = 60
+GREATEST_INTEGER = 2**45  # as a time in ms the year 3084
 
 
 def candle_frame(
-    symbol: str, klines: Sequence[Any], asked: Container[int] = range(_GREATEST)
+    symbol: str, klines: Sequence[Any], asked: Container[int] = range(GREATEST_INTEGER)
 ) -> pd.DataFrame:
     """The frame of one symbol's klines as Binance's REST answer lists them.
 
@@ -43,7 +43,7 @@ def candle_frame(
     rows = [_fields(row) for row in klines]
     fields = dict(zip(KLINE, zip(*rows, strict=True), strict=True))
     read = {
-        name: pd.Series(_read(values, _integer if name in _INTEGERS else _decimal), dtype=object)
+        name: pd.Series(_read(values, _integer if name in INTEGERS else _decimal), dtype=object)
         for name, values in fields.items()
     }
     frame = pd.DataFrame({"symbol": [symbol] * len(rows), **read})
@@ -86,14 +86,14 @@ def _read(values: Sequence[Any], parse: Callable[[Any], Any]) -> list[Any]:
 
 
 def _decimal(value: Any) -> Decimal | None:
-    if not isinstance(value, str) or len(value) > _MOST_DIGITS:  # a JSON number has been through a float
+    if not isinstance(value, str) or len(value) > MOST_DIGITS:  # a JSON number has been through a float
         return None
     try:
         number = Decimal(value)
     except InvalidOperation:
         return None
-    return number if number.is_finite() and abs(number.adjusted()) < _MOST_DIGITS else None
+    return number if number.is_finite() and abs(number.adjusted()) < MOST_DIGITS else None
 
 
 def _integer(value: Any) -> int | None:
-    return value if type(value) is int and abs(value) < _GREATEST else None
+    return value if type(value) is int and abs(value) < GREATEST_INTEGER else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from eightbells.candles import grid
 from eightbells.candles.frame import VALUES
 
+ORDER = ("symbol", "open_time", *VALUES)
 _ONE_WRITER = 8_888_002  # key of the advisory lock under which batches are numbered
 _FIELDS = ", ".join(VALUES)
 _STORED = ", ".join(f"candles.{name}" for name in VALUES)
@@ -54,8 +55,16 @@ class Written:
     revised: int
 
 
+Columns = list[Sequence[object]]
+
+
+def ordered(frame: pd.DataFrame) -> Columns:
+    """The columns of a candle frame in the order in which they are stored."""
+    return [frame[name].tolist() for name in ORDER]
+
+
 def write(
-    connection: Connection, frame: pd.DataFrame, source: str, known_ms: int, flow_run: str | None
+    connection: Connection, columns: Columns, source: str, known_ms: int, flow_run: str | None
 ) -> Written:
     """Store closed, judged candles as one batch, in the caller's transaction.
 
@@ -63,12 +72,12 @@ def write(
     version. Gaps that the rows fill are marked repaired.
 
     Args:
-        frame: a candle frame without None.
+        columns: of judged candles, as `ordered` gives them: integers, and decimals or their digits.
         source: `rest`, `ws` or `archive`.
         known_ms: the exchange's time at which the rows were judged.
     """
     connection.execute(text(_INCOMING))
-    _copy(connection, frame)
+    _copy(connection, columns)
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_WRITER})
     batch: int = connection.execute(
         text(
@@ -83,8 +92,7 @@ def write(
     return Written(batch, inserted, revised)
 
 
-def _copy(connection: Connection, frame: pd.DataFrame) -> None:
-    columns = [frame[name].tolist() for name in ("symbol", "open_time", *VALUES)]
+def _copy(connection: Connection, columns: Columns) -> None:
     line = "\t".join(["%s"] * len(columns)) + "\n"
     rows = zip(*columns, strict=True)
     with connection.connection.cursor().copy(_COPY) as copy:

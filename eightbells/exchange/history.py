@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-import pandas as pd
-
 from eightbells.candles import grid
 from eightbells.candles.frame import candle_frame
 from eightbells.candles.gaps import Slots
+from eightbells.candles.klines import Klines
 from eightbells.exchange.gateway import Gateway
 from eightbells.exchange.recovery import ExchangeError
 
@@ -44,13 +43,13 @@ def plan_pages(symbol: str, slots: Slots) -> list[Page]:
 
 async def fetch_pages(
     gateway: Gateway, pages: Iterable[Page]
-) -> AsyncIterator[tuple[Page, pd.DataFrame | ExchangeError]]:
-    """Candle frames of the pages as they arrive, a few requests under way at a time.
+) -> AsyncIterator[tuple[Page, Klines | ExchangeError]]:
+    """The klines of the pages as they arrive, a few requests under way at a time.
 
-    A page that fails gives its error in the frame's place; whether the others matter then is the caller's to say.
+    A page that fails gives its error in their place; whether the others matter then is the caller's to say.
     """
     waiting = iter(pages)
-    under_way: set[asyncio.Task[tuple[Page, pd.DataFrame | ExchangeError]]] = set()
+    under_way: set[asyncio.Task[tuple[Page, Klines | ExchangeError]]] = set()
     try:
         while True:
             while len(under_way) < gateway.concurrency and (page := next(waiting, None)):
@@ -66,12 +65,12 @@ async def fetch_pages(
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-async def _fetch(gateway: Gateway, page: Page) -> tuple[Page, pd.DataFrame | ExchangeError]:
+async def _fetch(gateway: Gateway, page: Page) -> tuple[Page, Klines | ExchangeError]:
     try:
         rows = await gateway.klines(page.symbol, page.first_ms, page.last_ms, page.slots)
     except ExchangeError as error:
         return page, error
-    return page, candle_frame(page.symbol, rows, range(page.first_ms, page.last_ms + 1))
+    return page, Klines(page.symbol, rows, range(page.first_ms, page.last_ms + 1))
 
 
 async def closes_since(

@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import numpy as np
-import pandas as pd
 from sqlalchemy import Engine, text
 
 from eightbells.candles import grid
+from eightbells.candles.klines import Klines
 from eightbells.exchange.gateway import Gateway
 from eightbells.exchange.history import Page, fetch_pages, plan_pages
 from eightbells.exchange.recovery import Action, ExchangeError
@@ -61,8 +61,8 @@ def missing_pages(engine: Engine, symbols: Sequence[str], wanted_ms: int, last_m
     ]
 
 
-async def fetch_all(gateway: Gateway, pages: Sequence[Page]) -> AsyncGenerator[pd.DataFrame, None]:
-    """The pages' frames as they come. A symbol that the exchange refuses is passed over.
+async def fetch_all(gateway: Gateway, pages: Sequence[Page]) -> AsyncGenerator[Klines, None]:
+    """The pages' klines as they come. A symbol that the exchange refuses is passed over.
 
     Raises:
         ExchangeError: what befell one question will befall the others: they are not asked.

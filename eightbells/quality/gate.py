@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Engine, Row, text
 
 from eightbells import metrics
 from eightbells.candles import gaps, grid, store
-from eightbells.candles.frame import concatenate, only_closed
+from eightbells.candles.frame import KLINE, concatenate, only_closed
+from eightbells.candles.klines import Klines, PlainKlines, plain
 
 
 @dataclass(frozen=True)
@@ -68,20 +69,92 @@ def admit(
 
     reasons = suite.judge(frame, now_ms)
     bad = frame.index.isin(list(reasons))
+    judged = _Judged(
+        store.ordered(frame[~bad]), frame[bad], reasons, _verdicts(frame, reasons, now_ms), len(frame)
+    )
+    return _admit(engine, judged, source, now_ms, flow_run)
+
+
+def admit_klines(
+    engine: Engine, klines: Sequence[Klines], source: str, now_ms: int, flow_run: str | None = None
+) -> Admission:
+    """Judge and store as `admit` does. Where nothing is odd about any of them no row is looked at by itself.
+
+    Args:
+        klines: of any number of symbols, as the exchange sent them.
+    """
+    judged = _sound(klines, now_ms)
+    if judged is None:
+        return admit(engine, [it.frame for it in klines], source, now_ms, flow_run)
+    if not judged.checked:
+        return Admission(batch=0)
+    return _admit(engine, judged, source, now_ms, flow_run)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Rows after the suite: what is to be stored, the bad ones with their reasons, and the verdicts by symbol."""
+
+    good: store.Columns
+    bad: pd.DataFrame
+    reasons: dict[int, list[str]]
+    verdicts: dict[str, Verdict]
+    checked: int
+
+
+def _sound(klines: Sequence[Klines], now_ms: int) -> _Judged | None:
+    """The klines as judged, where all of them are plain and sound; else None."""
+    found: list[PlainKlines] = []
+    for it in klines:
+        if len(it):
+            read = plain(it, now_ms)
+            if read is None:
+                return None
+            found.append(read)
+    checked = sum(map(len, found))
+    verdicts: dict[str, Verdict] = {}
+    for read in found:
+        if len(read):
+            before = verdicts.get(read.symbol)
+            newest = max(int(read.numbers["open_time"].max()), before.last_open if before else 0)
+            times = len(read) + (before.checked if before else 0)
+            verdicts[read.symbol] = Verdict(read.symbol, newest, times, 0, {}, 0)
+    if checked:
+        from eightbells.quality import suite
+
+        numbers = pd.DataFrame(
+            {name: np.concatenate([read.numbers[name] for read in found]) for name in KLINE}
+        )
+        counts = [len(read) for read in found]
+        numbers["symbol"] = pd.Categorical(np.repeat([read.symbol for read in found], counts))
+        numbers["asked"] = np.concatenate([read.asked for read in found])
+        if not suite.is_sound(numbers, now_ms):
+            return None
+    symbols = [symbol for read in found for symbol in [read.symbol] * len(read)]
+    good: store.Columns = [symbols]
+    good += [[value for read in found for value in read.columns[name]] for name in store.ORDER[1:]]
+    return _Judged(good, pd.DataFrame(), {}, verdicts, checked)
+
+
+def _admit(engine: Engine, judged: _Judged, source: str, now_ms: int, flow_run: str | None) -> Admission:
+    from eightbells.quality.suite import NAME
+
+    verdicts = judged.verdicts
     with engine.connect() as connection, connection.begin() as transaction:
-        written = store.write(connection, frame[~bad], source, now_ms, flow_run)
-        kept = _quarantine(connection, frame[bad], reasons, written.batch)
+        written = store.write(connection, judged.good, source, now_ms, flow_run)
+        kept = _quarantine(connection, judged.bad, judged.reasons, written.batch)
         new = bool(written.inserted or written.revised or kept)
-        verdicts = _verdicts(frame, reasons, now_ms)
         known = {} if new else _known(connection, verdicts)
         if known and all(verdict.validation for verdict in known.values()):
             verdicts = known
             transaction.rollback()
         else:  # news, or proven for the first time, though stored before
-            verdicts = _keep(connection, verdicts, written.batch, suite.NAME)
-            _close_batch(connection, written, len(frame), kept)
-    _count(written, kept, reasons)
-    return Admission(written.batch, len(frame), written.inserted, written.revised, len(reasons), verdicts)
+            verdicts = _keep(connection, verdicts, written.batch, NAME)
+            _close_batch(connection, written, judged.checked, kept)
+    _count(written, kept, judged.reasons)
+    return Admission(
+        written.batch, judged.checked, written.inserted, written.revised, len(judged.reasons), verdicts
+    )
 
 
 def _quarantine(connection: Connection, bad: pd.DataFrame, reasons: dict[int, list[str]], batch: int) -> int:

@@ -10,13 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, TypeVar
-
-import pandas as pd
+from typing import Any, Protocol, TypeVar
 
 from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.candles.frame import candle_frame
+from eightbells.candles.klines import Klines
 from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.streams import (
     STREAMS_A_CONNECTION,
@@ -27,7 +26,7 @@ from eightbells.exchange.streams import (
     Pace,
     StreamEvent,
 )
-from eightbells.quality.gate import Verdict, admit
+from eightbells.quality.gate import Verdict, admit_klines
 from eightbells.runtime import Runtime
 from eightbells.stream.rest_catch_up import DATABASE_AWAY, RestCatchUp
 
@@ -171,7 +170,7 @@ class Stream:
     async def _take(self, candles: list[ClosedCandle]) -> None:
         # a frame may outrun our estimate of the exchange's clock: what it says of the time counts
         said = max(candle.said_ms for candle in candles)
-        await self._admit([frame_of(candles)], "ws", said)
+        await self._admit(klines_of(candles), "ws", said)
         now = self.runtime.now_ms
         for candle in candles:
             self.lag = (now - grid.closes_at(candle.kline[0])) / 1000
@@ -180,7 +179,7 @@ class Stream:
         metrics.STREAM_CANDLES.inc(len(candles))
         self.candles += len(candles)
 
-    async def _admit(self, frames: Sequence[pd.DataFrame], source: str = "rest", now_ms: int = 0) -> None:
+    async def _admit(self, klines: Sequence[Klines], source: str = "rest", now_ms: int = 0) -> None:
         """Judge and store, one batch at a time: the suite is no place for two. While Postgres is away, wait for it."""
         runtime = self.runtime
         async with self._judging:
@@ -188,7 +187,7 @@ class Stream:
                 now = max(now_ms, runtime.now_ms)
                 try:
                     admission = await self._in_thread(
-                        partial(admit, runtime.engine, list(frames), source, now, runtime.flow_run)
+                        partial(admit_klines, runtime.engine, klines, source, now, runtime.flow_run)
                     )
                     break
                 except DATABASE_AWAY as error:
@@ -270,11 +269,12 @@ def usual_pace(runtime: Runtime) -> Pace:
     return Pace(silence=settings.stream.silence_seconds, rotate=rotate)
 
 
-def frame_of(candles: Sequence[ClosedCandle]) -> pd.DataFrame:
-    """One frame of many symbols' candles: a frame for each would cost more than judging them."""
-    frame = candle_frame("", [candle.kline for candle in candles])
-    frame["symbol"] = [candle.symbol for candle in candles]
-    return frame
+def klines_of(candles: Sequence[ClosedCandle]) -> list[Klines]:
+    """The candles' klines by symbol."""
+    rows: dict[str, list[Any]] = {}
+    for candle in candles:
+        rows.setdefault(candle.symbol, []).append(candle.kline)
+    return [Klines(symbol, found) for symbol, found in rows.items()]
 
 
 def warm_up() -> None:
@@ -284,10 +284,10 @@ def warm_up() -> None:
     opened = grid.STEP_MS
     kline = [opened, "1", "1", "1", "1", "1", grid.closes_at(opened) - 1, "1", 1, "1", "1", "0"]
     suite.judge(candle_frame("", [kline]), 10 * grid.STEP_MS)
-    settle()
+    keep_out_of_garbage()
 
 
-def settle() -> None:
+def keep_out_of_garbage() -> None:
     """Exempt what is in memory from the search for garbage: over all that is imported it takes a third of a second.
 
     It would come when most is made: between a close and its orders.

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 
-import pandas as pd
 import psycopg
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from eightbells.candles import grid
+from eightbells.candles.klines import Klines
 from eightbells.errors import EightbellsError
 from eightbells.exchange.missed import fetch_all, missing_pages
 from eightbells.exchange.recovery import ExchangeError
@@ -23,7 +23,7 @@ _LONGEST_PAUSE_SECONDS = 300.0  # between two questions for what the exchange do
 # Postgres is gone, starts, or ended our connection: it comes back. Permits are taken from it without SQLAlchemy.
 DATABASE_AWAY = (OperationalError, InterfaceError, psycopg.OperationalError)
 
-Admit = Callable[[list[pd.DataFrame]], Awaitable[None]]
+Admit = Callable[[list[Klines]], Awaitable[None]]
 
 
 class RestCatchUp:
@@ -31,7 +31,7 @@ class RestCatchUp:
 
     Args:
         window: how many of the newest candles are to be there; None: `candles.refetch`.
-        admit: judges and stores frames.
+        admit: judges and stores klines.
         stored_all: waits until nothing that the streams brought is still to be stored.
         warn: told what went wrong.
     """
@@ -79,13 +79,13 @@ class RestCatchUp:
         if not pages:
             self._whole_to = last
             return True
-        waiting: list[pd.DataFrame] = []
+        waiting: list[Klines] = []
         rows = runtime.settings.candles.rows_per_batch
         failed: ExchangeError | None = None
         try:
-            async with aclosing(fetch_all(runtime.gateway, pages)) as frames:
-                async for frame in frames:
-                    waiting.append(frame)
+            async with aclosing(fetch_all(runtime.gateway, pages)) as answers:
+                async for klines in answers:
+                    waiting.append(klines)
                     if len(waiting) == _MOST_AT_ONCE or sum(map(len, waiting)) >= rows:
                         await self._admit(waiting)
                         waiting = []

@@ -79,7 +79,9 @@ def test_values_of_labels_that_are_known_beforehand_are_those_that_the_code_uses
 
     asked = literals(r'self\._(?:call|request)\(\s*"([^"]+)"', "eightbells/exchange/gateway.py")
     assert asked | {PLACE_ORDER, REPLACE_ORDER} == set(counted.ENDPOINTS)
-    stages = literals(r'stage\("(\w+)"\)', "flows/four_hour_cycle.py", "flows/close.py", "tasks/candles.py")
+    stages = literals(
+        r'stage\("(\w+)"\)', "flows/four_hour_cycle.py", "tasks/trade_candle.py", "tasks/candles.py"
+    )
     assert stages == set(counted.STAGES)
     lost = literals(r'Lost\(\s*"([\w-]+)"', "eightbells/exchange/streams.py")
     assert lost == set(counted.LOSSES)
