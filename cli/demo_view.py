@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from cli.history_view import loading
 
 if TYPE_CHECKING:
     from tasks.trading import CycleReport
@@ -30,11 +31,9 @@ class View:
 
     @contextmanager
     def loading(self) -> Iterator[Callable[[int, int], None]]:
-        """A progress bar for the history; yields what it is moved with."""
-        columns = (TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self._console) as bar:
-            task = bar.add_task("loading history", total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+        """How far the history is; yields what it is moved with."""
+        with loading(self._console) as show:
+            yield show
 
     def cycle(self, number: int, of: int, report: CycleReport) -> None:
         ingested = report.ingested

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from cli.answers import AsJson, complain, listed, moment, say, who
 from cli.books import books
@@ -123,6 +124,9 @@ def cycle(
 @app.command()
 def backfill(
     symbols: Symbols = None,
+    quote: Annotated[
+        str | None, typer.Option(help="All symbols that are quoted in it: USDT, or ALL for all there are.")
+    ] = None,
     start: Annotated[str | None, typer.Option(help="First day, 2021-03-01; default: the beginning.")] = None,
     end: Annotated[
         str | None, typer.Option(help="Last day; default: up to the newest closed candle.")
@@ -130,11 +134,17 @@ def backfill(
     as_json: AsJson = False,
 ) -> None:
     """Load, prove and store history."""
-    parameters = {"symbols": _symbols(symbols), "start": _day(start), "end": _day(end)}
-    ingested = run_flow("backfill", parameters)
+    from cli.history_view import loading
+
+    parameters = {"symbols": _symbols(symbols), "quote": quote, "start": _day(start), "end": _day(end)}
+    with loading(Console(stderr=True)) as show:
+        ingested = run_flow("backfill", parameters, progress=show)
     facts = {name: value for name, value in asdict(ingested).items() if isinstance(value, int)}
     left_out = {"left_out": ingested.failed} if ingested.failed else {}
-    say({**facts, "symbols": len(ingested.verdicts), **left_out}, as_json)
+    say({**facts, "symbols": len(ingested.verdicts), **(left_out if as_json else {})}, as_json)
+    complain_of(
+        [] if as_json else [f"{symbol} is left out: {why}" for symbol, why in ingested.failed.items()]
+    )
 
 
 @app.command()

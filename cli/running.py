@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,14 @@ from eightbells.settings import Settings
 _DRAIN_SECONDS = 10.0
 
 
-def run_flow(name: str, parameters: dict[str, Any]) -> Any:
-    """Run a flow here, with a Prefect server, on a database that is up to date."""
+def run_flow(
+    name: str, parameters: dict[str, Any], progress: Callable[[int, int], None] | None = None
+) -> Any:
+    """Run a flow here, with a Prefect server, on a database that is up to date.
+
+    Args:
+        progress: told how far a load of history is.
+    """
     from cli import prefect_server
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
@@ -34,6 +40,10 @@ def run_flow(name: str, parameters: dict[str, Any]) -> Any:
 
         quiet_console()
         TERMINAL.set(complain)
+        if progress is not None:
+            from tasks.session import PROGRESS
+
+            PROGRESS.set(progress)
         with recorded():
             return asyncio.run(run_deployed(name, parameters, settings.directory))
 

@@ -9,7 +9,15 @@ from prefect.runtime import flow_run
 
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
-from tasks.candles import Ingested, ask_again, load_history, merged, plan_history, refresh_rules
+from tasks.candles import (
+    Ingested,
+    ask_again,
+    load_history,
+    merged,
+    plan_history,
+    refresh_rules,
+    symbols_quoted_in,
+)
 from tasks.reports import publish_backfill
 from tasks.session import Session, open_session
 
@@ -17,13 +25,18 @@ from tasks.session import Session, open_session
 def _run_name() -> str:
     given = flow_run.parameters
     symbols = given.get("symbols") or ["all symbols"]
+    if given.get("quote"):
+        symbols = [f"symbols quoted in {given['quote']}"]
     named = ", ".join(symbols[:3]) + (f" and {len(symbols) - 3} more" if len(symbols) > 3 else "")
     return f"{named} from {given.get('start') or 'the beginning'}"
 
 
 @flow(name="backfill", flow_run_name=_run_name)
 async def backfill(
-    symbols: list[str] | None = None, start: date | None = None, end: date | None = None
+    symbols: list[str] | None = None,
+    quote: str | None = None,
+    start: date | None = None,
+    end: date | None = None,
 ) -> Ingested:
     """Load the four-hour candles of a span into Postgres.
 
@@ -32,17 +45,21 @@ async def backfill(
 
     Args:
         symbols: Symbols to load, such as BTCUSDT. None: those of eightbells.toml.
+        quote: Load all symbols that are quoted in it, such as USDT, delisted ones included. ALL: all there are.
         start: First day, UTC. None: the beginning of history.
         end: Last day, UTC. None: up to the newest closed candle.
     """
     async with open_session("backfill_seconds") as session:
         first, last = _span(session, start, end)
-        universe = await refresh_rules(session, symbols or session.settings.symbols, chosen=bool(symbols))
-        pages = await plan_history(session, universe.symbols, first, last)
+        if symbols and quote:
+            raise EightbellsError("give symbols, or the asset that they are quoted in, not both")
+        wanted = await symbols_quoted_in(session, quote) if quote else symbols or session.settings.symbols
+        universe = await refresh_rules(session, wanted, chosen=bool(symbols))
+        pages, failed = await plan_history(session, universe.symbols, first, last)
         loaded = await load_history(session, pages, sum(page.slots for page in pages))
         ingested = merged(loaded, await ask_again(session, pages))
-        ingested.failed |= universe.refused
-        await publish_backfill(session, universe, first, last, ingested)
+        ingested.failed |= universe.refused | failed
+        await publish_backfill(universe.symbols, first, last, ingested)
         return ingested
 
 

@@ -20,6 +20,7 @@ TaskName = Literal[
     "report of {label}",
     "report of the reconciliation",
     "find what is missing",
+    "symbols quoted in {quote}",
     "load {slots} candles",
     "ask again for what is missing",
     "report of the backfill",

@@ -76,6 +76,9 @@ def _profile(base: str, seed: int) -> Profile:
     return Profile(base, price, 10 ** max(8 + digits - 3, 0), 10 ** min(max(8 - 1 - digits, 3), 8))
 
 
+_MOST = 9e18  # of units of 10^-8, in 64 bits
+
+
 class GeneratedSeries:
     """A made-up symbol's candles, from `start` into any future."""
 
@@ -166,7 +169,8 @@ class GeneratedSeries:
     def _lay_out(self, number: int, ohlc: tuple[Numbers, ...], turnover: Numbers, taken: Numbers) -> Block:
         step = self.profile.step
         middle = (ohlc[1] + ohlc[2]) / 2 / SCALE
-        volume = np.rint(turnover / middle * SCALE / step).astype(np.int64) * step
+        # a cheap coin's volume on a wild day is more than 64 bits hold
+        volume = np.rint(np.minimum(turnover / middle * SCALE, _MOST) / step).astype(np.int64) * step
         taker = np.rint(volume * taken / step).astype(np.int64) * step
         columns = [*ohlc, volume, np.rint(volume * middle), taker, np.rint(taker * middle)]
         halves = [half for column in columns for half in np.divmod(column.astype(np.int64), SCALE)]

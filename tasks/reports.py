@@ -13,14 +13,14 @@ from prefect.runtime import flow_run
 
 from eightbells.candles import grid
 from eightbells.exchange.rules import wire
-from eightbells.exchange.universe import Universe
 from eightbells.trading.equity_picture import draw, points
 from eightbells.trading.ledger import Standing
 from eightbells.trading.reconciliation import Reconciliation
 from orchestration.exchange_task import limited_task
 from tasks.candles import Ingested
-from tasks.session import Session
 from tasks.trading import CycleReport
+
+_MOST_NAMED = 50  # symbols in a row of a report
 
 
 async def name_run(name: str) -> None:
@@ -39,22 +39,25 @@ async def publish_cycle(report: CycleReport, label: str) -> None:
 
 
 @limited_task("report of the backfill")
-async def publish_backfill(
-    session: Session, universe: Universe, start: int, end: int, ingested: Ingested
-) -> None:
+async def publish_backfill(symbols: Sequence[str], start: int, end: int, ingested: Ingested) -> None:
     """Publish what a backfill brought."""
     rows = [
-        ("span", f"{grid.label(start)} to {grid.label(end)} UTC"), ("symbols", ", ".join(universe.symbols)),
-        *([("left out", universe.refusal)] if universe.refused else []),
+        ("span", f"{grid.label(start)} to {grid.label(end)} UTC"), ("symbols", _first_of(symbols)),
         ("candles checked", f"{ingested.checked:,}"), ("stored", f"{ingested.inserted:,}"),
         ("restated by the exchange", ingested.revised), ("quarantined", ingested.quarantined),
         ("newly recorded as absent", ingested.absent),
+        *((f"left out: {symbol}", reason) for symbol, reason in ingested.failed.items()),
     ]  # fmt: skip
     await acreate_markdown_artifact(
         "# Backfill\n\n" + _table(("what", "came of it"), rows),
         key="backfill-report",
-        description=f"{ingested.inserted:,} candles of {len(universe.symbols)} symbols stored",
+        description=f"{ingested.inserted:,} candles of {len(symbols)} symbols stored",
     )
+
+
+def _first_of(symbols: Sequence[str]) -> str:
+    more = f" and {len(symbols) - _MOST_NAMED} more" if len(symbols) > _MOST_NAMED else ""
+    return ", ".join(symbols[:_MOST_NAMED]) + more
 
 
 @limited_task("report of the reconciliation")

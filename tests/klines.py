@@ -10,7 +10,8 @@ import pandas as pd
 from sqlalchemy import Engine, text
 
 from eightbells.candles.frame import candle_frame
-from eightbells.quality.gate import Admission, admit
+from eightbells.candles.klines import Klines
+from eightbells.quality.gate import Admission, admit_klines
 
 STEP = 4 * 3600 * 1000
 FIRST = 1_614_556_800_000  # 2021-03-01T00:00Z
@@ -46,7 +47,7 @@ def frame(rows: list[Any], symbol: str = "BTCUSDT") -> pd.DataFrame:
 
 def admitted(engine: Engine, rows: list[Any], now_ms: int, symbol: str = "BTCUSDT") -> Admission:
     """What the gate says of one symbol's klines."""
-    return admit(engine, [frame(rows, symbol)], "rest", now_ms)
+    return admit_klines(engine, [Klines(symbol, rows)], "rest", now_ms)
 
 
 def counts(engine: Engine, *, without: frozenset[str] = frozenset()) -> dict[str, int]:

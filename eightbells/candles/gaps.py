@@ -22,28 +22,28 @@ _NOTHING_BAD = """NOT EXISTS (
 )"""
 
 
-_MISSING = """
-SELECT (extract(EPOCH FROM slot) * 1000)::bigint
-FROM generate_series(CAST(:first AS timestamptz), CAST(:last AS timestamptz), CAST(:step AS interval)) AS slot
-EXCEPT
-SELECT (extract(EPOCH FROM open_time) * 1000)::bigint FROM candles
-WHERE symbol = :symbol AND "interval" = :interval AND open_time BETWEEN :first AND :last
-EXCEPT
-SELECT (extract(EPOCH FROM open_time) * 1000)::bigint FROM candle_gaps
-WHERE symbol = :symbol AND "interval" = :interval AND open_time BETWEEN :first AND :last AND state = 'absent'
+_KNOWN = """
+SELECT array_agg((extract(EPOCH FROM open_time) * 1000)::bigint) FROM (
+    SELECT open_time FROM candles
+    WHERE symbol = :symbol AND "interval" = :interval AND open_time BETWEEN :first AND :last
+    UNION ALL
+    SELECT open_time FROM candle_gaps
+    WHERE symbol = :symbol AND "interval" = :interval AND open_time BETWEEN :first AND :last AND state = 'absent'
+) AS known
 """
 
 
 def missing(connection: Connection, symbol: str, first_ms: int, last_ms: int) -> Slots:
     """Open times (ms, ascending) from first to last, both included, that are neither stored nor absent for good."""
-    found = connection.execute(
-        text(_MISSING),
+    wanted = np.arange(first_ms, last_ms + 1, grid.STEP_MS, dtype=np.int64)
+    known = connection.execute(
+        text(_KNOWN),
         {
-            "symbol": symbol, "interval": grid.INTERVAL, "step": grid.STEP,
+            "symbol": symbol, "interval": grid.INTERVAL,
             "first": grid.to_time(first_ms), "last": grid.to_time(last_ms),
         },
-    ).scalars()  # fmt: skip
-    return np.sort(np.fromiter(found, dtype=np.int64))
+    ).scalar_one()  # fmt: skip
+    return np.setdiff1d(wanted, np.array(known or [], dtype=np.int64))
 
 
 def absent(connection: Connection, symbols: Collection[str], last_ms: int) -> dict[str, Slots]:

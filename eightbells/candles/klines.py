@@ -27,7 +27,8 @@ Columns = dict[str, tuple[Any, ...]]
 _NEVER_ABOVE = (
     ("low", "open"), ("low", "close"), ("open", "high"), ("close", "high"), ("taker_buy_base", "volume"),
 )  # fmt: skip
-_PLAIN = str.maketrans("", "", "0123456789.")
+_DECIMALS = tuple(name for name in KLINE if name not in INTEGERS)
+_PLAIN = str.maketrans("", "", "0123456789. ")
 
 
 @dataclass(frozen=True)
@@ -78,16 +79,11 @@ def plain(klines: Klines, now_ms: int) -> PlainKlines | None:
     rows = klines.rows
     if any(type(row) is not list or len(row) <= len(KLINE) for row in rows):
         return None
-    values = zip(*rows, strict=False)
-    columns: Columns = dict(zip(KLINE, values, strict=False))
-    numbers: dict[str, Numbers] = {}
-    for name, column in columns.items():
-        read = _integers(column) if name in INTEGERS else _decimals(column)
-        if read is None:
-            return None
-        numbers[name] = read
-    if not all(_is_exact(columns, numbers, *pair) for pair in _NEVER_ABOVE):
+    columns: Columns = dict(zip(KLINE, zip(*rows, strict=False), strict=False))
+    decimals, integers = _decimals([columns[name] for name in _DECIMALS]), _integers(columns)
+    if decimals is None or integers is None:
         return None
+    numbers: dict[str, Numbers] = {**integers, **dict(zip(_DECIMALS, decimals, strict=True))}
     opened = numbers["open_time"]
     running = (opened <= now_ms) & (now_ms < opened + grid.STEP_MS)
     if running.any():
@@ -99,27 +95,69 @@ def plain(klines: Klines, now_ms: int) -> PlainKlines | None:
     return PlainKlines(klines.symbol, columns, numbers, there)
 
 
-def _integers(column: tuple[Any, ...]) -> Numbers | None:
-    if set(map(type, column)) != {int} or max(column) >= GREATEST_INTEGER or min(column) <= -GREATEST_INTEGER:
-        return None
-    return np.array(column, dtype=np.int64)
+def _integers(columns: Columns) -> dict[str, Numbers] | None:
+    found: dict[str, Numbers] = {}
+    for name in INTEGERS:
+        column = columns[name]
+        if (
+            set(map(type, column)) != {int}
+            or not -GREATEST_INTEGER < min(column) <= max(column) < GREATEST_INTEGER
+        ):
+            return None
+        found[name] = np.array(column, dtype=np.int64)
+    return found
 
 
-def _decimals(column: tuple[Any, ...]) -> Numbers | None:
-    if set(map(type, column)) != {str} or max(map(len, column)) > MOST_DIGITS:
+def _decimals(columns: list[tuple[Any, ...]]) -> npt.NDArray[np.float64] | None:
+    """The columns as rows of floats; None where one holds anything but digits, or one lies above what it must not.
+
+    Where all have eight places, as nearly all have, they are compared as integers of their smallest unit: reading
+    floats takes five times as long.
+    """
+    values = [value for column in columns for value in column]
+    if set(map(type, values)) != {str} or max(map(len, values)) > MOST_DIGITS:
         return None
-    if "".join(column).translate(_PLAIN):
+    line = " ".join(values)
+    if line.translate(_PLAIN):
+        return None
+    units = _units(line.encode(), len(values))
+    if units is not None:
+        exact = dict(zip(_DECIMALS, units.reshape(len(columns), -1), strict=True))
+        if all((exact[smaller] <= exact[larger]).all() for smaller, larger in _NEVER_ABOVE):
+            return (units / 1e8).reshape(len(columns), -1)
         return None
     try:
-        return np.array(column, dtype=np.float64)
+        read = np.fromstring(line, dtype=np.float64, sep=" ")
     except ValueError:
         return None
+    if len(read) != len(values):
+        return None
+    floats = read.reshape(len(columns), -1)
+    rows = dict(zip(_DECIMALS, zip(columns, floats, strict=True), strict=True))
+    return (
+        floats if all(_is_exact(*rows[smaller], *rows[larger]) for smaller, larger in _NEVER_ABOVE) else None
+    )
 
 
-def _is_exact(columns: Columns, numbers: dict[str, Numbers], smaller: str, larger: str) -> bool:
+def _units(line: bytes, count: int) -> npt.NDArray[np.int64] | None:
+    """The decimals of a line as integers, where each has eight places and an integer can hold it."""
+    characters = np.frombuffer(line, dtype=np.uint8)
+    dots = np.flatnonzero(characters == ord("."))
+    ends = np.append(np.flatnonzero(characters == ord(" ")), len(line))
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    if len(dots) != count or len(ends) != count or (ends - dots != 9).any() or (ends - starts > 19).any():
+        return None
+    return np.fromstring(line.replace(b".", b""), dtype=np.int64, sep=" ")
+
+
+def _is_exact(
+    smaller: tuple[str, ...],
+    small: npt.NDArray[np.float64],
+    larger: tuple[str, ...],
+    large: npt.NDArray[np.float64],
+) -> bool:
     """Whether where two figures are the same as floats the one does not lie above the other."""
     return all(
-        columns[smaller][index] == columns[larger][index]
-        or Decimal(columns[smaller][index]) <= Decimal(columns[larger][index])
-        for index in np.flatnonzero(numbers[smaller] == numbers[larger])
+        smaller[index] == larger[index] or Decimal(smaller[index]) <= Decimal(larger[index])
+        for index in np.flatnonzero(small == large)
     )

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
+import numpy as np
+
 from eightbells.candles import grid
 from eightbells.candles.frame import candle_frame
 from eightbells.candles.gaps import Slots
@@ -33,11 +35,12 @@ class Page:
 def plan_pages(symbol: str, slots: Slots) -> list[Page]:
     """The fewest pages that cover the slots (open times in ms, ascending)."""
     pages: list[Page] = []
-    for slot in map(int, slots):
-        if pages and slot < pages[-1].first_ms + PAGE * grid.STEP_MS:
-            pages[-1] = Page(symbol, pages[-1].first_ms, slot)
-        else:
-            pages.append(Page(symbol, slot, slot))
+    index = 0
+    while index < len(slots):
+        first = int(slots[index])
+        after = int(np.searchsorted(slots, first + PAGE * grid.STEP_MS))
+        pages.append(Page(symbol, first, int(slots[after - 1])))
+        index = after
     return pages
 
 

@@ -49,6 +49,17 @@ class Admission:
     quarantined: int = 0
     verdicts: dict[str, Verdict] = field(default_factory=dict)
 
+    def and_then(self, other: Admission) -> Admission:
+        """This one and a later one, of other symbols."""
+        return Admission(
+            other.batch or self.batch,
+            self.checked + other.checked,
+            self.inserted + other.inserted,
+            self.revised + other.revised,
+            self.quarantined + other.quarantined,
+            self.verdicts | other.verdicts,
+        )
+
 
 def admit(
     engine: Engine, frames: list[pd.DataFrame], source: str, now_ms: int, flow_run: str | None = None
@@ -78,17 +89,21 @@ def admit(
 def admit_klines(
     engine: Engine, klines: Sequence[Klines], source: str, now_ms: int, flow_run: str | None = None
 ) -> Admission:
-    """Judge and store as `admit` does. Where nothing is odd about any of them no row is looked at by itself.
+    """Judge and store as `admit` does. Of a symbol about which nothing is odd no row is looked at by itself.
 
     Args:
         klines: of any number of symbols, as the exchange sent them.
     """
-    judged = _sound(klines, now_ms)
-    if judged is None:
-        return admit(engine, [it.frame for it in klines], source, now_ms, flow_run)
-    if not judged.checked:
-        return Admission(batch=0)
-    return _admit(engine, judged, source, now_ms, flow_run)
+    plains = [(it, plain(it, now_ms)) for it in klines if len(it)]
+    odd = {it.symbol for it, read in plains if read is None}
+    sound = _sound([read for it, read in plains if read is not None and it.symbol not in odd], now_ms)
+    if sound is None:
+        sound, odd = _NONE, {it.symbol for it, _ in plains}
+    admission = _admit(engine, sound, source, now_ms, flow_run) if sound.checked else Admission(batch=0)
+    if not odd:
+        return admission
+    frames = [it.frame for it, _ in plains if it.symbol in odd]
+    return admission.and_then(admit(engine, frames, source, now_ms, flow_run))
 
 
 @dataclass(frozen=True)
@@ -102,38 +117,30 @@ class _Judged:
     checked: int
 
 
-def _sound(klines: Sequence[Klines], now_ms: int) -> _Judged | None:
-    """The klines as judged, where all of them are plain and sound; else None."""
-    found: list[PlainKlines] = []
-    for it in klines:
-        if len(it):
-            read = plain(it, now_ms)
-            if read is None:
-                return None
-            found.append(read)
-    checked = sum(map(len, found))
+_NONE = _Judged([], pd.DataFrame(), {}, {}, 0)
+
+
+def _sound(found: Sequence[PlainKlines], now_ms: int) -> _Judged | None:
+    """The klines as judged, where all of them are sound; else None."""
     verdicts: dict[str, Verdict] = {}
     for read in found:
         if len(read):
-            before = verdicts.get(read.symbol)
-            newest = max(int(read.numbers["open_time"].max()), before.last_open if before else 0)
-            times = len(read) + (before.checked if before else 0)
-            verdicts[read.symbol] = Verdict(read.symbol, newest, times, 0, {}, 0)
-    if checked:
-        from eightbells.quality import suite
+            before = verdicts.get(read.symbol, Verdict(read.symbol, 0, 0, 0, {}, 0))
+            newest = max(int(read.numbers["open_time"].max()), before.last_open)
+            verdicts[read.symbol] = replace(before, last_open=newest, checked=before.checked + len(read))
+    if not verdicts:
+        return _NONE
+    from eightbells.quality import suite
 
-        numbers = pd.DataFrame(
-            {name: np.concatenate([read.numbers[name] for read in found]) for name in KLINE}
-        )
-        counts = [len(read) for read in found]
-        numbers["symbol"] = pd.Categorical(np.repeat([read.symbol for read in found], counts))
-        numbers["asked"] = np.concatenate([read.asked for read in found])
-        if not suite.is_sound(numbers, now_ms):
-            return None
-    symbols = [symbol for read in found for symbol in [read.symbol] * len(read)]
-    good: store.Columns = [symbols]
+    counts = [len(read) for read in found]
+    numbers = pd.DataFrame({name: np.concatenate([read.numbers[name] for read in found]) for name in KLINE})
+    numbers["symbol"] = pd.Categorical(np.repeat([read.symbol for read in found], counts))
+    numbers["asked"] = np.concatenate([read.asked for read in found])
+    if not suite.is_sound(numbers, now_ms):
+        return None
+    good: store.Columns = [list(numbers["symbol"])]
     good += [[value for read in found for value in read.columns[name]] for name in store.ORDER[1:]]
-    return _Judged(good, pd.DataFrame(), {}, verdicts, checked)
+    return _Judged(good, pd.DataFrame(), {}, verdicts, len(numbers))
 
 
 def _admit(engine: Engine, judged: _Judged, source: str, now_ms: int, flow_run: str | None) -> Admission:

@@ -93,7 +93,7 @@ class CandleSettings(_Section):
     history_start: date = date(2017, 7, 14)
     settle_seconds: Seconds = 3
     refetch: int = Field(default=3, ge=1, le=100)
-    rows_per_batch: int = Field(default=20000, ge=1000, le=10**7)
+    rows_per_batch: int = Field(default=60000, ge=1000, le=10**7)
     max_pause: int = Field(default=6, ge=0, le=10**6)
 
 

@@ -60,12 +60,14 @@ class Watch:
 
         return await four_hour_cycle(candle=grid.to_time(opened), **parameters)
 
-    async def backfill(self, symbols: list[str] | None = None, first: int = 0, last: int = LAST) -> Any:
+    async def backfill(
+        self, symbols: list[str] | None = None, first: int = 0, last: int = LAST, quote: str | None = None
+    ) -> Any:
         """Load candles; `first` and `last` are times within the first and the last day."""
         from flows.backfill import backfill
 
         days = [grid.to_time(moment).date() if moment else None for moment in (first, last)]
-        return await backfill(symbols=symbols, start=days[0], end=days[1])
+        return await backfill(symbols=symbols, quote=quote, start=days[0], end=days[1])
 
     def next_candle(self) -> int:
         """Let the next candle close; returns its open time."""

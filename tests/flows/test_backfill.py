@@ -109,6 +109,35 @@ async def test_batches_are_committed_on_the_way_and_a_crash_loses_none(watch: Wa
     assert watch.one("SELECT count(*) FROM batches") >= 5
 
 
+async def test_a_symbol_that_fails_stops_only_itself_and_is_named_with_its_reason(watch: Watch) -> None:
+    watch.simulator.fault(
+        "GET /api/v3/klines", {"code": -1121, "msg": "Invalid symbol."}, times=99, match={"symbol": "ETHUSDT"}
+    )
+    ingested = await watch.backfill(["BTCUSDT", "ETHUSDT"], FIRST)
+    assert ingested.inserted == COUNT
+    ((symbol, reason),) = ingested.failed.items()
+    assert (symbol, "-1121" in reason) == ("ETHUSDT", True)
+
+
+async def test_a_symbol_that_recovers_is_loaded_and_nothing_is_asked_twice(watch: Watch) -> None:
+    watch.use(errors={"-1003": {"delay": 0.1}})
+    watch.simulator.fault("GET /api/v3/klines", {"code": -1003, "msg": "Too many requests."}, nth=4)
+    ingested = await watch.backfill(["BTCUSDT", "ETHUSDT"], FIRST)
+    assert (ingested.failed, watch.one("SELECT count(*) FROM candles")) == ({}, 2 * COUNT)
+    # each first candle, two pages each, the one that failed, and the one that both are looked at again with
+    assert watch.simulator.requests()["GET /api/v3/klines"] <= 8
+
+
+async def test_all_symbols_of_a_quote_asset_are_loaded(watch: Watch) -> None:
+    ingested = await watch.backfill(quote="usdt", first=LAST - DAY)
+    listed = watch.simulator.ask("/api/v3/exchangeInfo")["symbols"]
+    assert set(ingested.verdicts) == {entry["symbol"] for entry in listed}
+    with pytest.raises(EightbellsError, match="lists no symbol that is quoted in EUR"):
+        await watch.backfill(quote="EUR", first=LAST - DAY)
+    with pytest.raises(EightbellsError, match="not both"):
+        await watch.backfill(["BTCUSDT"], LAST - DAY, quote="USDT")
+
+
 # What a person gets wrong
 
 
