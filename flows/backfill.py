@@ -9,15 +9,8 @@ from prefect.runtime import flow_run
 
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
-from tasks.candles import (
-    Ingested,
-    ask_again,
-    load_history,
-    merged,
-    plan_history,
-    refresh_rules,
-    symbols_quoted_in,
-)
+from tasks.candles import ask_again, load_history, plan_history, refresh_rules, symbols_quoted_in
+from tasks.loading import Ingested, merged
 from tasks.reports import publish_backfill
 from tasks.session import Session, open_session
 

@@ -8,7 +8,7 @@ from eightbells.candles import grid
 from eightbells.quality.gate import Verdict
 from eightbells.stream.engine import OnClose
 from orchestration.limits import flow_limit
-from tasks.candles import Ingested
+from tasks.loading import Ingested
 from tasks.session import Session
 from tasks.trade_candle import trade_candle
 from tasks.trading import check_key, prepare_strategies

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import numpy as np
@@ -15,43 +13,18 @@ from eightbells.candles import gaps, grid
 from eightbells.candles.klines import Klines
 from eightbells.errors import EightbellsError
 from eightbells.exchange.history import Page, fetch_pages, plan_pages
-from eightbells.exchange.recovery import Action, ExchangeError
+from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.universe import Universe, by_symbol, first_candle, refresh_universe
-from eightbells.quality.gate import Admission, Verdict, admit_klines
 from eightbells.settings.symbols import chosen as normal_names
 from eightbells.strategies.process import PROCESS
 from eightbells.trading import ledger
 from orchestration.exchange_task import exchange_task, limited_task
 from orchestration.limits import progressed
-from orchestration.retries import attempts_left
+from tasks.loading import Ingested, admit_batch, for_good, load, require_any
 from tasks.progress import shown_progress
-from tasks.session import Progress, Session
-from tasks.stages import inner_stage
+from tasks.session import Session
 
-_ADMITTED_AT_ONCE = 2  # batches: one is judged while the other is written
 EARLY_MS = 60_000  # a run may start this long before the boundary it is for: clocks differ
-
-
-@dataclass
-class Ingested:
-    """What an ingestion brought: sums over its batches, the newest verdict of each symbol, and who failed."""
-
-    inserted: int = 0
-    revised: int = 0
-    quarantined: int = 0
-    checked: int = 0
-    absent: int = 0
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-
-    def add(self, admission: Admission) -> None:
-        self.inserted += admission.inserted
-        self.revised += admission.revised
-        self.quarantined += admission.quarantined
-        self.checked += admission.checked
-        for symbol, verdict in admission.verdicts.items():
-            if symbol not in self.verdicts or verdict.last_open > self.verdicts[symbol].last_open:
-                self.verdicts[symbol] = verdict
 
 
 @limited_task("wait for the close")
@@ -158,7 +131,7 @@ async def plan_history(
         return _pages(session, symbol, max(start_ms, listed), end_ms, refetch=refetch)
 
     pages = [page for pages in await asyncio.gather(*map(plan_one, symbols)) for page in pages]
-    failed = _for_good(failures)
+    failed = for_good(failures)
     if failed and len(failed) == len(symbols):
         raise EightbellsError("no symbol's history could be found: " + next(iter(failed.values())))
     return pages, failed
@@ -177,7 +150,7 @@ async def load_history(session: Session, pages: list[Page], slots: int) -> Inges
             if session.progress:
                 session.progress(done, total)
 
-        ingested = await _load(session, pages, progress)
+        ingested = await load(session, pages, progress)
     asked = [page for page in pages if page.symbol not in ingested.failed]
     for symbol in dict.fromkeys(page.symbol for page in asked):
         ingested.absent += await _record_asked(session, symbol, asked)
@@ -191,7 +164,7 @@ async def ask_again(session: Session, pages: list[Page]) -> Ingested:
     with session.engine.connect() as connection:
         for symbol, (first, last) in _spans(pages).items():
             again += plan_pages(symbol, gaps.open_slots(connection, symbol, first, last))
-    ingested = await _load(session, again)
+    ingested = await load(session, again)
     asked = [page for page in again if page.symbol not in ingested.failed]
     for symbol in dict.fromkeys(page.symbol for page in asked):
         ingested.absent += await _record_asked(session, symbol, asked)
@@ -234,102 +207,17 @@ async def _ingest(session: Session, pages: list[Page]) -> Ingested:
         session.fetched[page] = outcome  # a retry of the task need not ask for it again
         waiting.append(outcome)
         progressed()
-    ingested.failed = _for_good(failures)
+    ingested.failed = for_good(failures)
     most = session.settings.candles.rows_per_batch
     while waiting:
         batch, rows = list[Klines](), 0
         while waiting and rows < most:
             batch.append(waiting.pop())
             rows += len(batch[-1])
-        ingested.add(await _admit(session, batch))
+        ingested.add(await admit_batch(session, batch))
     session.fetched.clear()
-    _require_any(pages, ingested)
+    require_any(pages, ingested)
     return ingested
-
-
-async def _load(session: Session, pages: list[Page], progress: Progress | None = None) -> Ingested:
-    """Fetch pages, prove and store them side by side: memory holds few batches, however long the history.
-
-    A symbol that fails for good stops only itself. A retry of the task asks only for what is not stored by then.
-    """
-    ingested, failures = Ingested(), dict[str, ExchangeError]()
-    done, total = 0, sum(page.slots for page in pages)
-    room = asyncio.Semaphore(_ADMITTED_AT_ONCE)
-
-    async def admit_batch(batch: list[tuple[Page, Klines]]) -> None:
-        nonlocal done
-        try:
-            ingested.add(await _admit(session, [klines for _, klines in batch]))
-        finally:
-            room.release()
-        session.loaded.update(page for page, _ in batch)
-        done += sum(page.slots for page, _ in batch)
-        if progress:
-            progress(done, total)
-
-    waiting, rows = list[tuple[Page, Klines]](), 0
-    with one_failure(), no_garbage_looked_for():
-        async with asyncio.TaskGroup() as admissions:
-            wanted = [page for page in pages if page not in session.loaded]
-            done += total - sum(page.slots for page in wanted)
-            async for page, outcome in fetch_pages(session.gateway, wanted):
-                progressed()
-                if isinstance(outcome, ExchangeError):
-                    failures[page.symbol] = outcome
-                    continue
-                waiting.append((page, outcome))
-                rows += len(outcome)
-                if rows >= session.settings.candles.rows_per_batch:
-                    await room.acquire()
-                    admissions.create_task(admit_batch(waiting))
-                    waiting, rows = [], 0
-            await room.acquire()
-            admissions.create_task(admit_batch(waiting))
-    ingested.failed = _for_good(failures)
-    _require_any(pages, ingested)
-    return ingested
-
-
-@contextmanager
-def no_garbage_looked_for() -> Iterator[None]:
-    """Let memory be freed by counting alone: klines make no cycles, and looking for some takes a third of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-@contextmanager
-def one_failure() -> Iterator[None]:
-    """Raise the first of the failures that a group of tasks has met, as if it had been the only one."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
-
-
-def _for_good(failures: Mapping[str, ExchangeError]) -> dict[str, str]:
-    """Why symbols failed. Raises the failure of one that may still succeed: then the task is tried again."""
-    for error in failures.values():
-        action = error.failure.remedy.action
-        if action is Action.STOP or (action is not Action.REFUSE and attempts_left(error.failure) > 0):
-            raise error
-    return {symbol: str(error) for symbol, error in failures.items()}
-
-
-def _require_any(pages: list[Page], ingested: Ingested) -> None:
-    if pages and len(ingested.failed) == len({page.symbol for page in pages}):
-        raise EightbellsError("no symbol's candles could be fetched: " + next(iter(ingested.failed.values())))
-
-
-async def _admit(session: Session, klines: list[Klines]) -> Admission:
-    with inner_stage("validate"):
-        return await asyncio.to_thread(
-            admit_klines, session.engine, klines, "rest", session.now_ms, session.flow_run
-        )
 
 
 async def _record_asked(session: Session, symbol: str, pages: Iterable[Page]) -> int:
@@ -359,16 +247,3 @@ def _spans(pages: Iterable[Page]) -> dict[str, tuple[int, int]]:
         first, last = spans.get(page.symbol, (page.first_ms, page.last_ms))
         spans[page.symbol] = min(first, page.first_ms), max(last, page.last_ms)
     return spans
-
-
-def merged(first: Ingested, second: Ingested) -> Ingested:
-    """Two ingestions as one."""
-    return replace(
-        first,
-        inserted=first.inserted + second.inserted,
-        revised=first.revised + second.revised,
-        quarantined=first.quarantined + second.quarantined,
-        checked=first.checked + second.checked,
-        absent=first.absent + second.absent,
-        failed=first.failed | second.failed,
-    )

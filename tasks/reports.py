@@ -17,7 +17,7 @@ from eightbells.trading.equity_picture import draw, points
 from eightbells.trading.ledger import Standing
 from eightbells.trading.reconciliation import Reconciliation
 from orchestration.exchange_task import limited_task
-from tasks.candles import Ingested
+from tasks.loading import Ingested
 from tasks.trading import CycleReport
 
 _MOST_NAMED = 50  # symbols in a row of a report

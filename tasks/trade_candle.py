@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eightbells.strategies.panel import Panel
-from tasks.candles import Ingested
+from tasks.loading import Ingested
 from tasks.orders import settle_orders
 from tasks.orders import trade as trade_on
 from tasks.reports import publish_cycle

@@ -26,7 +26,7 @@ from eightbells.trading.outcome import Found, Idle, placed_by, reasons, served_b
 from eightbells.trading.planning import record_refusals
 from orchestration.exchange_task import exchange_task, limited_task
 from orchestration.limits import progressed
-from tasks.candles import Ingested
+from tasks.loading import Ingested
 from tasks.orders import moment_of
 from tasks.session import Session
 

@@ -1,0 +1,163 @@
+"""Loading klines: fetched, judged and written side by side, whatever the length of the history."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from eightbells.candles.klines import Klines
+from eightbells.errors import EightbellsError
+from eightbells.exchange.history import Page, fetch_pages
+from eightbells.exchange.recovery import Action, ExchangeError
+from eightbells.quality.gate import Admission, Verdict, admit_klines
+from orchestration.limits import progressed
+from orchestration.retries import attempts_left
+from tasks.session import Progress, Session
+from tasks.stages import inner_stage
+
+_WRITERS = 2  # one batch is judged while another is written
+
+
+@dataclass
+class Ingested:
+    """What an ingestion brought: sums over its batches, the newest verdict of each symbol, and who failed."""
+
+    inserted: int = 0
+    revised: int = 0
+    quarantined: int = 0
+    checked: int = 0
+    absent: int = 0
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def add(self, admission: Admission) -> None:
+        self.inserted += admission.inserted
+        self.revised += admission.revised
+        self.quarantined += admission.quarantined
+        self.checked += admission.checked
+        for symbol, verdict in admission.verdicts.items():
+            if symbol not in self.verdicts or verdict.last_open > self.verdicts[symbol].last_open:
+                self.verdicts[symbol] = verdict
+
+
+def merged(first: Ingested, second: Ingested) -> Ingested:
+    """Two ingestions as one."""
+    return replace(
+        first,
+        inserted=first.inserted + second.inserted,
+        revised=first.revised + second.revised,
+        quarantined=first.quarantined + second.quarantined,
+        checked=first.checked + second.checked,
+        absent=first.absent + second.absent,
+        failed=first.failed | second.failed,
+    )
+
+
+async def load(session: Session, pages: list[Page], progress: Progress | None = None) -> Ingested:
+    """Fetch pages, prove and store them.
+
+    A symbol that fails for good stops only itself. A retry of the task asks only for what is not stored by then.
+    """
+    wanted = [page for page in pages if page not in session.loaded]
+    loading = _Loading(session, sum(page.slots for page in pages), progress)
+    loading.done = loading.total - sum(page.slots for page in wanted)
+    with _one_failure(), _no_garbage_looked_for():
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_WRITERS):
+                group.create_task(loading.write())
+            await loading.fetch(wanted)
+    loading.ingested.failed = for_good(loading.failures)
+    require_any(pages, loading.ingested)
+    return loading.ingested
+
+
+class _Loading:
+    """One load under way. Who has stored a batch takes all that has come meanwhile, so that little waits unstored:
+    pages one by one where the exchange's limits are what is waited for, many at once where it is the machine."""
+
+    def __init__(self, session: Session, total: int, progress: Progress | None) -> None:
+        self.ingested, self.failures = Ingested(), dict[str, ExchangeError]()
+        self.done, self.total = 0, total
+        self._session, self._progress = session, progress
+        self._most = session.settings.candles.rows_per_batch
+        self._waiting, self._rows = list[tuple[Page, Klines]](), 0
+        self._changed, self._is_over = asyncio.Condition(), False
+
+    async def fetch(self, pages: list[Page]) -> None:
+        """Fetch the pages, and wait where more has come than memory should hold."""
+        async for page, outcome in fetch_pages(self._session.gateway, pages):
+            progressed()
+            if isinstance(outcome, ExchangeError):
+                self.failures[page.symbol] = outcome
+                continue
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._rows < self._most)
+                self._waiting.append((page, outcome))
+                self._rows += len(outcome)
+                self._changed.notify_all()
+        async with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
+
+    async def write(self) -> None:
+        """Prove and store what has come, until all has."""
+        while batch := await self._take():
+            self.ingested.add(await admit_batch(self._session, [klines for _, klines in batch]))
+            self._session.loaded.update(page for page, _ in batch)
+            self.done += sum(page.slots for page, _ in batch)
+            progressed()
+            if self._progress:
+                self._progress(self.done, self.total)
+
+    async def _take(self) -> list[tuple[Page, Klines]]:
+        """All that waits; empty once nothing more will come."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._waiting or self._is_over)
+            batch, self._waiting, self._rows = self._waiting, [], 0
+            self._changed.notify_all()
+        return batch
+
+
+async def admit_batch(session: Session, klines: list[Klines]) -> Admission:
+    with inner_stage("validate"):
+        return await asyncio.to_thread(
+            admit_klines, session.engine, klines, "rest", session.now_ms, session.flow_run
+        )
+
+
+def for_good(failures: Mapping[str, ExchangeError]) -> dict[str, str]:
+    """Why symbols failed. Raises the failure of one that may still succeed: then the task is tried again."""
+    for error in failures.values():
+        action = error.failure.remedy.action
+        if action is Action.STOP or (action is not Action.REFUSE and attempts_left(error.failure) > 0):
+            raise error
+    return {symbol: str(error) for symbol, error in failures.items()}
+
+
+def require_any(pages: list[Page], ingested: Ingested) -> None:
+    if pages and len(ingested.failed) == len({page.symbol for page in pages}):
+        raise EightbellsError("no symbol's candles could be fetched: " + next(iter(ingested.failed.values())))
+
+
+@contextmanager
+def _one_failure() -> Iterator[None]:
+    """Raise the first of the failures that a group of tasks has met, as if it had been the only one."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+@contextmanager
+def _no_garbage_looked_for() -> Iterator[None]:
+    """Let memory be freed by counting alone: klines make no cycles, and looking for some takes a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
