@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from simulator.accounts import Accounts
@@ -20,7 +20,10 @@ LOG_LENGTH = 200_000
 
 
 class LogEntry(NamedTuple):
-    """One request as it was answered; times in milliseconds, of the exchange and real."""
+    """One request as it was answered; times in milliseconds, of the exchange and real.
+
+    `start` and `limit` are what a question for candles or trades names, empty where it names none.
+    """
 
     ts: int
     real_ts: int
@@ -29,6 +32,8 @@ class LogEntry(NamedTuple):
     weight: int
     status: int
     symbol: str
+    start: str
+    limit: str
 
 
 class RequestLog:
@@ -92,9 +97,10 @@ class Exchange:
         """Whether queries already know what happened at a time."""
         return not 0 <= now - time < self.settings.visibility_ms
 
-    def record(self, method: str, path: str, weight: int, status: int, symbol: str) -> None:
+    def record(self, method: str, path: str, weight: int, status: int, params: Mapping[str, str]) -> None:
         real = int(time.time() * 1000)
-        self.log.add(LogEntry(self.clock.now(), real, method, path, weight, status, symbol))
+        named = (params.get(name, "") for name in ("symbol", "startTime", "limit"))
+        self.log.add(LogEntry(self.clock.now(), real, method, path, weight, status, *named))
 
     def _count_filled(self, order: Order, execution: str, _fill: object, _time: int) -> None:
         if execution == "TRADE" and len(self.engine.fills_of[order.id]) == 1:

@@ -69,8 +69,7 @@ class Rest:
         return web.Response(body=content, status=status, headers={"Content-Type": kind, **call.headers})
 
     def _record(self, request: web.Request, call: Call, weight: int, status: int) -> None:
-        symbol = call.params.values.get("symbol", "")
-        self.exchange.record(request.method, request.path, weight, status, symbol)
+        self.exchange.record(request.method, request.path, weight, status, call.params.values)
 
     async def _serve(
         self, endpoint: Endpoint, call: Call, request: web.Request, sent: Sent

@@ -127,7 +127,7 @@ class ApiConnection(Connection):
         except Refusal as refusal:
             status = refusal.status
             answer = {"status": status, "error": self._error(refusal)}
-        self.exchange.record("WS", method, endpoint.weigh(params) if endpoint else 2, status, facts["symbol"])
+        self.exchange.record("WS", method, endpoint.weigh(params) if endpoint else 2, status, params.values)
         return answer if status else None
 
     def _endpoint(self, method: str) -> Endpoint | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from orchestration.retries import attempts_left
 from tasks.session import Progress, Session
 from tasks.stages import inner_stage
 
+_FIRST_ROWS = 5000
 _WRITERS = 2  # one batch is judged while another is written
 
 
@@ -62,6 +64,8 @@ async def load(session: Session, pages: list[Page], progress: Progress | None = 
     A symbol that fails for good stops only itself. A retry of the task asks only for what is not stored by then.
     """
     wanted = [page for page in pages if page not in session.loaded]
+    if wanted:  # what is fetched while the suite is imported would be lost with the process
+        await asyncio.to_thread(importlib.import_module, "eightbells.quality.suite")
     loading = _Loading(session, sum(page.slots for page in pages), progress)
     loading.done = loading.total - sum(page.slots for page in wanted)
     with _one_failure(), _no_garbage_looked_for():
@@ -83,6 +87,7 @@ class _Loading:
         self.done, self.total = 0, total
         self._session, self._progress = session, progress
         self._most = session.settings.candles.rows_per_batch
+        self._room = min(_FIRST_ROWS, self._most)  # a process that dies soon has little to be asked for again
         self._waiting, self._rows = list[tuple[Page, Klines]](), 0
         self._changed, self._is_over = asyncio.Condition(), False
 
@@ -94,7 +99,7 @@ class _Loading:
                 self.failures[page.symbol] = outcome
                 continue
             async with self._changed:
-                await self._changed.wait_for(lambda: self._rows < self._most)
+                await self._changed.wait_for(lambda: self._rows < self._room)
                 self._waiting.append((page, outcome))
                 self._rows += len(outcome)
                 self._changed.notify_all()
@@ -107,6 +112,7 @@ class _Loading:
         while batch := await self._take():
             self.ingested.add(await admit_batch(self._session, [klines for _, klines in batch]))
             self._session.loaded.update(page for page, _ in batch)
+            self._room = min(2 * self._room, self._most)
             self.done += sum(page.slots for page, _ in batch)
             progressed()
             if self._progress:
