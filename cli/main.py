@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.answers import AsJson, complain, listed, moment, say, who
+from cli.backtest import trials
 from cli.books import books
 from cli.control_room import control_room
 from cli.environment import tidy
@@ -40,6 +41,7 @@ Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example 
 
 app.add_typer(control_room)
 app.add_typer(books)
+app.add_typer(trials)
 
 
 def run() -> None:

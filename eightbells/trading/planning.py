@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from sqlalchemy import Connection, Engine, text
@@ -18,7 +18,7 @@ from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.lease import Lease
 from eightbells.trading.ledger import Position
 from eightbells.trading.outbox import Order
-from eightbells.trading.sizing import Sized, entry_order, exit_order, exit_price
+from eightbells.trading.sizing import Means, Sized, entry_order, exit_order, exit_price
 from eightbells.trading.states import IN_FLIGHT, State
 
 
@@ -129,31 +129,12 @@ class Planner:
         return self.books.reserved.get(strategy.name, Decimal(0))
 
     def _size(self, strategy: StrategySettings, decision: Decision) -> Sized | None:
-        symbol_rules = self.books.rules.get(decision.symbol)
-        if symbol_rules is None or symbol_rules.status != "TRADING":
-            raise RuleBroken(f"{decision.symbol} is {symbol_rules.status if symbol_rules else 'not known'}")
-        quote = symbol_rules.quote_asset
-        if decision.target == "long" and quote != self.settings.quote_asset:
-            raise RuleBroken(
-                f"{decision.symbol} is quoted in {quote}; capital and limits are in {self.settings.quote_asset}"
-            )
         # the share is the universe's, also where a run is for some of its symbols only
         shares = len(strategy.symbols) or len(self.settings.symbols) or 1
         held = [position for position in self.books.positions if position.strategy == strategy.name]
         means = ledger.means(held, decision.symbol, strategy.capital, shares, self._reserved(strategy))
-        trading = self.settings.trading
-        market = trading.order_type == "market"
-        if decision.target == "flat":
-            step = "market" if market else trading.exit_steps[0]
-            last = self.last_prices.get(decision.symbol)
-            price = decision.price
-            if step != "market":
-                price = exit_price(decision.price, last, step, symbol_rules, trading)
-            return exit_order(price, means, symbol_rules, market=step == "market")
-        if market:  # it is paid at what the price is by now, and the capital must suffice
-            last = self.last_prices.get(decision.symbol, decision.price)
-            decision = replace(decision, price=max(decision.price, last))
-        return entry_order(decision.price, means, symbol_rules, market=market, offset=trading.limit_offset)
+        symbol_rules, last = self.books.rules.get(decision.symbol), self.last_prices.get(decision.symbol)
+        return size(decision, means, symbol_rules, last, self.settings)
 
     def _blocked(
         self, strategy: StrategySettings, decision: Decision, sized: Sized, out: list[Order]
@@ -210,6 +191,38 @@ class Planner:
                     f"order {order.client_order_id} of {order.strategy} sells at the price of this purchase"
                 )
         return None
+
+
+def size(
+    decision: Decision, means: Means, symbol_rules: SymbolRules | None, last: Decimal | None, settings: Settings
+) -> Sized | None:  # fmt: skip
+    """The order that a decision calls for; None where the strategy is where it wants to be. Pure.
+
+    Args:
+        last: the exchange's last price, where it is known.
+
+    Raises:
+        RuleBroken: no order is acceptable.
+    """
+    if symbol_rules is None or symbol_rules.status != "TRADING":
+        raise RuleBroken(f"{decision.symbol} is {symbol_rules.status if symbol_rules else 'not known'}")
+    quote = symbol_rules.quote_asset
+    if decision.target == "long" and quote != settings.quote_asset:
+        raise RuleBroken(
+            f"{decision.symbol} is quoted in {quote}; capital and limits are in {settings.quote_asset}"
+        )
+    trading = settings.trading
+    market = trading.order_type == "market"
+    if decision.target == "flat":
+        step = "market" if market else trading.exit_steps[0]
+        price = decision.price
+        if step != "market":
+            price = exit_price(decision.price, last, step, symbol_rules, trading)
+        return exit_order(price, means, symbol_rules, market=step == "market")
+    price = decision.price
+    if market:  # it is paid at what the price is by now, and the capital must suffice
+        price = max(price, last or price)
+    return entry_order(price, means, symbol_rules, market=market, offset=trading.limit_offset)
 
 
 def _is_stop_of(order: Order, strategy: str) -> bool:

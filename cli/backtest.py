@@ -1,0 +1,69 @@
+"""The command `backtest`."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.answers import AsJson, listed, moment, plain
+from eightbells.errors import EightbellsError
+
+trials = typer.Typer()
+
+Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder with SYMBOL-4h.csv.gz; default: the candles that are stored.")
+]
+
+
+@trials.command()
+def backtest(
+    strategy: Annotated[str | None, typer.Option(help="Names from the settings; default: all.")] = None,
+    symbols: Symbols = None,
+    since: Annotated[str | None, typer.Option("--from", help="First day, 2021-03-01.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Last day; default: the newest candle.")] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Trade the settings' strategies on past candles, and tell what came of it."""
+    from cli.backtest_view import show
+    from eightbells.backtest import request as asked
+    from eightbells.backtest.statistics import by_place, figures
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+
+    end = moment(until)
+    wanted = asked.Request(
+        _names(strategy), [] if symbols is None else listed(symbols), moment(since),
+        None if end is None else asked.end_of(end), data,
+    )  # fmt: skip
+    settings = load_settings()
+    with nullcontext() if data is not None else open_database(settings) as engine:
+        result, _, _ = asked.backtest(settings, wanted, engine)
+    if as_json:
+        facts: dict[str, Any] = {
+            "figures": figures(result).facts, "places": by_place(result),
+            "trades": [{**asdict(it), "profit": it.profit} for it in result.trades],
+            "refused": [
+                {"strategy": name, "symbol": symbol, "stage": stage, "reason": reason, "times": times}
+                for (name, symbol, stage, reason), times in result.refused.items()
+            ],
+            "notes": result.notes,
+        }  # fmt: skip
+        print(json.dumps(facts, default=plain))
+    else:
+        show(result)
+
+
+def _names(given: str | None) -> list[str]:
+    if given is None:
+        return []
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if not names:
+        raise EightbellsError("--strategy is empty: give names from the settings")
+    return names
