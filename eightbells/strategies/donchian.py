@@ -62,4 +62,5 @@ class DonchianBreakout:
         newest = np.maximum.accumulate(np.where(above | below, places, -1))
         remembered = (newest >= 0) & (places - newest < self._memory)
         long[1:] = remembered & above[np.maximum(newest, 0)]
+        long[: self.window - 1] = False
         return long

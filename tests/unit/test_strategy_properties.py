@@ -105,6 +105,7 @@ def test_signals_agree_with_decide_on_every_window(
     candles = frame(closes, wicks) * scale  # equal prices: averages meet, and sums are rounded
     signals = strategy.signals(candles)
     assert len(signals) == size
+    assert not signals[: strategy.window - 1].any()
     for end in range(strategy.window, size + 1):
         window = candles.iloc[end - strategy.window : end]
         assert signals[end - 1] == (strategy.decide(window).target == "long"), end - 1
