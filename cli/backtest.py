@@ -28,6 +28,9 @@ def backtest(
     since: Annotated[str | None, typer.Option("--from", help="First day, 2021-03-01.")] = None,
     until: Annotated[str | None, typer.Option("--to", help="Last day; default: the newest candle.")] = None,
     data: Data = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write a report to look at in a browser: one HTML file.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Trade the settings' strategies on past candles, and tell what came of it."""
@@ -44,7 +47,11 @@ def backtest(
     )  # fmt: skip
     settings = load_settings()
     with nullcontext() if data is not None else open_database(settings) as engine:
-        result, _, _ = asked.backtest(settings, wanted, engine)
+        result, histories, _ = asked.backtest(settings, wanted, engine)
+    if report is not None:
+        from eightbells.backtest.report import write
+
+        write(report, result, histories)
     if as_json:
         facts: dict[str, Any] = {
             "figures": figures(result).facts, "places": by_place(result),
@@ -58,6 +65,8 @@ def backtest(
         print(json.dumps(facts, default=plain))
     else:
         show(result)
+        if report is not None:
+            print(f"the report is in {report}")
 
 
 def _names(given: str | None) -> list[str]:

@@ -13,11 +13,17 @@ from backtesting import Strategy
 from backtesting.lib import FractionalBacktest
 
 warnings.filterwarnings("ignore")
+UNIT = 1e-8  # of a coin, in which FractionalBacktest counts
 FAST, SLOW, FEE = int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 
 
 def mean(values, length):
-    return pd.Series(values).rolling(length).mean()
+    """Summed in TA-Lib's order, of the prices as they were before they were scaled: equal ones are rounded alike."""
+    values = np.round(np.asarray(values) / UNIT, 8)
+    sums = np.zeros(len(values) - length + 1)
+    for at in range(length):
+        sums += values[at : at + len(sums)]
+    return np.concatenate([np.full(length - 1, np.nan), sums / length])
 
 
 class Cross(Strategy):
