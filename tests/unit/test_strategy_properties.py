@@ -89,6 +89,8 @@ def test_nothing_but_the_window_is_looked_at_and_nothing_in_it_is_changed(
             ("ma_cross", {"fast": 1, "slow": 4}),
             ("donchian", {"entry": 4, "exit": 3, "memory": 5}),
             ("donchian", {"entry": 2, "exit": 6, "memory": 1}),
+            ("rsi_reversion", {"period": 2, "entry": 30, "exit": 60, "trend": 4, "memory": 6}),
+            ("rsi_reversion", {"period": 3, "entry": 40, "exit": 50, "trend": 0, "memory": 3}),
         ]
     ),
     st.sampled_from([1, 7, 1e-8, 1e9 / 3]),
