@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,6 +68,41 @@ def backtest(
         show(result)
         if report is not None:
             print(f"the report is in {report}")
+
+
+@trials.command()
+def replay(
+    evaluation: Annotated[
+        int | None, typer.Argument(help="Its number, as `eightbells explain` shows it.")
+    ] = None,
+    day: Annotated[str | None, typer.Option(help="All of a day's candles, 2021-03-01.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a past decision again, from the candles known then with today's code. Exit code 1 where it differs."""
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+    from eightbells.strategies import replay as replaying
+
+    since = moment(day)
+    if (evaluation is None) == (since is None):
+        raise EightbellsError("name the number of an evaluation, or a day with --day")
+    settings = load_settings()
+    with open_database(settings) as engine, engine.connect() as connection:
+        if since is None:
+            assert evaluation is not None
+            found = [replaying.replay(connection, settings, evaluation)]
+        else:
+            until = since + timedelta(days=1)
+            found = list(replaying.replay_between(connection, settings, since, until))
+    if as_json:
+        print(json.dumps({"replayed": [{**asdict(it), "equal": it.equal} for it in found]}))
+    elif not found:
+        print("nothing was decided on that day")
+    else:
+        for it in found:
+            print(it.line)
+    if not all(it.equal for it in found):
+        raise typer.Exit(1)
 
 
 def _names(given: str | None) -> list[str]:
