@@ -144,7 +144,8 @@ class _Backtest:
         if place.buy is None and place.sale is None:
             return
         at = place.index
-        opened, high, low = (place.history.column(name)[at] for name in ("open", "high", "low"))
+        high, low = (place.history.column(name)[at] for name in ("high", "low"))
+        opened = place.history.arrival(at)
         if place.sale is not None:
             self._sell_at_open(place, slot, opened)
         if place.buy is not None:
@@ -365,8 +366,8 @@ class _Backtest:
 
     def _next_open(self, place: Place) -> Decimal:
         """The last price when the order arrives: the next candle's open; where there is none, this one's close."""
-        opens = place.history.column("open")
-        return opens[place.index + 1] if place.index + 1 < len(opens) else place.close
+        following = place.index + 1
+        return place.history.arrival(following) if following < len(place.history.opens) else place.close
 
     def _refuse_window(self, place: Place) -> None:
         reason = place.history.objection(

@@ -6,7 +6,7 @@ import functools
 import gzip
 import json
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -41,6 +41,7 @@ class History:
         absent: slots (open times in ms) that the exchange never had a candle for.
         split_ms: the first candle in new coins, where the symbol was split.
         assumed: whether the rules are no exchange's, since none are known.
+        arrivals: prices at which orders arrive in candles, by open time (ms); where there is none it is the open.
     """
 
     symbol: str
@@ -49,6 +50,7 @@ class History:
     absent: Slots = field(default_factory=lambda: _NO_SLOTS)
     split_ms: int | None = None
     assumed: bool = False
+    arrivals: Mapping[int, Decimal] = field(default_factory=dict)
 
     @functools.cached_property
     def opens(self) -> Slots:
@@ -60,6 +62,10 @@ class History:
     def shown(self) -> pd.DataFrame:
         """The candles as strategies get them."""
         return self.frame.astype(float)
+
+    def arrival(self, index: int) -> Decimal:
+        """The price at which an order arrives in a candle."""
+        return self.arrivals.get(int(self.opens[index])) or self.column("open")[index]
 
     def column(self, name: str) -> list[Decimal]:
         """One column, exactly."""
