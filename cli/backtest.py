@@ -71,6 +71,59 @@ def backtest(
 
 
 @trials.command()
+def sweep(
+    strategy: Annotated[str, typer.Argument(help="Its name in the settings.")],
+    choices: Annotated[list[str], typer.Option("--set", help="A parameter and its values: fast=5,10,20.")],
+    symbols: Symbols = None,
+    since: Annotated[str | None, typer.Option("--from", help="First day, 2021-03-01.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Last day; default: the newest candle.")] = None,
+    data: Data = None,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="How many run at a time.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Backtest a strategy with many parameters, and tell what the best of so many is worth."""
+    from cli.backtest_view import show_sweep
+    from eightbells.backtest import request as asked
+    from eightbells.backtest.sweep import sweep as tried
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+
+    end = moment(until)
+    wanted = asked.Request(
+        [strategy], [] if symbols is None else listed(symbols), moment(since),
+        None if end is None else asked.end_of(end), data,
+    )  # fmt: skip
+    values, settings = dict(map(_choice, choices)), load_settings()
+    span, narrowed = asked.span(wanted), asked.chosen(settings, wanted)
+    with nullcontext() if data is not None else open_database(settings) as engine:
+        histories = asked.candles(narrowed, narrowed.symbols, span[1], data, engine)
+    found = tried(narrowed, histories, span, values, processes)
+    if as_json:
+        facts: dict[str, Any] = {
+            "tried": len(found.variants), "deflated_sharpe": found.deflated,
+            "variants": [{"parameters": it.parameters, **it.figures.facts} for it in found.variants],
+            "refused": [{"parameters": given, "reason": reason} for given, reason in found.refused],
+        }  # fmt: skip
+        print(json.dumps(facts, default=plain))
+    else:
+        show_sweep(found, list(values))
+
+
+def _choice(given: str) -> tuple[str, list[Any]]:
+    """A parameter with its values: numbers where they are, else text."""
+    name, _, values = given.partition("=")
+    if not name.strip() or not values.strip():
+        raise EightbellsError(f"--set {given}: write a parameter and its values as fast=5,10,20")
+    found = []
+    for value in values.split(","):
+        try:
+            found.append(json.loads(value))
+        except ValueError:
+            found.append(value.strip())
+    return name.strip(), found
+
+
+@trials.command()
 def replay(
     evaluation: Annotated[
         int | None, typer.Argument(help="Its number, as `eightbells explain` shows it.")

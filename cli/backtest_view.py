@@ -11,8 +11,10 @@ from rich.table import Table
 from cli.words import money
 from eightbells.backtest.result import Result
 from eightbells.backtest.statistics import by_place, figures
+from eightbells.backtest.sweep import Sweep
 
 _MOST_REFUSALS = 10
+_MOST_VARIANTS = 20
 
 
 def show(result: Result) -> None:
@@ -51,6 +53,28 @@ def show(result: Result) -> None:
     _show_refused(console, result)
     for note in result.notes:
         console.print(note)
+
+
+def show_sweep(found: Sweep, names: list[str]) -> None:
+    """Print the best variants, and what the best is worth given how many were tried."""
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for head in (*names, "return", "Sharpe", "drawdown", "trades"):
+        table.add_column(head, justify="right")
+    for it in found.variants[:_MOST_VARIANTS]:
+        table.add_row(
+            *(str(it.parameters[name]) for name in names), share(it.figures.total_return), ratio(it.figures.sharpe),
+            share(it.figures.max_drawdown), str(it.figures.trades),
+        )  # fmt: skip
+    console.print(table)
+    left_out = len(found.variants) - _MOST_VARIANTS
+    if left_out > 0:
+        console.print(f"and {left_out} more: --json lists them all")
+    console.print(f"\n{len(found.variants)} variants tried", soft_wrap=True)
+    if found.refused:
+        console.print(f"{len(found.refused)} that the strategy does not take, such as: {found.refused[0][1]}")
+    chance = "cannot be told" if found.deflated is None else f"{found.deflated:.1%}"
+    console.print(f"probability that the best has merit (deflated Sharpe ratio): {chance}")
 
 
 def _show_refused(console: Console, result: Result) -> None:
