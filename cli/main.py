@@ -19,12 +19,14 @@ import typer
 from rich.console import Console
 
 from cli.answers import AsJson, complain, listed, moment, say, who
+from cli.backtest import trials
 from cli.books import books
 from cli.control_room import control_room
 from cli.environment import tidy
 from cli.prefect_api import part_login
 from cli.process import prepare_process
 from cli.running import bring_up_to_date, complain_of, run_flow
+from cli.strategies import strategies
 from cli.usage import UsageError, in_words
 from eightbells.addresses import hidden
 from eightbells.errors import EightbellsError
@@ -41,6 +43,8 @@ Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example 
 
 app.add_typer(control_room)
 app.add_typer(books)
+app.add_typer(trials)
+app.add_typer(strategies, name="strategies")
 
 
 def run() -> None:

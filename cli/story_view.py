@@ -31,8 +31,8 @@ def show(story: Story) -> None:
         **by_hand,
         "strategy": f"{order['strategy']} version {order['strategy_version']} {order['parameters']}",
         "wanted": f"{order['target']}: {order['reason']}", **_levels(order),
-        "candle": f"{_time(order['open_time'])}, closed at "
-        f"{_plain(order['close'])}", "evaluated": f"{_time(order['evaluated_at'])} by run {order['evaluated_by']}",
+        "candle": f"{_time(order['open_time'])}, closed at {_plain(order['close'])}",
+        "evaluated": f"{_time(order['evaluated_at'])} by run {order['evaluated_by']}, as number {order['evaluation']}",
         "code": order["code_version"],
         "inputs": f"{order['window_candles']} candles from {_time(order['window_start'])}, as of batch "
         f"{order['as_of_batch']}", "their hash": order["inputs_hash"][:32],

@@ -16,6 +16,7 @@ from eightbells.errors import EightbellsError, UnsendableKey
 from eightbells.settings.keys import oddity
 from eightbells.settings.names import DELIMITER, PREFIX, VERY_CLOSE, known_names, misspelt, suggestion
 from eightbells.settings.sections import (
+    BacktestSettings,
     BudgetSettings,
     CandleSettings,
     DatabaseSettings,
@@ -79,6 +80,7 @@ class Settings(BaseSettings):
     trading: TradingSettings = TradingSettings()
     risk: RiskSettings = RiskSettings()
     strategies: list[StrategySettings] = []
+    backtest: BacktestSettings = BacktestSettings()
     stream: StreamSettings = StreamSettings()
     paper: PaperSettings = PaperSettings()
     limits: LimitSettings = LimitSettings()

@@ -142,6 +142,13 @@ class StrategySettings(_Section):
     parameters: dict[str, Any] = {}
 
 
+class BacktestSettings(_Section):
+    taker_fee: Decimal = Field(default=Decimal("0.001"), ge=0, le=Decimal("0.1"))
+    maker_fee: Decimal = Field(default=Decimal("0.001"), ge=0, le=Decimal("0.1"))
+    fees_in: Literal["received", "quote", "bnb"] = "received"
+    slippage: Decimal = Field(default=Decimal("0.0005"), ge=0, le=Decimal("0.1"))
+
+
 class StreamSettings(_Section):
     silence_seconds: PositiveSeconds = 30
     rotate_hours: float = Field(default=23, gt=0, le=10**6)

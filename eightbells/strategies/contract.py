@@ -118,6 +118,7 @@ class Strategy(Protocol):
 BUILT_IN = {
     "ma_cross": "eightbells.strategies.ma_cross:MovingAverageCross",
     "donchian": "eightbells.strategies.donchian:DonchianBreakout",
+    "rsi_reversion": "eightbells.strategies.rsi_reversion:RsiReversion",
 }
 
 

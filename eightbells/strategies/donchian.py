@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import talib
 from pydantic import Field
@@ -48,3 +49,18 @@ class DonchianBreakout:
                 "long", f"close {close[index]:.8g} broke the {self._entry}-candle high {ago}"
             )
         return contract.Opinion("flat", f"close {close[index]:.8g} broke the {self._exit}-candle low {ago}")
+
+    def signals(self, candles: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """Of each candle whether `decide` on its window says long; False where there is no whole window."""
+        high, low, close = (candles[name].to_numpy(dtype=float) for name in ("high", "low", "close"))
+        long = np.zeros(len(close), dtype=bool)
+        if len(close) < self.window:
+            return long
+        above = close[1:] > talib.MAX(high, self._entry)[:-1]
+        below = close[1:] < talib.MIN(low, self._exit)[:-1]
+        places = np.arange(len(above))
+        newest = np.maximum.accumulate(np.where(above | below, places, -1))
+        remembered = (newest >= 0) & (places - newest < self._memory)
+        long[1:] = remembered & above[np.maximum(newest, 0)]
+        long[: self.window - 1] = False
+        return long

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import talib
 from pydantic import Field, model_validator
@@ -20,6 +22,9 @@ class _Parameters(contract.Parameters):
         if self.fast >= self.slow:
             raise ValueError("fast must be smaller than slow")
         return self
+
+
+_NEAR = 1e-9  # share of the price up to which TA-Lib's running sums may disagree with those of one window
 
 
 class MovingAverageCross:
@@ -42,3 +47,18 @@ class MovingAverageCross:
         target: contract.Target = "long" if fast > slow else "flat"
         sign = ">" if target == "long" else "<="
         return contract.Opinion(target, f"SMA{self._fast} {fast:.8g} {sign} SMA{self._slow} {slow:.8g}")
+
+    def signals(self, candles: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """Of each candle whether `decide` on its window says long; False where there is no whole window."""
+        close = np.ascontiguousarray(candles["close"].to_numpy(), dtype=float)
+        if len(close) < self._slow:
+            return np.zeros(len(close), dtype=bool)
+        fast = talib.SMA(close, self._fast) if self._fast > 1 else close
+        slow = talib.SMA(close, self._slow)
+        long: npt.NDArray[np.bool_] = fast > slow
+        # a sum that has run along the whole history has been rounded otherwise: near a tie it is made anew
+        for at in np.flatnonzero(np.abs(fast - slow) <= _NEAR * close.max()):
+            window = close[at + 1 - self._slow : at + 1]
+            mean = talib.SMA(window[-self._fast :], self._fast)[-1] if self._fast > 1 else window[-1]
+            long[at] = mean > talib.SMA(window, self._slow)[-1]
+        return long

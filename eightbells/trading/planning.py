@@ -155,20 +155,10 @@ class Planner:
         return self.books.reserved.get(strategy.name, Decimal(0))
 
     def _size(self, strategy: StrategySettings, decision: Decision) -> Sized | None:
-        symbol_rules = self.books.rules.get(decision.symbol)
-        if symbol_rules is None or symbol_rules.status != "TRADING":
-            raise RuleBroken(f"{decision.symbol} is {symbol_rules.status if symbol_rules else 'not known'}")
-        quote = symbol_rules.quote_asset
-        if decision.target == "long" and quote != self.settings.quote_asset:
-            raise RuleBroken(
-                f"{decision.symbol} is quoted in {quote}; capital and limits are in {self.settings.quote_asset}"
-            )
-        wanted = Wanted(
-            decision.target, decision.price, self.last_prices.get(decision.symbol), decision.weight,
-            self._volatility(strategy, decision),
-        )  # fmt: skip
-        return order_for(
-            wanted, self._purse(strategy, decision), symbol_rules, strategy, self.settings.trading
+        symbol_rules, last = self.books.rules.get(decision.symbol), self.last_prices.get(decision.symbol)
+        volatility = self._volatility(strategy, decision)
+        return size(
+            decision, self._purse(strategy, decision), symbol_rules, last, volatility, strategy, self.settings
         )
 
     def _purse(self, strategy: StrategySettings, decision: Decision) -> Purse:
@@ -243,6 +233,30 @@ class Planner:
                     f"order {order.client_order_id} of {order.strategy} sells at the price of this purchase"
                 )
         return None
+
+
+def size(
+    decision: Decision, purse: Purse, symbol_rules: SymbolRules | None, last: Decimal | None,
+    volatility: Decimal | None, strategy: StrategySettings, settings: Settings,
+) -> Sized | None:  # fmt: skip
+    """The order that a decision calls for; None where the strategy is where it wants to be. Pure.
+
+    Args:
+        last: the exchange's last price, where it is known.
+        volatility: of the symbol per year, where the strategy's size depends on it.
+
+    Raises:
+        RuleBroken: no order is acceptable.
+    """
+    if symbol_rules is None or symbol_rules.status != "TRADING":
+        raise RuleBroken(f"{decision.symbol} is {symbol_rules.status if symbol_rules else 'not known'}")
+    quote = symbol_rules.quote_asset
+    if decision.target == "long" and quote != settings.quote_asset:
+        raise RuleBroken(
+            f"{decision.symbol} is quoted in {quote}; capital and limits are in {settings.quote_asset}"
+        )
+    wanted = Wanted(decision.target, decision.price, last, decision.weight, volatility)
+    return order_for(wanted, purse, symbol_rules, strategy, settings.trading)
 
 
 def _is_stop_of(order: Order, strategy: str) -> bool:

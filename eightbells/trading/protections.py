@@ -10,7 +10,7 @@ from decimal import Decimal
 from sqlalchemy import Connection, text
 
 from eightbells.candles import grid
-from eightbells.settings import Settings, StrategySettings
+from eightbells.settings import RiskSettings, Settings, StrategySettings
 from eightbells.strategies.evaluation import Decision
 from eightbells.trading.pauses import Pause, open_pauses, pause_of
 
@@ -94,31 +94,50 @@ class Protections:
         Args:
             equity: at the close of the candle that the decision was made on, in the quote asset.
         """
-        name, symbol, limits = strategy.name, decision.symbol, settings.risk
+        name, symbol = strategy.name, decision.symbol
         if pause := pause_of(self.pauses, name, symbol):
             return pause.refusal
-        peak = self.peak
-        if limits.max_drawdown and peak and peak > 0 and equity <= peak * (1 - limits.max_drawdown):
-            return (
-                f"equity is {1 - equity / peak:.2%} below its peak; "
-                f"nothing is bought after {limits.max_drawdown:.2%} (risk.max_drawdown)"
-            )
+        if reason := of_drawdown(equity, self.peak, settings.risk):
+            return reason
         stops = sum(count for place, count in self.stops.items() if name == place[0] or symbol == place[1])
-        if limits.max_stops and stops >= limits.max_stops:
-            return (
-                f"{stops} stops of {name} or {symbol} in {limits.stops_hours:g} hours; "
-                f"nothing is bought after {limits.max_stops} (risk.max_stops)"
-            )
-        return _cooldown(strategy, decision, self.last_stops.get((name, symbol)))
+        if reason := of_stops(stops, name, symbol, settings.risk):
+            return reason
+        stop = self.last_stops.get((name, symbol))
+        return of_cooldown(strategy, decision.open_ms, stop) if stop is not None else None
 
 
-def _cooldown(strategy: StrategySettings, decision: Decision, stop: LastStop | None) -> str | None:
-    if strategy.cooldown == 0 or stop is None:
+def of_drawdown(equity: Decimal, peak: Decimal | None, limits: RiskSettings) -> str | None:
+    """Why nothing is bought so far below the peak of the equity, or None. Pure."""
+    if not limits.max_drawdown or not peak or peak <= 0 or equity > peak * (1 - limits.max_drawdown):
+        return None
+    return (
+        f"equity is {1 - equity / peak:.2%} below its peak; "
+        f"nothing is bought after {limits.max_drawdown:.2%} (risk.max_drawdown)"
+    )
+
+
+def of_stops(stops: int, strategy: str, symbol: str, limits: RiskSettings) -> str | None:
+    """Why nothing is bought after so many stops of the strategy or the symbol, or None. Pure."""
+    if not limits.max_stops or stops < limits.max_stops:
+        return None
+    return (
+        f"{stops} stops of {strategy} or {symbol} in {limits.stops_hours:g} hours; "
+        f"nothing is bought after {limits.max_stops} (risk.max_stops)"
+    )
+
+
+def of_cooldown(strategy: StrategySettings, open_ms: int, stop: LastStop) -> str | None:
+    """Why a strategy may not buy again what its stop has sold, or None. Pure.
+
+    Args:
+        open_ms: of the candle that is decided on.
+    """
+    if strategy.cooldown == 0:
         return None
     said = f"its stop sold at {stop.at:%Y-%m-%d %H:%M} UTC"
     if strategy.cooldown == "flat":
         return None if stop.flat_since else f"{said}, and the strategy has not been flat since (cooldown)"
-    passed = (decision.open_ms - grid.floor(grid.to_ms(stop.at))) // grid.STEP_MS
+    passed = (open_ms - grid.floor(grid.to_ms(stop.at))) // grid.STEP_MS
     if passed >= strategy.cooldown:
         return None
     return f"{said}, {passed} of {strategy.cooldown} candles ago (cooldown)"

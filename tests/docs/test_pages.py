@@ -72,3 +72,18 @@ def test_every_file_and_table_of_the_architecture_page_exists():
     assert [name for name in files if not any((room / name).is_file() for room in rooms)] == []
     assert named - files <= tables | {"metrics"}
     assert len(named & tables) > 5
+
+
+def test_every_built_in_strategy_has_its_page_with_its_parameters():
+    from eightbells.settings import StrategySettings
+    from eightbells.strategies.contract import BUILT_IN, build
+
+    pages = PROJECT / "docs/strategies"
+    assert {page.stem for page in pages.glob("*.md")} == set(BUILT_IN)
+    for kind in BUILT_IN:
+        text = (pages / f"{kind}.md").read_text()
+        parameters = type(build(StrategySettings(name="s", kind=kind, capital=1))).Parameters()
+        rows = dict(re.findall(r"^\| `(\w+)` \| (\S+) \|", text, re.M))
+        assert rows == {name: f"{value:g}" for name, value in parameters.model_dump().items()}
+        for words in ("**Idea.**", "**When it loses.**", "**Figures.**", "Sharpe"):
+            assert words in text

@@ -46,6 +46,20 @@ ELSEWHERE = {
     ". .venv/bin/activate": ("Makefile", "-m venv"),  # here the path holds what it would bring
     "eightbells restore /backups/monday.dump": ("tests/docs/test_readme.py", "def test_the_restore"),
 }
+# The first quarter of an hour is a story of its own.
+FIRST_QUARTER = ("tests/docs/test_first_quarter.py", "def test_the_first_quarter")
+ELSEWHERE |= dict.fromkeys(
+    (
+        "eightbells backfill --symbols BTCUSDT --start 2025-01-01",
+        "eightbells strategies new weekly",
+        "python test_weekly.py",
+        "eightbells strategies check weekly.py --symbols BTCUSDT",
+        "eightbells backtest --strategy weekly --report weekly.html",
+        "eightbells cycle --symbols BTCUSDT",
+        "eightbells orders --strategy weekly",
+    ),
+    FIRST_QUARTER,
+)
 ENDLESS = {"eightbells serve", "eightbells metrics"}  # until Ctrl-C
 LAST_WORDS = {"eightbells halt": "trading is off", "eightbells resume": "trading is on"}
 

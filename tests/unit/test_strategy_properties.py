@@ -80,3 +80,34 @@ def test_nothing_but_the_window_is_looked_at_and_nothing_in_it_is_changed(
     later = candles.set_axis(candles.index + pd.Timedelta(days=365))
     assert strategy.decide(later) == opinion  # pure: the same figures at another time, by another instance
     assert built(kind, **parameters).decide(candles) == opinion
+
+
+@given(
+    st.sampled_from(
+        [
+            ("ma_cross", {"fast": 3, "slow": 9}),
+            ("ma_cross", {"fast": 1, "slow": 4}),
+            ("donchian", {"entry": 4, "exit": 3, "memory": 5}),
+            ("donchian", {"entry": 2, "exit": 6, "memory": 1}),
+            ("rsi_reversion", {"period": 2, "entry": 30, "exit": 60, "trend": 4, "memory": 6}),
+            ("rsi_reversion", {"period": 3, "entry": 40, "exit": 50, "trend": 0, "memory": 3}),
+        ]
+    ),
+    st.sampled_from([1, 7, 1e-8, 1e9 / 3]),
+    st.data(),
+)
+def test_signals_agree_with_decide_on_every_window(
+    named: tuple[str, dict[str, int]], scale: float, data: st.DataObject
+) -> None:
+    kind, parameters = named
+    strategy = built(kind, **parameters)
+    size = data.draw(st.integers(1, 60))
+    closes = data.draw(st.lists(FEW_PRICES, min_size=size, max_size=size))
+    wicks = data.draw(st.lists(st.integers(0, 1), min_size=size, max_size=size))
+    candles = frame(closes, wicks) * scale  # equal prices: averages meet, and sums are rounded
+    signals = strategy.signals(candles)
+    assert len(signals) == size
+    assert not signals[: strategy.window - 1].any()
+    for end in range(strategy.window, size + 1):
+        window = candles.iloc[end - strategy.window : end]
+        assert signals[end - 1] == (strategy.decide(window).target == "long"), end - 1

@@ -1,0 +1,167 @@
+"""The command `backtest`."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.answers import AsJson, listed, moment, plain
+from eightbells.errors import EightbellsError
+
+trials = typer.Typer()
+
+Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder with SYMBOL-4h.csv.gz; default: the candles that are stored.")
+]
+
+
+@trials.command()
+def backtest(
+    strategy: Annotated[str | None, typer.Option(help="Names from the settings; default: all.")] = None,
+    symbols: Symbols = None,
+    since: Annotated[str | None, typer.Option("--from", help="First day, 2021-03-01.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Last day; default: the newest candle.")] = None,
+    data: Data = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write a report to look at in a browser: one HTML file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Trade the settings' strategies on past candles, and tell what came of it."""
+    from cli.backtest_view import show
+    from eightbells.backtest import request as asked
+    from eightbells.backtest.statistics import by_place, figures
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+
+    end = moment(until)
+    wanted = asked.Request(
+        _names(strategy), [] if symbols is None else listed(symbols), moment(since),
+        None if end is None else asked.end_of(end), data,
+    )  # fmt: skip
+    settings = load_settings()
+    with nullcontext() if data is not None else open_database(settings) as engine:
+        result, histories, _ = asked.backtest(settings, wanted, engine)
+    if report is not None:
+        from eightbells.backtest.report import write
+
+        write(report, result, histories)
+    if as_json:
+        facts: dict[str, Any] = {
+            "figures": figures(result).facts, "places": by_place(result),
+            "trades": [{**asdict(it), "profit": it.profit} for it in result.trades],
+            "refused": [
+                {"strategy": name, "symbol": symbol, "stage": stage, "reason": reason, "times": times}
+                for (name, symbol, stage, reason), times in result.refused.items()
+            ],
+            "notes": result.notes,
+        }  # fmt: skip
+        print(json.dumps(facts, default=plain))
+    else:
+        show(result)
+        if report is not None:
+            print(f"the report is in {report}")
+
+
+@trials.command()
+def sweep(
+    strategy: Annotated[str, typer.Argument(help="Its name in the settings.")],
+    choices: Annotated[list[str], typer.Option("--set", help="A parameter and its values: fast=5,10,20.")],
+    symbols: Symbols = None,
+    since: Annotated[str | None, typer.Option("--from", help="First day, 2021-03-01.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Last day; default: the newest candle.")] = None,
+    data: Data = None,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="How many run at a time.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Backtest a strategy with many parameters, and tell what the best of so many is worth."""
+    from cli.backtest_view import show_sweep
+    from eightbells.backtest import request as asked
+    from eightbells.backtest.sweep import sweep as tried
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+
+    end = moment(until)
+    wanted = asked.Request(
+        [strategy], [] if symbols is None else listed(symbols), moment(since),
+        None if end is None else asked.end_of(end), data,
+    )  # fmt: skip
+    values, settings = dict(map(_choice, choices)), load_settings()
+    span, narrowed = asked.span(wanted), asked.chosen(settings, wanted)
+    with nullcontext() if data is not None else open_database(settings) as engine:
+        histories = asked.candles(narrowed, narrowed.symbols, span[1], data, engine)
+    found = tried(narrowed, histories, span, values, processes)
+    if as_json:
+        facts: dict[str, Any] = {
+            "tried": len(found.variants), "deflated_sharpe": found.deflated,
+            "variants": [{"parameters": it.parameters, **it.figures.facts} for it in found.variants],
+            "refused": [{"parameters": given, "reason": reason} for given, reason in found.refused],
+        }  # fmt: skip
+        print(json.dumps(facts, default=plain))
+    else:
+        show_sweep(found, list(values))
+
+
+def _choice(given: str) -> tuple[str, list[Any]]:
+    """A parameter with its values: numbers where they are, else text."""
+    name, _, values = given.partition("=")
+    if not name.strip() or not values.strip():
+        raise EightbellsError(f"--set {given}: write a parameter and its values as fast=5,10,20")
+    found = []
+    for value in values.split(","):
+        try:
+            found.append(json.loads(value))
+        except ValueError:
+            found.append(value.strip())
+    return name.strip(), found
+
+
+@trials.command()
+def replay(
+    evaluation: Annotated[
+        int | None, typer.Argument(help="Its number, as `eightbells explain` shows it.")
+    ] = None,
+    day: Annotated[str | None, typer.Option(help="All of a day's candles, 2021-03-01.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a past decision again, from the candles known then with today's code. Exit code 1 where it differs."""
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+    from eightbells.strategies import replay as replaying
+
+    since = moment(day)
+    if (evaluation is None) == (since is None):
+        raise EightbellsError("name the number of an evaluation, or a day with --day")
+    settings = load_settings()
+    with open_database(settings) as engine, engine.connect() as connection:
+        if since is None:
+            assert evaluation is not None
+            found = [replaying.replay(connection, settings, evaluation)]
+        else:
+            until = since + timedelta(days=1)
+            found = list(replaying.replay_between(connection, settings, since, until))
+    if as_json:
+        print(json.dumps({"replayed": [{**asdict(it), "equal": it.equal} for it in found]}))
+    elif not found:
+        print("nothing was decided on that day")
+    else:
+        for it in found:
+            print(it.line)
+    if not all(it.equal for it in found):
+        raise typer.Exit(1)
+
+
+def _names(given: str | None) -> list[str]:
+    if given is None:
+        return []
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if not names:
+        raise EightbellsError("--strategy is empty: give names from the settings")
+    return names

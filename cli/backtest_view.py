@@ -1,0 +1,106 @@
+"""A backtest on the terminal. Right at 80 columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+
+from rich.console import Console
+from rich.table import Table
+
+from cli.words import money
+from eightbells.backtest.result import Result
+from eightbells.backtest.statistics import by_place, figures
+from eightbells.backtest.sweep import Sweep
+
+_MOST_REFUSALS = 10
+_MOST_VARIANTS = 20
+
+
+def show(result: Result) -> None:
+    """Print the figures, then by strategy and symbol, then what was refused."""
+    console, found, asset = Console(highlight=False), figures(result), result.asset
+    rows = [
+        ("from, to (UTC)", f"{found.start}, {found.end}"),
+        ("equity", f"{_money(found.equity)} {asset} of {_money(found.capital)}"),
+        ("return", f"{share(found.total_return)}, buy and hold {share(found.buy_and_hold)}"),
+        ("CAGR, volatility", f"{share(found.cagr)}, {share(found.volatility)}"),
+        (
+            "Sharpe, Sortino, Calmar",
+            ", ".join(ratio(it) for it in (found.sharpe, found.sortino, found.calmar)),
+        ),
+        ("max drawdown", share(found.max_drawdown)),
+        ("exposure, turnover", f"{share(found.exposure)}, {ratio(found.turnover)} times a year"),
+        ("fees", f"{_money(found.fees)} {asset}"),
+        ("trades, win rate", f"{found.trades}, {share(found.win_rate)}"),
+        ("best, worst trade", f"{share(found.best_trade)}, {share(found.worst_trade)}"),
+        ("worst day", f"{share(found.worst_day)} on {found.worst_day_at}"),
+    ]
+    for name, value in rows:
+        console.print(f"{name:24} {value}", soft_wrap=True)
+    console.print()
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for head in ("strategy", "symbol"):
+        table.add_column(head)
+    for head in (f"profit in {asset}", "trades", "won", "stops", "fees"):
+        table.add_column(head, justify="right")
+    for it in by_place(result):
+        table.add_row(
+            it["strategy"], it["symbol"], _money(it["profit"]), str(it["trades"]), share(it["win_rate"]),
+            str(it["stops"]), _money(it["fees"]),
+        )  # fmt: skip
+    console.print(table)
+    _show_refused(console, result)
+    for note in result.notes:
+        console.print(note)
+
+
+def show_sweep(found: Sweep, names: list[str]) -> None:
+    """Print the best variants, and what the best is worth given how many were tried."""
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for head in (*names, "return", "Sharpe", "drawdown", "trades"):
+        table.add_column(head, justify="right")
+    for it in found.variants[:_MOST_VARIANTS]:
+        table.add_row(
+            *(str(it.parameters[name]) for name in names), share(it.figures.total_return), ratio(it.figures.sharpe),
+            share(it.figures.max_drawdown), str(it.figures.trades),
+        )  # fmt: skip
+    console.print(table)
+    left_out = len(found.variants) - _MOST_VARIANTS
+    if left_out > 0:
+        console.print(f"and {left_out} more: --json lists them all")
+    console.print(f"\n{len(found.variants)} variants tried", soft_wrap=True)
+    if found.refused:
+        console.print(f"{len(found.refused)} that the strategy does not take, such as: {found.refused[0][1]}")
+    chance = "cannot be told" if found.deflated is None else f"{found.deflated:.1%}"
+    console.print(f"probability that the best has merit (deflated Sharpe ratio): {chance}")
+
+
+def _show_refused(console: Console, result: Result) -> None:
+    if not result.refused:
+        return
+    reasons: Counter[tuple[str, str]] = Counter()
+    who: dict[tuple[str, str], set[str]] = {}
+    for (strategy, symbol, stage, reason), times in result.refused.items():
+        reasons[stage, reason] += times
+        who.setdefault((stage, reason), set()).add(f"{strategy} {symbol}")
+    console.print("\nnot traded", highlight=False)
+    for (stage, reason), times in reasons.most_common(_MOST_REFUSALS):
+        places = sorted(who[stage, reason])
+        named = places[0] if len(places) == 1 else f"{len(places)} places"
+        console.print(f"  {times} x {stage}, {named}: {reason}", markup=False)
+    if len(reasons) > _MOST_REFUSALS:
+        console.print(f"  and {len(reasons) - _MOST_REFUSALS} more reasons: --json lists them all")
+
+
+def share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"
+
+
+def ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _money(value: float) -> str:
+    return money(Decimal(str(round(value, 8))))

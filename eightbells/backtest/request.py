@@ -1,0 +1,109 @@
+"""A backtest as a person asks for it: which strategies, symbols and days, on which candles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from eightbells.backtest.engine import run
+from eightbells.backtest.history import History, read_folder, read_stored, symbols_in
+from eightbells.backtest.result import Result
+from eightbells.candles import grid
+from eightbells.errors import EightbellsError
+from eightbells.settings import Settings
+from eightbells.settings.names import suggestion
+
+_END_MS = grid.to_ms(datetime.fromisoformat("2100-01-01T00:00Z"))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for; empty is all there is. `until` is the first moment that is no longer part of it."""
+
+    strategies: Sequence[str] = ()
+    symbols: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    data: Path | None = None
+
+
+def chosen(settings: Settings, request: Request) -> Settings:
+    """The settings with the chosen strategies and symbols only.
+
+    Raises:
+        EightbellsError: there is no such strategy, or nothing is left to trade.
+    """
+    names = [entry.name for entry in settings.strategies]
+    for name in request.strategies:
+        if name not in names:
+            known = f"the settings have {', '.join(names)}" if names else "the settings have none"
+            raise EightbellsError(f"there is no strategy '{name}': {known}{suggestion(name, names)}")
+    symbols = list(request.symbols) or settings.symbols
+    if request.data is not None and not request.symbols:
+        there = symbols_in(request.data)
+        symbols = [symbol for symbol in symbols if symbol in there]
+        if not symbols:
+            raise EightbellsError(f"{request.data} has no SYMBOL-4h.csv.gz of any of the settings' symbols")
+    entries = []
+    for entry in settings.strategies:
+        if request.strategies and entry.name not in request.strategies:
+            continue
+        own = [symbol for symbol in entry.symbols if symbol in symbols]
+        if own or not entry.symbols:
+            entries.append(entry.model_copy(update={"symbols": own}))
+    if not entries:
+        raise EightbellsError("no [[strategies]] of the settings trades any of these symbols")
+    return settings.model_copy(update={"symbols": symbols, "strategies": entries})
+
+
+def backtest(
+    settings: Settings, request: Request, engine: Engine | None = None
+) -> tuple[Result, list[History], Settings]:
+    """Run what is asked for.
+
+    Args:
+        engine: the database with the candles; not needed where the request names a folder.
+
+    Returns:
+        The result, the candles, and the settings that it was run with.
+
+    Raises:
+        EightbellsError: it cannot be run; says why.
+    """
+    first, last = span(request)
+    narrowed = chosen(settings, request)
+    histories = candles(narrowed, narrowed.symbols, last, request.data, engine)
+    return run(narrowed, histories, first, last), histories, narrowed
+
+
+def candles(
+    settings: Settings, symbols: Sequence[str], last_ms: int, data: Path | None, engine: Engine | None
+) -> list[History]:
+    """The candles of the symbols, from a folder or the database."""
+    if data is not None:
+        return read_folder(data, symbols, settings.quote_asset)
+    assert engine is not None
+    with engine.connect() as connection:
+        return read_stored(connection, settings.account, symbols, last_ms)
+
+
+def span(request: Request) -> tuple[int, int]:
+    """Open times (ms) of the first and the last candle.
+
+    Raises:
+        EightbellsError: the end is not after the start.
+    """
+    first = 0 if request.since is None else -(-grid.to_ms(request.since) // grid.STEP_MS) * grid.STEP_MS
+    last = (_END_MS if request.until is None else grid.to_ms(request.until)) - grid.STEP_MS
+    if request.since is not None and request.until is not None and first > last:
+        raise EightbellsError(f"the start {request.since:%Y-%m-%d} does not lie before the end")
+    return first, last - last % grid.STEP_MS
+
+
+def end_of(day: datetime) -> datetime:
+    """The end of a day that is given without a time; any other moment as it is."""
+    return day + timedelta(days=1) if day.time() == datetime.min.time() else day

@@ -1,0 +1,99 @@
+"""What a strategy wants at every candle of a history: all at once where it can tell, else window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol, TypeVar, cast, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from eightbells.backtest.history import History
+from eightbells.errors import EightbellsError
+from eightbells.settings import StrategySettings
+from eightbells.strategies.contract import Opinion, Strategy, checked
+
+Wanted = npt.NDArray[np.int8]
+_T = TypeVar("_T")
+LONG, FLAT, NOTHING = np.int8(1), np.int8(0), np.int8(-1)
+
+
+@runtime_checkable
+class Vectorised(Protocol):
+    """A strategy that can tell its opinions on all windows of a history at once."""
+
+    def signals(self, candles: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """Of each candle whether `decide` on the window that ends with it says long; what is before is ignored."""
+        ...
+
+
+@dataclass
+class Targets:
+    """One strategy on one symbol: what it wants at each candle, from the first that may be decided on.
+
+    Args:
+        first: index of the first candle that is asked about.
+        decide_only: ask `decide` for every candle, also where the strategy can tell all at once.
+    """
+
+    entry: StrategySettings
+    strategy: Strategy
+    history: History
+    max_pause: int
+    first: int = 0
+    decide_only: bool = False
+    wanted: Wanted = field(init=False)
+    opinions: dict[int, Opinion] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        window, history = self.strategy.window, self.history
+        self.wanted = np.full(len(history.opens), NOTHING, dtype=np.int8)
+        sound = ~history.unsound(window, self.max_pause)
+        sound[: self.first] = False
+        if isinstance(self.strategy, Vectorised) and not self.decide_only:
+            vectorised = self.strategy
+            long = np.asarray(self._called(lambda: vectorised.signals(history.shown)))
+            if long.shape != self.wanted.shape:
+                raise EightbellsError(
+                    f"strategy '{self.entry.name}': signals gives {long.shape} values for {len(self.wanted)} candles"
+                )
+            self.wanted[sound] = long[sound]
+        else:
+            for index in np.flatnonzero(sound):
+                opinion = self.opinion(int(index))
+                self.wanted[index] = LONG if opinion.target == "long" else FLAT
+
+    def weight(self, index: int) -> Decimal | None:
+        """The share of the capital that the strategy names for a candle; None where it leaves that to the settings."""
+        found = self.opinions.get(index)
+        return None if found is None else cast("Decimal | None", found.weight)
+
+    def opinion(self, index: int) -> Opinion:
+        """What `decide` says of the window that ends with a candle."""
+        if index not in self.opinions:
+            window = self.history.shown.iloc[index + 1 - self.strategy.window : index + 1]
+            opinion = self._called(lambda: self.strategy.decide(window.copy(deep=False)))
+            if not isinstance(opinion, Opinion):
+                raise EightbellsError(f"strategy '{self.entry.name}' answers {opinion!r:.60}, no Opinion")
+            opinion = self._called(lambda: checked(opinion, self.history.column("close")[index]))
+            if opinion.stop is not None or opinion.take_profit is not None:
+                raise EightbellsError(
+                    f"strategy '{self.entry.name}' sets a stop or a take_profit: a backtest does not simulate them yet"
+                )
+            if not isinstance(self.strategy, Vectorised):
+                self.opinions[index] = opinion
+            return opinion
+        return self.opinions[index]
+
+    def _called(self, call: Callable[[], _T]) -> _T:
+        """What the strategy's own code answers; its failure in one line."""
+        try:
+            return call()
+        except Exception as error:
+            said = "".join(str(error).splitlines()[:1])[:200]
+            raise EightbellsError(
+                f"strategy '{self.entry.name}' failed on {self.history.symbol}: {type(error).__name__}: {said}"
+            ) from None

@@ -1,0 +1,1 @@
+"""Programs that run in the virtual environment of requirements/compare.txt, and import nothing of ours."""
