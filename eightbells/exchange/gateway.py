@@ -32,6 +32,7 @@ Ask = Callable[[], Awaitable[Any]]
 ORDER_WEIGHT = 1
 PLACE_ORDER = "order.place"
 REPLACE_ORDER = "order.cancelReplace"
+PLACE_LIST = "orderList.oco"
 DAY_MS = 86_400_000
 
 
@@ -185,22 +186,43 @@ class Gateway:
                 raise half from None
 
         try:
-            return await self._call(REPLACE_ORDER, 0, None, ask, Replacement.read)
+            return await self._call(
+                REPLACE_ORDER, 0, None, ask, lambda answer: Replacement.read(answer, replaced)
+            )
         except ExchangeError as error:
             if halves and (not halves[0].attempted or error.failure.certainly_not_executed):
                 cancelled = None
                 with suppress(UnreadableAnswer):
-                    cancelled = OrderReport.read(halves[0].cancelled)
+                    cancelled = OrderReport.of_cancel(halves[0].cancelled, replaced)
                 raise NotReplaced(error, cancelled) from None
             raise
 
-    async def permit_order(self) -> None:
-        """Wait for the permit of one order, under a clock that is fresh.
+    async def place_pair(self, stop: OrderRequest, limit: OrderRequest) -> list[OrderReport]:
+        """Place a stop and a limit above it as one order list (OCO) over the same coins; both have one timestamp.
 
-        Taken before its timestamp is set, so that no wait ages it.
+        Raises:
+            ExchangeError: `failure.certainly_not_executed` says whether they can exist all the same.
+        """
+        metrics.ORDERS_SENT.labels(stop.side).inc(2)
+        params = {
+            "symbol": stop.symbol, "side": stop.side, "quantity": stop.quantity, "aboveType": limit.type,
+            "abovePrice": limit.price, "aboveClientOrderId": limit.client_order_id, "belowType": stop.type,
+            "belowStopPrice": stop.stop_price, "belowPrice": stop.price, "belowTimeInForce": stop.time_in_force,
+            "belowClientOrderId": stop.client_order_id, "newOrderRespType": "RESULT",
+            "timestamp": stop.timestamp_ms, "recvWindow": stop.recv_window_ms,
+        }  # fmt: skip
+        given = {name: value for name, value in params.items() if value is not None}
+        return await self._call(
+            PLACE_LIST, 0, None, lambda: self._client._post("orderList/oco", True, data=given), models.pair
+        )
+
+    async def permit_order(self, count: int = 1) -> None:
+        """Wait for the permit of so many orders, under a clock that is fresh.
+
+        Taken before their timestamp is set, so that no wait ages it.
         """
         await self._freshen()
-        await self.budgets.take("orders", ORDER_WEIGHT)
+        await self.budgets.take("orders", ORDER_WEIGHT * count)
 
     async def order(self, symbol: str, client_order_id: str) -> OrderReport:
         """The newest order that carries the client id. Raises ExchangeError -2013 where none is visible."""
@@ -218,7 +240,7 @@ class Gateway:
     async def cancel_order(self, symbol: str, order_id: int) -> OrderReport:
         return await self._call(
             "order.cancel", 1, "orders", lambda: self._client.cancel_order(symbol=symbol, orderId=order_id),
-            OrderReport.read,
+            lambda answer: OrderReport.of_cancel(answer, order_id),
         )  # fmt: skip
 
     async def open_orders(self) -> list[ListedOrder]:

@@ -121,6 +121,17 @@ class OrderReport:
         return cls(**_order_fields(entry), fills=_fills(entry))
 
     @classmethod
+    def of_cancel(cls, answer: object, order_id: int) -> Self:
+        """The order in the answer to a cancel, which tells of the whole list where the order belongs to one."""
+        entry = an_object(answer)
+        if "orderReports" not in entry:
+            return cls.read(entry)
+        for report in each(cls.read)(entry["orderReports"]):
+            if report.order_id == order_id:
+                return report
+        raise UnreadableAnswer(f"order {order_id} is not among orderReports")
+
+    @classmethod
     def of_event(cls, event: Entry) -> Self:
         """An executionReport of the user data stream. Raises UnreadableAnswer, which names the field."""
         return cls(
@@ -178,13 +189,25 @@ class Replacement:
     cancelled: OrderReport
 
     @classmethod
-    def read(cls, answer: object) -> Self:
-        """The answer to order/cancelReplace. Raises UnreadableAnswer, which names the field."""
+    def read(cls, answer: object, replaced: int) -> Self:
+        """The answer to order/cancelReplace. Raises UnreadableAnswer, which names the field.
+
+        Args:
+            replaced: the exchange's number of the order that was cancelled.
+        """
         entry = an_object(answer)
         return cls(
             placed=OrderReport.read(entry.get("newOrderResponse")),
-            cancelled=OrderReport.read(entry.get("cancelResponse")),
+            cancelled=OrderReport.of_cancel(entry.get("cancelResponse"), replaced),
         )
+
+
+def pair(answer: object) -> list[OrderReport]:
+    """The two orders in the answer to orderList/oco. Raises UnreadableAnswer, which names the field."""
+    reports = each(OrderReport.read)(an_object(answer).get("orderReports"))
+    if len(reports) != 2:
+        raise UnreadableAnswer(f"orderReports has {len(reports)} orders, not 2")
+    return reports
 
 
 @dataclass(frozen=True, kw_only=True)

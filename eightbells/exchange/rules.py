@@ -63,6 +63,7 @@ class SymbolRules:
     ask_bounds: tuple[Decimal, Decimal]
     max_position: Decimal
     max_orders: int
+    takes_lists: bool = False
 
     @classmethod
     def from_exchange_info(cls, entry: Mapping[str, Any]) -> SymbolRules:
@@ -96,6 +97,7 @@ class SymbolRules:
             ask_bounds=_percent_bounds(filters, "ask"),
             max_position=fields.number(filters.get("MAX_POSITION", {}), "maxPosition"),
             max_orders=int(fields.number(filters.get("MAX_NUM_ORDERS", {}), "maxNumOrders")),
+            takes_lists=entry.get("ocoAllowed") is True,
         )
 
     def fit(

@@ -14,7 +14,7 @@ COUNTED = CollectorRegistry()
 
 ENDPOINTS = (
     "time", "exchangeInfo", "apiRestrictions", "klines", "ticker/price", "account", "order.place", "order.get",
-    "order.cancel", "order.cancelReplace", "openOrders", "allOrders", "myTrades",
+    "order.cancel", "order.cancelReplace", "orderList.oco", "openOrders", "allOrders", "myTrades",
 )  # fmt: skip
 # Failures of a hundred codes are possible: these are the ones that alerts and people ask for first.
 USUAL_ERRORS = ("-1003", "http-418", "http-429", "network", "timeout")

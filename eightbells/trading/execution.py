@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -44,12 +45,15 @@ class Desk:
             ExchangeError: it was refused, or its fate is unknown; either is written down already.
             LeaseLost: another worker trades the account; nothing was sent.
         """
-        await self._gateway.permit_order()
+        is_pair = self._companion(order_id, State.PLANNED) is not None
+        await self._gateway.permit_order(2 if is_pair else 1)
         order = outbox.begin_sending(
             self._engine, self._settings, order_id, self._gateway.clock.now_ms(), self._flow_run, lease
         )
         if order is None:
             return self._load(order_id).state
+        if (limit := self._companion(order_id, State.SENDING)) is not None:
+            return await self._send_pair(order, limit)
         if order.replaces is not None:
             return await self._replace(order)
         try:
@@ -62,6 +66,42 @@ class Desk:
                 raise EightbellsError(f"{error}{await self._shortage(order)}") from None
             raise
         return self._record(order, answer)
+
+    def _companion(self, order_id: int, *states: State) -> Order | None:
+        """The order that a stop was planned with, where it is in one of the states."""
+        with self._engine.connect() as connection:
+            found = outbox.companion(connection, order_id)
+        return found if found is not None and found.state in states else None
+
+    async def _send_pair(self, stop: Order, limit: Order) -> State:
+        """Send a stop together with the limit above it, in place of another stop where there is one."""
+        if stop.replaces is not None and (reason := await self._gone(self._load(stop.replaces))):
+            for order in (limit, stop):
+                self._move(order, State.REJECTED, {"reason": reason, "action": str(Action.REFUSE)})
+            return State.REJECTED
+        try:
+            reports = await self._gateway.place_pair(_request(stop), _request(limit))
+        except ExchangeError as error:
+            certain = error.failure.certainly_not_executed
+            detail = {"reason": str(error), "action": str(error.failure.remedy.action)}
+            for order in (limit, stop):
+                self._move(order, State.REJECTED if certain else State.UNKNOWN, detail)
+            raise
+        states = [
+            self._record(order, report)
+            for order in (limit, stop)
+            for report in reports
+            if report.client_order_id == order.client_order_id
+        ]
+        return states[-1]
+
+    async def _gone(self, old: Order) -> str | None:
+        """Cancel a stop that a pair comes in place of. Returns why the pair must not be sent, or None."""
+        try:
+            state = await self.cancel(old)
+        except ExchangeError as error:
+            return f"the stop that it was to replace is not cancelled: {error}"
+        return None if state is State.CANCELED else f"the stop that it was to replace is {state}"
 
     async def _replace(self, order: Order) -> State:
         """Send a sale in place of another, in one request: where the old one is not cancelled, nothing is placed."""
@@ -87,7 +127,15 @@ class Desk:
             raise
         state = self._record(order, answer.placed)
         await self._follow(old, answer.cancelled)
+        await self._follow_companion(old)
         return state
+
+    async def _follow_companion(self, stop: Order) -> None:
+        """Ask for the order that a stop was listed with: what ends the one ends the other."""
+        other = self._companion(stop.id, State.OPEN, State.PARTIALLY_FILLED)
+        if other is not None:
+            with suppress(ExchangeError):  # then it is asked for when the orders are settled
+                await self.refresh(other)
 
     async def keep_where_closed(self, orders: Iterable[int]) -> None:
         """Take back the planned orders that would replace a sale of a symbol which takes no orders just now.
@@ -217,7 +265,9 @@ class Desk:
             if error.failure.row != ErrorCode.CANCEL_REJECTED:
                 raise
             return await self.refresh(order)  # filled or cancelled meanwhile: its state will tell
-        return await self._follow(order, answer)
+        state = await self._follow(order, answer)
+        await self._follow_companion(order)
+        return state
 
     def take_report(self, report: OrderReport) -> State | None:
         """Book what the user data stream reports of one of our orders; None where it is not ours."""

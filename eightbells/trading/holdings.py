@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -40,6 +40,8 @@ class HeldPosition:
         steps: how many sales on that signal have reached the exchange.
         trigger: the price at which it is to be sold; None where it has no stop.
         basis: what that price is made of, in words.
+        target: the price at which it is to be sold at a profit; None where it has none.
+        companion: the live limit order that lies in one list with the stop `sale`.
         last: the exchange's last price, where it is known.
         failures: how many attempts to sell it, or to protect it, were refused one after the other, and the last when.
         blocked: why nothing may be sent for it, or None.
@@ -59,6 +61,13 @@ class HeldPosition:
     last: Decimal | None = None
     failures: tuple[int, int] = (0, 0)
     blocked: str | None = None
+    target: Decimal | None = None
+    companion: Order | None = None
+
+    @property
+    def has_reached_target(self) -> bool:
+        """Whether the price has come to the target."""
+        return self.target is not None and self.last is not None and self.last >= self.target
 
     @property
     def is_passed(self) -> bool:
@@ -74,7 +83,7 @@ SELECT
     entry.open_time AS entry_open, entry.price AS entry_price,
     stop.id AS stop_order, stop.stop_price, stop.planned_at AS stop_planned_at,
     newest.id AS exit_signal, newest.strategy_version AS exit_version, newest.open_time AS exit_open,
-    newest.price AS exit_price, tried.steps,
+    newest.price AS exit_price, tried.steps, wanted.stop AS wanted_stop, wanted.take_profit, wanted.evaluated_at,
     tried.rows > 0 OR EXISTS (
         SELECT FROM refusals AS r
         WHERE r.account = p.account AND r.strategy = p.strategy AND r.symbol = p.symbol
@@ -100,13 +109,19 @@ LEFT JOIN LATERAL (
     ORDER BY e.open_time DESC, s.id DESC LIMIT 1
 ) AS newest ON newest.target = 'flat'
 LEFT JOIN LATERAL (
+    SELECT s.stop, s.take_profit, e.evaluated_at FROM evaluations AS e
+    INNER JOIN signals AS s ON s.evaluation_id = e.id
+    WHERE e.account = p.account AND e.strategy = p.strategy AND e.symbol = p.symbol AND s.target = 'long'
+    ORDER BY e.open_time DESC, s.id DESC LIMIT 1
+) AS wanted ON TRUE
+LEFT JOIN LATERAL (
     SELECT count(*) AS rows, count(*) FILTER (WHERE o.state NOT IN ('ABSENT', 'DENIED', 'REJECTED')) AS steps
     FROM orders AS o WHERE o.signal_id = newest.id AND o.leg = 'exit'
 ) AS tried ON TRUE
 LEFT JOIN LATERAL (
     SELECT count(*) AS times, max(o.changed_at) AS at FROM orders AS o
     WHERE o.account = p.account AND o.strategy = p.strategy AND o.symbol = p.symbol AND o.side = 'SELL'
-    AND o.state IN ('REJECTED', 'DENIED') AND o.id > coalesce((
+    AND o.listed_with IS NULL AND o.state IN ('REJECTED', 'DENIED') AND o.id > coalesce((
         SELECT max(q.id) FROM orders AS q
         WHERE q.account = p.account AND q.strategy = p.strategy AND q.symbol = p.symbol AND q.side = 'SELL'
         AND q.state NOT IN ('REJECTED', 'DENIED') AND NOT q.yields
@@ -135,11 +150,11 @@ def holdings(
     account, since = settings.account, grid.to_time(grid.last_closed(now_ms) - grid.STEP_MS)
     rows = connection.execute(text(_HOLDINGS), {"account": account}).all()
     known = rules.load_all(connection, {row.symbol for row in rows})
+    selling = [order for order in outbox.live(connection, account) if order.side == "SELL"]
     sales = {
-        (order.strategy, order.symbol): order
-        for order in outbox.live(connection, account)
-        if order.side == "SELL" and not order.yields
+        (order.strategy, order.symbol): order for order in selling if not order.yields and not order.paired
     }
+    companions = {order.listed_with: order for order in selling if order.paired}
     unbooked = {(order.strategy, order.symbol) for order in outbox.unbooked(connection, account)}
     held = holds.held_symbols(connection, account, buying=False)
     splits = _splits(connection, account)
@@ -160,6 +175,8 @@ def holdings(
                 row.exit_signal is not None, row.steps or 0,
                 *_trigger(connection, settings, row, sale, stops.get(row.strategy), costs, splits),
                 prices.get(row.symbol), (row.failures, failed_at), blocked,
+                _in_new_coins(row.take_profit, row.evaluated_at, splits.get(row.symbol, ())),
+                companions.get(sale.id) if sale is not None else None,
             )
         )  # fmt: skip
     return found
@@ -196,11 +213,12 @@ def _trigger(
 
     A stop from before a split is of no use any more: its price is in old coins.
     """
+    booked = splits.get(row.symbol, ())
     if stop is None:
-        price = row.stop_price
-        for ratio, booked_at in splits.get(row.symbol, ()) if price is not None else ():
-            price = price / ratio if booked_at > row.stop_planned_at else price
+        price = _in_new_coins(row.stop_price, row.stop_planned_at, booked)
         return price, "its stop as it was: the strategy is not in the settings"
+    if row.wanted_stop is not None:
+        return _in_new_coins(row.wanted_stop, row.evaluated_at, booked), "the stop that the strategy set"
     if not stop:
         return (sale.stop_price if sale is not None else None), "its stop as it was"
     place, present = (row.strategy, row.symbol), (row.quantity, row.quote_flow)
@@ -210,3 +228,14 @@ def _trigger(
     if cost is None:
         return None, ""
     return cost * (1 - stop), f"{wire(stop)} below its cost of {wire(cost.quantize(ledger.SMALLEST))}"
+
+
+def _in_new_coins(
+    price: Decimal | None, since: datetime | None, splits: Iterable[tuple[Decimal, datetime]]
+) -> Decimal | None:
+    """A price of a time, in the coins of today."""
+    for ratio, booked_at in splits if price is not None and since is not None else ():
+        assert price is not None
+        assert since is not None
+        price = price / ratio if booked_at > since else price
+    return price

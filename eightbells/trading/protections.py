@@ -1,4 +1,4 @@
-"""What keeps a strategy from buying: a pause, a cooldown after a stop, too many stops, the drawdown."""
+"""What keeps a strategy from buying: a pause, a cooldown after a stop or a target, too many stops, the drawdown."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from eightbells.strategies.evaluation import Decision
 from eightbells.trading.pauses import pause_of
 
 _LAST_STOP = """
-SELECT max(o.changed_at) FROM orders AS o
-WHERE o.account = :account AND o.strategy = :strategy AND o.symbol = :symbol AND o.leg = 'stop'
-AND o.executed_quantity > 0
+SELECT o.changed_at, o.leg FROM orders AS o
+WHERE o.account = :account AND o.strategy = :strategy AND o.symbol = :symbol AND o.leg IN ('stop', 'target')
+AND o.executed_quantity > 0 ORDER BY o.changed_at DESC LIMIT 1
 """
 _FLAT_SINCE = """
 SELECT EXISTS (
@@ -73,17 +73,18 @@ def _cooldown(
 ) -> str | None:
     if strategy.cooldown == 0:
         return None
-    stopped = connection.execute(text(_LAST_STOP), values).scalar_one()
-    if stopped is None:
+    sold = connection.execute(text(_LAST_STOP), values).one_or_none()
+    if sold is None:
         return None
+    stopped, leg = sold
     if strategy.cooldown == "flat":
         flat = connection.execute(
             text(_FLAT_SINCE), {**values, "stopped": stopped, "step": grid.STEP}
         ).scalar_one()
         if flat:
             return None
-        return f"its stop sold at {stopped:%Y-%m-%d %H:%M} UTC, and the strategy has not been flat since (cooldown)"
+        return f"its {leg} sold at {stopped:%Y-%m-%d %H:%M} UTC, and the strategy has not been flat since (cooldown)"
     passed = (decision.open_ms - grid.floor(grid.to_ms(stopped))) // grid.STEP_MS
     if passed >= strategy.cooldown:
         return None
-    return f"its stop sold at {stopped:%Y-%m-%d %H:%M} UTC, {passed} of {strategy.cooldown} candles ago (cooldown)"
+    return f"its {leg} sold at {stopped:%Y-%m-%d %H:%M} UTC, {passed} of {strategy.cooldown} candles ago (cooldown)"
