@@ -153,6 +153,7 @@ class Control:
     def _fix_price(self, symbol: str, price: str | None) -> None:
         """Hold a symbol's price still, or with null let it follow its candles again."""
         self.exchange.symbols.get(symbol)
+        self.exchange.engine.follow_extremes(symbol, self.exchange.now())
         if price is None:
             self.exchange.market.fixed.pop(symbol, None)
         else:
@@ -173,6 +174,7 @@ class Control:
         if unknown:
             raise ValueError(f"candles have no {', '.join(sorted(unknown))}")
         market, symbol = self.exchange.market, body["symbol"]
+        self.exchange.engine.follow_extremes(symbol, self.exchange.now())
         series = market.series[symbol]
         if body.get("reset"):
             market.edits.pop(symbol, None)

@@ -360,6 +360,8 @@ def execution_report(
     report["V"] = order.stp_mode
     if order.trailing_delta is not None:
         report["d"] = order.trailing_delta
+        if order.trailing_time >= 0:
+            report["D"] = order.trailing_time
     return report | {{"strategyId": "j", "strategyType": "J"}[name]: value for name, value in order.extra}
 
 

@@ -38,7 +38,10 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True)
 class OrderRequest:
-    """An order as it goes to the exchange: everything a string, the timestamp already in it."""
+    """An order as it goes to the exchange: amounts are strings, the timestamp is in it already.
+
+    With a trailing delta the exchange sets the stop's price itself.
+    """
 
     symbol: str
     side: str
@@ -50,6 +53,12 @@ class OrderRequest:
     price: str | None = None
     stop_price: str | None = None
     time_in_force: str | None = None
+    trailing_delta: int | None = None
+
+    @property
+    def fixed_stop(self) -> str | None:
+        """The stop's price, where the exchange does not move it."""
+        return self.stop_price if self.trailing_delta is None else None
 
 
 class NotReplaced(ExchangeError):
@@ -207,7 +216,8 @@ class Gateway:
         params = {
             "symbol": stop.symbol, "side": stop.side, "quantity": stop.quantity, "aboveType": limit.type,
             "abovePrice": limit.price, "aboveClientOrderId": limit.client_order_id, "belowType": stop.type,
-            "belowStopPrice": stop.stop_price, "belowPrice": stop.price, "belowTimeInForce": stop.time_in_force,
+            "belowStopPrice": stop.fixed_stop, "belowTrailingDelta": stop.trailing_delta,
+            "belowPrice": stop.price, "belowTimeInForce": stop.time_in_force,
             "belowClientOrderId": stop.client_order_id, "newOrderRespType": "RESULT",
             "timestamp": stop.timestamp_ms, "recvWindow": stop.recv_window_ms,
         }  # fmt: skip
@@ -367,7 +377,8 @@ def _parameters(order: OrderRequest) -> Json:
     """An order as the exchange's parameters."""
     params = {
         "symbol": order.symbol, "side": order.side, "type": order.type, "quantity": order.quantity,
-        "price": order.price, "stopPrice": order.stop_price, "timeInForce": order.time_in_force,
+        "price": order.price, "stopPrice": order.fixed_stop, "trailingDelta": order.trailing_delta,
+        "timeInForce": order.time_in_force,
         "newClientOrderId": order.client_order_id,
         "newOrderRespType": "FULL", "timestamp": order.timestamp_ms, "recvWindow": order.recv_window_ms,
     }  # fmt: skip

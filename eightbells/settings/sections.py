@@ -134,6 +134,7 @@ class StrategySettings(_Section):
     capital: Decimal = Field(gt=0, le=_MOST_MONEY)
     symbols: Symbols = []
     stop_loss: Decimal = Field(default=Decimal(0), ge=0, lt=1)
+    trailing_stop: Decimal = Field(default=Decimal(0), ge=0, lt=1)
     cooldown: Literal["flat"] | Annotated[int, Field(ge=0, le=10**6)] = "flat"
     sizing: Literal["capital", "equity"] = "capital"
     target_volatility: Decimal = Field(default=Decimal(0), ge=0, le=100)

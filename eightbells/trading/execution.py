@@ -393,6 +393,7 @@ def _request(order: Order) -> OrderRequest:
         quantity=wire(order.quantity),
         price=None if order.price is None else wire(order.price),
         stop_price=None if order.stop_price is None else wire(order.stop_price),
+        trailing_delta=order.trailing_delta,
         time_in_force=order.time_in_force,
         client_order_id=order.client_order_id,
         timestamp_ms=grid.to_ms(order.request_time),

@@ -86,7 +86,10 @@ class Guardian:
         return (
             told
             or bool(unbooked)
-            or any(next_move(holding, settings, now) is not None for holding in found)
+            or any(
+                (holding.is_passed and holding.sale) or next_move(holding, settings, now) is not None
+                for holding in found
+            )
             or any(
                 sale.state in IN_FLIGHT | {State.PLANNED}
                 or (sale.strategy, sale.symbol) not in places
@@ -120,11 +123,21 @@ class Guardian:
         with self.engine.connect() as connection:
             sales = [order for order in outbox.live(connection, account) if order.side == "SELL"]
             unbooked = outbox.unbooked(connection, account)
+            passed = [
+                holding.sale.id
+                for holding in holdings(connection, self.settings, prices, now, self._costs)
+                if holding.is_passed and holding.sale is not None
+            ]
         for order in sales:
             if order.state is State.PLANNED:
                 await _quietly(self.desk.cancel, order)
         patience = self.settings.trading.exit_step_seconds * 1000
-        asked = [order for order in sales if _may_have_moved(order, prices, now, patience)]
+        asked = [
+            order
+            for order in sales
+            if _may_have_moved(order, prices, now, patience)
+            or (order.id in passed and order.state is State.OPEN)
+        ]
         in_flight = [order for order in sales if order.state in IN_FLIGHT]
         await asyncio.gather(
             *(_quietly(self.desk.resolve, order) for order in in_flight),

@@ -42,6 +42,8 @@ class HeldPosition:
         basis: what that price is made of, in words.
         target: the price at which it is to be sold at a profit; None where it has none.
         companion: the live limit order that lies in one list with the stop `sale`.
+        floor: what of `trigger` does not follow the price.
+        trailing: how far below the highest price the stop follows it, in hundredths of a percent, or None.
         last: the exchange's last price, where it is known.
         failures: how many attempts to sell it, or to protect it, were refused one after the other, and the last when.
         blocked: why nothing may be sent for it, or None.
@@ -63,6 +65,8 @@ class HeldPosition:
     blocked: str | None = None
     target: Decimal | None = None
     companion: Order | None = None
+    floor: Decimal | None = None
+    trailing: int | None = None
 
     @property
     def has_reached_target(self) -> bool:
@@ -161,6 +165,9 @@ def holdings(
     drifting = blocked_symbols(connection, account)
     off = outbox.switched_off(connection)
     stops = {strategy.name: strategy.stop_loss for strategy in settings.strategies}
+    trails = {
+        strategy.name: strategy.trailing_stop for strategy in settings.strategies if strategy.trailing_stop
+    }
     found = []
     for row in rows:
         place = row.strategy, row.symbol
@@ -169,17 +176,48 @@ def holdings(
         failed_at = grid.to_ms(row.failed_at) if row.failed_at else 0
         stopped = off is not None or row.symbol in drifting
         exit_of = None if stopped else _exit_of(row, sale, since)
+        floor, basis = _trigger(connection, settings, row, sale, stops.get(row.strategy), costs, splits)
+        trigger = floor
+        if trail := trails.get(row.strategy):
+            level = _highest(connection, account, row, prices.get(row.symbol, Decimal(0))) * (1 - trail)
+            if level and (floor is None or level > floor):
+                trigger, basis = level, f"{wire(trail)} below its highest price"
         found.append(
             HeldPosition(
                 row.strategy, row.symbol, row.quantity, known.get(row.symbol), sale, _entry(row), exit_of,
                 row.exit_signal is not None, row.steps or 0,
-                *_trigger(connection, settings, row, sale, stops.get(row.strategy), costs, splits),
-                prices.get(row.symbol), (row.failures, failed_at), blocked,
+                trigger, basis, prices.get(row.symbol), (row.failures, failed_at), blocked,
                 _in_new_coins(row.take_profit, row.evaluated_at, splits.get(row.symbol, ())),
-                companions.get(sale.id) if sale is not None else None,
+                companions.get(sale.id) if sale is not None else None, floor, int(trail * 10_000) if trail else None,
             )
         )  # fmt: skip
     return found
+
+
+# Since the position was opened, in the coins of today. The candle of its first fill also has prices from before it.
+_HIGHEST = """
+WITH opened AS (
+    SELECT min(f.traded_at) AS at FROM orders AS o INNER JOIN fills AS f ON f.order_id = o.id
+    WHERE o.account = :account AND o.strategy = :strategy AND o.symbol = :symbol AND o.leg = 'entry' AND o.id > (
+        SELECT coalesce(max(q.id), 0) FROM orders AS q
+        WHERE q.account = :account AND q.strategy = :strategy AND q.symbol = :symbol AND q.side = 'SELL'
+        AND q.leg <> 'trim' AND q.executed_quantity > 0
+    )
+)
+SELECT max(c.high) FROM opened INNER JOIN candles AS c ON c.open_time >= opened.at
+WHERE c.symbol = :symbol AND c."interval" = :interval AND c.open_time >= (
+    SELECT coalesce(max(candle), '-infinity') FROM splits WHERE account = :account AND symbol = :symbol
+)
+"""
+
+
+def _highest(connection: Connection, account: str, row: Row[tuple[object, ...]], last: Decimal) -> Decimal:
+    """The highest price that a position is known to have seen."""
+    values = {
+        "account": account, "strategy": row.strategy, "symbol": row.symbol, "interval": grid.INTERVAL,
+    }  # fmt: skip
+    high: Decimal | None = connection.execute(text(_HIGHEST), values).scalar_one()
+    return last if high is None else max(high, last)
 
 
 def _splits(connection: Connection, account: str) -> Splits:

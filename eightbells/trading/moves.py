@@ -176,11 +176,29 @@ def _with_stop(holding: HeldPosition, sale: Order, settings: TradingSettings, no
     sized = _stop(holding, settings)
     if sized is None:
         return Move(None, None, sale)
-    assert sized.stop_price is not None
-    moved = abs(sized.stop_price - sale.stop_price) > _MOVED * sale.stop_price
-    if moved or sized.quantity != sale.quantity or not _is_wanted(holding):
+    differs = _is_elsewhere(holding, sized, sale)
+    if differs or sized.quantity != sale.quantity or not _is_wanted(holding):
         return Move(holding.entry, sized, sale)
     return None
+
+
+def _is_elsewhere(holding: HeldPosition, sized: Sized, sale: Order) -> bool:
+    """Whether a stop should lie elsewhere than it does. One that follows the price is never moved down."""
+    assert sized.stop_price is not None
+    assert sale.stop_price is not None
+    if sale.trailing_delta is None:
+        up = sized.stop_price - sale.stop_price
+        if holding.trailing is not None:
+            return up > _MOVED * sale.stop_price or sized.trailing_delta is not None
+        return abs(up) > _MOVED * sale.stop_price
+    if holding.trailing != sale.trailing_delta:
+        return True
+    level = max(sale.stop_price, holding.trigger or sale.stop_price)
+    return (
+        holding.floor is not None
+        and holding.floor >= level
+        and holding.floor > sale.stop_price * (1 + _MOVED)
+    )
 
 
 def _is_wanted(holding: HeldPosition) -> bool:
@@ -240,7 +258,22 @@ def _stop(holding: HeldPosition, settings: TradingSettings) -> Sized | None:
     quantity = sellable(holding.quantity, limit or trigger, symbol_rules, market=at_market)
     if not quantity:
         return None
-    return Sized("stop", "SELL", quantity, limit, trigger, f"{wire(holding.quantity)} owned, {holding.basis}")
+    basis = f"{wire(holding.quantity)} owned, {holding.basis}"
+    level = _trailing_level(holding) if at_market else None
+    if level is not None and level >= trigger * (1 - _MOVED):
+        return Sized("stop", "SELL", quantity, None, level, basis, trailing_delta=holding.trailing)
+    return Sized("stop", "SELL", quantity, limit, trigger, basis)
+
+
+def _trailing_level(holding: HeldPosition) -> Decimal | None:
+    """Where a stop that follows the price would begin; None where the exchange takes none."""
+    assert holding.rules is not None
+    if holding.trailing is None or holding.last is None:
+        return None
+    least, most = holding.rules.trailing
+    if not most or not least <= holding.trailing <= most:
+        return None
+    return holding.rules.price("SELL", holding.last * (1 - Decimal(holding.trailing) / 10_000))
 
 
 def _market(holding: HeldPosition, leg: Literal["stop", "exit", "target"]) -> Sized | None:

@@ -54,6 +54,7 @@ class Order:
     command: int | None
     listed_with: int | None
     paired: bool
+    trailing_delta: int | None
 
 
 _COLUMNS = ", ".join(Order.__annotations__)
@@ -95,10 +96,12 @@ def plan(
         text("""
         INSERT INTO orders (
             signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
-            price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces, command, listed_with, paired
+            price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces, command, listed_with, paired,
+            trailing_delta
         ) VALUES (
             :signal, :leg, :attempt, :account, :strategy, :symbol, :opened, :side, :type, :tif, :quantity,
-            :price, :stop, :sizing, :client, :now, :run, :replaces, :command, :listed, :paired
+            :price, :stop, :sizing, :client, :now, :run, :replaces, :command, :listed, :paired,
+            :trailing
         ) ON CONFLICT DO NOTHING RETURNING id
         """),
         {
@@ -106,6 +109,7 @@ def plan(
             "symbol": symbol, "opened": grid.to_time(open_ms), "side": sized.side,
             "type": sized.type, "tif": "GTC" if sized.type in ("LIMIT", "STOP_LOSS_LIMIT") else None,
             "listed": listed_with, "paired": listed_with is not None,
+            "trailing": sized.trailing_delta,
             "quantity": sized.quantity, "price": sized.price, "stop": sized.stop_price, "sizing": sized.basis,
             "now": grid.to_time(now_ms), "run": flow_run, "replaces": replaced, "command": command,
             "client": client_order_id(account, strategy, version, symbol, open_ms, sized.leg, attempt),
@@ -158,11 +162,11 @@ def plan_again(
         text("""
         INSERT INTO orders (
             signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
-            price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces, command
+            price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces, command, trailing_delta
         )
         SELECT
             signal_id, leg, attempt + 1, account, strategy, symbol, open_time, side, type, time_in_force, :quantity,
-            :price, stop_price, sizing, :client, :now, :run, :replaces, command
+            :price, stop_price, sizing, :client, :now, :run, :replaces, command, trailing_delta
         FROM orders WHERE id = :id
         ON CONFLICT DO NOTHING RETURNING id
         """),

@@ -71,6 +71,7 @@ class Purse:
 class Sized:
     """An order that the symbol's rules accept. `price` is None for a MARKET order; `basis` says what it is made of.
 
+    With `trailing_delta` (hundredths of a percent) the exchange moves a stop up from `stop_price`.
     `above` is the limit order that a stop is placed with in one order list: the exchange executes one of the two.
     """
 
@@ -82,6 +83,7 @@ class Sized:
     basis: str = ""
     above: Sized | None = None
     maker: bool = False
+    trailing_delta: int | None = None
 
     @property
     def type(self) -> str:

@@ -138,4 +138,6 @@ async def test_what_is_held_outside_the_settings_is_followed_and_not_traded(
                 and len(rows_of(engine, "SELECT FROM cycles")) == 1
             )
         )
+        # while the run of the close lasts, Prefect takes the signal
+        await until(lambda: "prefect" not in getattr(signal.getsignal(signal.SIGTERM), "__name__", ""))
     assert {entry["symbol"] for entry in orders_sent(market)} == set(traded)

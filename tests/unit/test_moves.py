@@ -98,6 +98,7 @@ def lying(quantity: str = "0.5", stop: str = "18000", **changed: Any) -> Order:
         "client_order_id": "eb-1", "state": State.OPEN, "exchange_order_id": 1, "request_time": None,
         "recv_window_ms": None, "executed_quantity": D(0), "booked_quantity": D(0), "planned_at": grid.to_time(0),
         "replaces": None, "yields": False, "command": None, "listed_with": None, "paired": False,
+        "trailing_delta": None,
     }  # fmt: skip
     return Order(**given | changed)
 
@@ -152,3 +153,43 @@ def test_a_stop_that_lies_there_is_kept_and_its_target_is_watched() -> None:
     assert isinstance(move, Move)
     assert move.sized is not None
     assert (move.sized.leg, move.sized.type, move.old) == ("target", "MARKET", held.sale)
+
+
+TRAILS = replace(WITH_STOPS, trailing=(10, 2000))
+FOLLOWING = replace(HELD, rules=TRAILS, floor=D(18000), trailing=500, trigger=D(19000))
+
+
+@given(prices)
+def test_a_stop_follows_the_price_only_where_it_begins_no_lower_than_it_should(last: Decimal) -> None:
+    move = next_move(replace(FOLLOWING, last=last), SETTINGS, 0)
+    assert isinstance(move, Move)
+    assert move.sized is not None
+    if last <= 19000:
+        assert move.sized.type == "MARKET"
+    elif move.sized.trailing_delta is None:
+        assert move.sized.stop_price == 19000
+        assert last * D("0.95") < 19000
+    else:
+        assert move.sized.stop_price is not None
+        assert move.sized.stop_price >= D(19000) * D("0.999")
+
+
+def test_a_stop_that_follows_the_price_is_left_alone_unless_another_one_lies_higher() -> None:
+    sale = lying(stop="19000", trailing_delta=500)
+    for last in (19100, 20000, 30000):
+        assert next_move(replace(FOLLOWING, sale=sale, last=D(last)), SETTINGS, 0) is None
+    higher = next_move(replace(FOLLOWING, sale=sale, floor=D(19500), trigger=D(19500)), SETTINGS, 0)
+    assert isinstance(higher, Move)
+    assert higher.sized is not None
+    assert (higher.sized.stop_price, higher.sized.trailing_delta) == (D(19500), None)
+    wider = next_move(replace(FOLLOWING, sale=sale, trailing=400), SETTINGS, 0)
+    assert isinstance(wider, Move)
+
+
+def test_a_symbol_that_takes_no_trailing_stop_has_one_that_is_moved_up_and_never_down() -> None:
+    plain = replace(FOLLOWING, rules=WITH_STOPS)
+    up = next_move(replace(plain, sale=lying(stop="18500")), SETTINGS, 0)
+    assert isinstance(up, Move)
+    assert up.sized is not None
+    assert (up.sized.stop_price, up.sized.trailing_delta) == (D(19000), None)
+    assert next_move(replace(plain, sale=lying(stop="19500")), SETTINGS, 0) is None
