@@ -22,7 +22,15 @@ from eightbells.exchange.budgets import Budgets
 from eightbells.exchange.classification import classify, requested_wait
 from eightbells.exchange.client import StampedClient
 from eightbells.exchange.clock import ExchangeClock
-from eightbells.exchange.models import Balance, ListedOrder, OrderReport, Replacement, TradeReport, each
+from eightbells.exchange.models import (
+    Balance,
+    ListedOrder,
+    OrderReport,
+    Readable,
+    Replacement,
+    TradeReport,
+    each,
+)
 from eightbells.exchange.recovery import Action, ExchangeError, remedies
 from eightbells.settings import Settings
 
@@ -151,7 +159,7 @@ class Gateway:
                     found[str(row["symbol"])] = price
         return found
 
-    async def balances(self) -> list[Balance]:
+    async def balances(self) -> Readable[Balance]:
         """What the account holds."""
         return await self._call("account", 20, "account", lambda: self._client.get_account(), models.balances)
 
@@ -253,24 +261,29 @@ class Gateway:
             lambda answer: OrderReport.of_cancel(answer, order_id),
         )  # fmt: skip
 
-    async def open_orders(self) -> list[ListedOrder]:
+    async def open_orders(self) -> Readable[ListedOrder]:
         """Every open order of the account, ours or not."""
-        return await self._call(
-            "openOrders", 80, None, lambda: self._client.get_open_orders(), each(ListedOrder.read)
-        )
+        return await self._call("openOrders", 80, None, lambda: self._client.get_open_orders(), _listed)
 
-    async def recent_orders(self, symbol: str, since_ms: int) -> list[ListedOrder]:
+    async def recent_orders(self, symbol: str, since_ms: int) -> Readable[ListedOrder]:
         """allOrders from a time on, with a question for each day: Binance lets none span more."""
-        found = []
-        while since_ms + DAY_MS < self.clock.now_ms():
-            found += await self._orders(symbol, startTime=since_ms, endTime=since_ms + DAY_MS - 1)
+        found = Readable[ListedOrder]()
+        while True:
+            last = since_ms + DAY_MS >= self.clock.now_ms()
+            span = (
+                {"startTime": since_ms} if last else {"startTime": since_ms, "endTime": since_ms + DAY_MS - 1}
+            )
+            more = await self._orders(symbol, **span)
+            found += more
+            found.odd += more.odd
+            if last:
+                return found
             since_ms += DAY_MS
-        return found + await self._orders(symbol, startTime=since_ms)
 
-    async def _orders(self, symbol: str, **span: int) -> list[ListedOrder]:
+    async def _orders(self, symbol: str, **span: int) -> Readable[ListedOrder]:
         return await self._call(
             "allOrders", 20, None, lambda: self._client.get_all_orders(symbol=symbol, limit=1000, **span),
-            each(ListedOrder.read),
+            _listed,
         )  # fmt: skip
 
     async def recently_traded(self, symbol: str, since_ms: int) -> set[int]:
@@ -371,6 +384,9 @@ def naming_the_exchange(settings: Settings) -> Iterator[None]:
             raise
         hint = " (paper mode needs its simulator: python -m simulator)" if settings.mode == "paper" else ""
         raise EightbellsError(f"nothing answers at {settings.rest_url}{hint}: {error}") from None
+
+
+_listed = models.readable(ListedOrder.read, "symbol")
 
 
 def _parameters(order: OrderRequest) -> Json:

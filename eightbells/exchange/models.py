@@ -7,7 +7,7 @@ answer unreadable; one that only informs is then None, and fields that are not k
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Self, TypeVar
@@ -228,9 +228,53 @@ class Balance:
         )
 
 
-def balances(answer: object) -> list[Balance]:
+@dataclass(frozen=True)
+class Odd:
+    """An entry of a list that cannot be read: the symbol or asset that it names, empty where it names none, and why."""
+
+    name: str
+    why: str
+
+
+class Readable(list[T]):
+    """What of a list could be read; `odd` is the rest. One bad entry keeps no other from being used."""
+
+    def __init__(self, found: Iterable[T] = (), odd: Iterable[Odd] = ()) -> None:
+        super().__init__(found)
+        self.odd = list(odd)
+
+
+def readable(read: Callable[[object], T], name: str) -> Callable[[object], Readable[T]]:
+    """Read a JSON list, and set aside the entries that cannot be read.
+
+    Args:
+        name: the field that says what an entry is about.
+    """
+
+    def read_all(answer: object) -> Readable[T]:
+        found = Readable[T]()
+        for entry in a_list(answer):
+            try:
+                found.append(read(entry))
+            except UnreadableAnswer as error:
+                named = entry.get(name) if isinstance(entry, dict) else None
+                found.odd.append(Odd(named if isinstance(named, str) else "", error.why))
+        return found
+
+    return read_all
+
+
+def balances(answer: object) -> Readable[Balance]:
     """The balances in the answer to `account`."""
-    return each(Balance.read)(an_object(answer).get("balances"))
+    return readable(Balance.read, "asset")(an_object(answer).get("balances"))
+
+
+def statuses(info: Mapping[str, Any]) -> dict[str, str]:
+    """Whether the exchange trades its symbols, in its own words, from exchangeInfo; an odd entry is passed over."""
+    entries = (entry for entry in info["symbols"] if isinstance(entry, dict))
+    return {
+        entry["symbol"]: str(entry.get("status")) for entry in entries if isinstance(entry.get("symbol"), str)
+    }
 
 
 def order_number(answer: object) -> int:

@@ -9,10 +9,11 @@ from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DataError, IntegrityError
 
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
-from eightbells.exchange import rules
+from eightbells.exchange import models, rules
 from eightbells.exchange.codes import ErrorCode
 from eightbells.exchange.gateway import Gateway, NotReplaced, OrderRequest
 from eightbells.exchange.models import OrderReport
@@ -168,7 +169,7 @@ class Desk:
             if error.failure.code != ErrorCode.BAD_SYMBOL:  # one of them is not listed any more
                 raise
             info = await self._gateway.exchange_info()
-        return {str(entry.get("symbol")): str(entry.get("status")) for entry in info["symbols"]}
+        return models.statuses(info)
 
     async def _shortage(self, order: Order) -> str:
         """What the account lacks for an order, by its own word: the books and the exchange disagree."""
@@ -329,8 +330,20 @@ class Desk:
         """State, fills and what the exchange says it executed, in one transaction.
 
         Fills with a fee that has no price, where none was looked up, are left to whoever settles the order. Under a
-        status that is not known the order stays live, or becomes UNKNOWN, and a drift blocks its symbol.
+        status that is not known the order stays live, or becomes UNKNOWN, and a drift blocks its symbol. So does one of
+        which the books can make nothing: the order stays as it is.
         """
+        try:
+            return self._booked(order, report, fee_prices)
+        except (IntegrityError, DataError) as error:  # more than was ordered, or an amount of nothing
+            at = grid.to_time(self._gateway.clock.now_ms())
+            why = str(error.orig).splitlines()[0]
+            odd = drift.unbookable(order.symbol, order.client_order_id, why, report.order_id)
+            with self._engine.begin() as connection:
+                drift.begin(connection, order.account, odd, at)
+            return self._load(order.id).state
+
+    def _booked(self, order: Order, report: OrderReport, fee_prices: Mapping[str, Decimal] | None) -> State:
         state, at = of_exchange(report.status), grid.to_time(self._gateway.clock.now_ms())
         with self._engine.begin() as connection:
             present = outbox.load(connection, order.id, lock=True)

@@ -96,10 +96,21 @@ SELECT
     failed.times AS failures, failed.at AS failed_at
 FROM positions AS p
 LEFT JOIN LATERAL (
-    SELECT o.id, o.signal_id, e.strategy_version, o.open_time, s.price FROM orders AS o
-    INNER JOIN signals AS s ON o.signal_id = s.id INNER JOIN evaluations AS e ON s.evaluation_id = e.id
-    WHERE o.account = p.account AND o.strategy = p.strategy AND o.symbol = p.symbol AND o.leg = 'entry'
-    AND o.executed_quantity > 0 ORDER BY o.id DESC LIMIT 1
+    SELECT bought.id, s.id AS signal_id, e.strategy_version, e.open_time, s.price FROM (
+        (
+            SELECT o.id, o.signal_id FROM orders AS o
+            WHERE o.account = p.account AND o.strategy = p.strategy AND o.symbol = p.symbol AND o.leg = 'entry'
+            AND o.executed_quantity > 0 ORDER BY o.id DESC LIMIT 1
+        )
+        UNION ALL
+        (
+            SELECT 0, a.signal_id FROM adoptions AS a
+            WHERE a.account = p.account AND a.strategy = p.strategy AND a.symbol = p.symbol
+            ORDER BY a.command DESC LIMIT 1
+        )
+    ) AS bought
+    INNER JOIN signals AS s ON bought.signal_id = s.id INNER JOIN evaluations AS e ON s.evaluation_id = e.id
+    ORDER BY bought.id DESC LIMIT 1
 ) AS entry ON TRUE
 LEFT JOIN LATERAL (
     SELECT o.id, o.stop_price, o.planned_at FROM orders AS o
