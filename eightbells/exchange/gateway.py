@@ -134,6 +134,14 @@ class Gateway:
         ask = self._client.get_account_api_permissions
         return await self._call("apiRestrictions", 1, None, ask, models.an_object)
 
+    async def delist_schedule(self) -> list[tuple[str, int]]:
+        """Symbols that the exchange will stop trading, each with when (ms)."""
+
+        async def ask() -> Any:
+            return await self._client._request_margin_api("get", "spot/delist-schedule", True, data={})
+
+        return await self._call("delist-schedule", 1, None, ask, models.delistings)
+
     async def klines(
         self, symbol: str, start_ms: int, end_ms: int | None = None, limit: int = 1000
     ) -> list[list[Any]]:

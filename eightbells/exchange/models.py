@@ -277,6 +277,18 @@ def statuses(info: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def delistings(answer: object) -> list[tuple[str, int]]:
+    """Symbols and times (ms) in the answer to spot/delist-schedule; an entry that cannot be read is left out."""
+    found = []
+    for entry in a_list(answer):
+        symbols = entry.get("symbols") if isinstance(entry, dict) else None
+        if not isinstance(symbols, list):
+            continue
+        at = _may(entry, "delistTime", _time)
+        found += [(symbol, at) for symbol in symbols if isinstance(symbol, str) and at is not None]
+    return found
+
+
 def order_number(answer: object) -> int:
     """The order that an entry of myTrades belongs to."""
     return _need(an_object(answer), "orderId", _whole)

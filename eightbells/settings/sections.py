@@ -126,6 +126,7 @@ class RiskSettings(_Section):
     stops_hours: float = Field(default=24, gt=0, le=10**6)
     max_drawdown: Decimal = Field(default=Decimal(0), ge=0, lt=1)
     max_jump_sigmas: float = Field(default=15, ge=0, le=10**6)
+    delist_exit_hours: float = Field(default=0, ge=0, le=10**6)
 
 
 class StrategySettings(_Section):

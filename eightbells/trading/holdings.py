@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import Connection, Row, text
@@ -13,7 +13,7 @@ from eightbells.candles import grid
 from eightbells.exchange import rules
 from eightbells.exchange.rules import SymbolRules, wire
 from eightbells.settings import Settings
-from eightbells.trading import holds, ledger, outbox
+from eightbells.trading import delistings, holds, ledger, outbox
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.outbox import Order
 
@@ -44,6 +44,7 @@ class HeldPosition:
         companion: the live limit order that lies in one list with the stop `sale`.
         floor: what of `trigger` does not follow the price.
         trailing: how far below the highest price the stop follows it, in hundredths of a percent, or None.
+        leaving: why it is to be sold at market whatever its strategy wants, in words, or empty.
         last: the exchange's last price, where it is known.
         failures: how many attempts to sell it, or to protect it, were refused one after the other, and the last when.
         blocked: why nothing may be sent for it, or None.
@@ -67,6 +68,7 @@ class HeldPosition:
     companion: Order | None = None
     floor: Decimal | None = None
     trailing: int | None = None
+    leaving: str = ""
 
     @property
     def has_reached_target(self) -> bool:
@@ -176,6 +178,12 @@ def holdings(
     drifting = blocked_symbols(connection, account)
     off = outbox.switched_off(connection)
     stops = {strategy.name: strategy.stop_loss for strategy in settings.strategies}
+    hours = settings.risk.delist_exit_hours
+    leaving = {
+        symbol: f"sold before the exchange stops trading it at {at:%Y-%m-%d %H:%M} UTC"
+        for symbol, at in delistings.scheduled(connection).items()
+        if hours and at - grid.to_time(now_ms) <= timedelta(hours=hours)
+    }
     trails = {
         strategy.name: strategy.trailing_stop for strategy in settings.strategies if strategy.trailing_stop
     }
@@ -200,6 +208,7 @@ def holdings(
                 trigger, basis, prices.get(row.symbol), (row.failures, failed_at), blocked,
                 _in_new_coins(row.take_profit, row.evaluated_at, splits.get(row.symbol, ())),
                 companions.get(sale.id) if sale is not None else None, floor, int(trail * 10_000) if trail else None,
+                leaving.get(row.symbol, ""),
             )
         )  # fmt: skip
     return found

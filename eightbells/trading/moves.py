@@ -56,6 +56,8 @@ def next_move(holding: HeldPosition, settings: TradingSettings, now_ms: int) -> 
             None if sale is not None else Unable("the exchange refuses its orders; the next attempt follows")
         )
     try:
+        if holding.leaving:
+            return _leave(holding, sale)
         if sale is None:
             return _without_sale(holding, settings)
         if sale.stop_price is not None:
@@ -65,6 +67,14 @@ def next_move(holding: HeldPosition, settings: TradingSettings, now_ms: int) -> 
         return _with_exit(holding, sale, settings, now_ms)
     except RuleBroken as error:
         return Unable(str(error)) if holding.trigger is not None and sale is None else None
+
+
+def _leave(holding: HeldPosition, sale: Order | None) -> Move | None:
+    """The sale at market of what cannot be sold later."""
+    if sale is not None and sale.price is None and sale.stop_price is None:
+        return None
+    sized = _market(holding, "stop")
+    return None if sized is None else _move(holding.entry, replace(sized, basis=holding.leaving), sale)
 
 
 def _waits(holding: HeldPosition, now_ms: int, guard_seconds: float) -> bool:

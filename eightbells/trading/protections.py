@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from eightbells.candles import grid
 from eightbells.settings import Settings, StrategySettings
 from eightbells.strategies.evaluation import Decision
+from eightbells.trading import delistings
 from eightbells.trading.pauses import pause_of
 
 _LAST_STOP = """
@@ -48,6 +49,8 @@ def objection(
     """
     values = {"account": settings.account, "strategy": strategy.name, "symbol": decision.symbol}
     limits = settings.risk
+    if reason := delistings.refusal(connection, decision.symbol):
+        return reason
     if pause := pause_of(connection, **values):
         return pause.refusal
     if limits.max_drawdown:

@@ -17,7 +17,7 @@ from eightbells.exchange.models import Balance, ListedOrder, Odd, Readable
 from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings
-from eightbells.trading import drift, fees, ledger, multiplied, outbox
+from eightbells.trading import delistings, drift, fees, ledger, multiplied, outbox
 from eightbells.trading.drift import Drift, Reason
 from eightbells.trading.execution import Desk
 from eightbells.trading.fees import Shortage
@@ -54,6 +54,7 @@ async def reconcile(
     which the books may have lost theirs: all since that last look, which after a restore is as old as the backup. Open
     orders and balances are compared for all, and what disagreed before until it agrees.
     """
+    await delistings.refresh(settings, engine, gateway)
     open_orders = await gateway.open_orders()
     now = gateway.clock.now_ms()
     with engine.connect() as connection:
