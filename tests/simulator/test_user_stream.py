@@ -101,6 +101,31 @@ async def test_public_methods_answer_like_rest(simulator: Simulator) -> None:
         assert len(some["result"]["symbols"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [
+        ("ticker", "ticker", {"symbol": "BTCUSDT", "windowSize": "1d"}),
+        ("trades.aggregate", "aggTrades", {"symbol": "BTCUSDT", "limit": 5}),
+        ("trades.historical", "historicalTrades", {"symbol": "BTCUSDT", "limit": 5}),
+    ],
+)
+async def test_market_methods_answer_like_rest(
+    simulator: Simulator, method: str, path: str, query: dict[str, Any]
+) -> None:
+    async with api(simulator) as ws:
+        told = await ws.call(method, **query)
+        assert told["status"] == 200
+        assert told["result"] == simulator.get(f"/api/v3/{path}", **query).json()
+        assert told["result"]
+
+
+@pytest.mark.parametrize("method", ["myAllocations", "myPreventedMatches"])
+async def test_what_never_happens_here_is_an_empty_list(simulator: Simulator, method: str) -> None:
+    query = {"orderId": 1} if method == "myPreventedMatches" else {}
+    async with api(simulator) as ws:
+        assert (await ws.signed(method, symbol="BTCUSDT", **query))["result"] == []
+
+
 async def test_an_error_comes_with_status_and_code(simulator: Simulator) -> None:
     async with api(simulator) as ws:
         wrong = await ws.call("klines", symbol="NOSUCH", interval="4h")
