@@ -66,7 +66,7 @@ class Desk:
             if error.failure.row == "insufficient-balance":
                 raise EightbellsError(f"{error}{await self._shortage(order)}") from None
             raise
-        return self._record(order, answer)
+        return self._note(order, answer)
 
     def _companion(self, order_id: int, *states: State) -> Order | None:
         """The order that a stop was planned with, where it is in one of the states."""
@@ -89,7 +89,7 @@ class Desk:
                 self._move(order, State.REJECTED if certain else State.UNKNOWN, detail)
             raise
         states = [
-            self._record(order, report)
+            self._note(order, report)
             for order in (limit, stop)
             for report in reports
             if report.client_order_id == order.client_order_id
@@ -126,7 +126,7 @@ class Desk:
             detail = {"reason": str(error), "action": str(error.failure.remedy.action)}
             self._move(order, State.REJECTED if certain else State.UNKNOWN, detail)
             raise
-        state = self._record(order, answer.placed)
+        state = self._note(order, answer.placed)
         await self._follow(old, answer.cancelled)
         await self._follow_companion(old)
         return state
@@ -274,7 +274,7 @@ class Desk:
         """Book what the user data stream reports of one of our orders; None where it is not ours."""
         with self._engine.connect() as connection:
             found = outbox.named(connection, self._settings.account, report.names)
-        return self._record(found[0], report) if found else None
+        return self._note(found[0], report) if found else None
 
     def _deadline_ms(self, order: Order) -> int:
         assert order.request_time is not None
@@ -310,7 +310,7 @@ class Desk:
         if report.executed_quantity:
             trades = await self._gateway.trades(order.symbol, report.order_id)
             report = replace(report, fills=tuple(trades))
-        return self._record(order, report, await self._fee_prices(order, report))
+        return self._note(order, report, await self._fee_prices(order, report))
 
     async def _fee_prices(self, order: Order, report: OrderReport) -> dict[str, Decimal]:
         """Prices of the assets that fees were taken in and of which no close is stored; those that can be found."""
@@ -324,7 +324,7 @@ class Desk:
             return {}
         return {asset: prices[symbol] for asset, symbol in asked.items() if symbol in prices}
 
-    def _record(
+    def _note(
         self, order: Order, report: OrderReport, fee_prices: Mapping[str, Decimal] | None = None
     ) -> State:
         """State, fills and what the exchange says it executed, in one transaction.
@@ -334,7 +334,7 @@ class Desk:
         which the books can make nothing: the order stays as it is.
         """
         try:
-            return self._booked(order, report, fee_prices)
+            return self._record(order, report, fee_prices)
         except (IntegrityError, DataError) as error:  # more than was ordered, or an amount of nothing
             at = grid.to_time(self._gateway.clock.now_ms())
             why = str(error.orig).splitlines()[0]
@@ -343,7 +343,7 @@ class Desk:
                 drift.begin(connection, order.account, odd, at)
             return self._load(order.id).state
 
-    def _booked(self, order: Order, report: OrderReport, fee_prices: Mapping[str, Decimal] | None) -> State:
+    def _record(self, order: Order, report: OrderReport, fee_prices: Mapping[str, Decimal] | None) -> State:
         state, at = of_exchange(report.status), grid.to_time(self._gateway.clock.now_ms())
         with self._engine.begin() as connection:
             present = outbox.load(connection, order.id, lock=True)
