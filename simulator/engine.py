@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from hashlib import sha256
 
-from simulator.accounts import ZERO, Account, Accounts
+from simulator.accounts import ZERO, Account, Accounts, money
 from simulator.candles import SCALE, as_decimal
 from simulator.errors import Refusal, insufficient_balance, rejected
 from simulator.lists import OrderList, OrderLists
@@ -44,6 +44,7 @@ class Engine:
         self.open_of: defaultdict[str, dict[int, Order]] = defaultdict(dict)
         self.changed: set[int] = set()
         self._by_client_id: dict[tuple[str, str, str], int] = {}
+        self._executions = 0
         self._agenda: list[tuple[int, int, bool]] = []
         self._planned: dict[int, int] = {}
 
@@ -62,6 +63,7 @@ class Engine:
                 self._plan(order, max(order.not_before, order.updated))
             else:
                 del self.open_of[order.account][order.id]
+        self._executions = max((int(it[0]) for order in orders for it in order.amendments), default=0)
         self.changed.clear()
 
     def new_client_id(self) -> str:
@@ -127,6 +129,27 @@ class Engine:
             raise Refusal(-2011, "Unknown order sent.")
         order.cancel_id = cancel_id or self.new_client_id()[::-1]
         self.finish(account, order, "CANCELED", now)
+
+    def amend(self, account: Account, order: Order, quantity: Decimal, name: str, now: int) -> int:
+        """Make an open order smaller, and with it the other one of its pair; returns the number of the execution."""
+        listed = self.lists.by_id.get(order.list_id)
+        pair = listed.pair if listed is not None and order.id in listed.pair else [order.id]
+        self._executions += 1
+        for number in pair:
+            other = self.orders[number]
+            if not other.open:
+                continue
+            before, old = other.client_id, other.qty
+            if other is order:
+                other.client_id = name
+                self._by_client_id[account.name, other.symbol, name] = other.id
+            other.qty = quantity
+            self.settlement.shrink(account, other, now)
+            amendment = (self._executions, before, other.client_id, money(old), money(quantity), now)
+            other.amendments = (*other.amendments, amendment)
+            self._touch(other, now)
+            self._tell(other, "REPLACED", None, now)
+        return self._executions
 
     def expire(self, symbol: str | None, numbers: set[int], now: int) -> list[int]:
         """End open orders as the exchange itself does, of a symbol or by their numbers; returns which were ended."""

@@ -139,6 +139,8 @@ class Order:
     not_before: int = 0
     cancel_id: str = ""
     list_id: int = -1
+    # number of the execution, client id before and after, quantity before and after, time
+    amendments: tuple[tuple[Any, ...], ...] = ()
 
     @property
     def buys(self) -> bool:
