@@ -142,13 +142,23 @@ class Control:
             _change_account(self.exchange.accounts.named(name), fields)
             self.exchange.deposited = True
         for symbol, changes in plain.pop("symbols", {}).items():
-            self.exchange.symbols.amend(symbol, changes)
+            self._change_symbol(symbol, dict(changes))
         for symbol, price in plain.pop("prices", {}).items():
             self._fix_price(symbol, price)
         for name, limit in plain.pop("rate_limits", {}).items():
             self._change_limit(name, int(limit))
         self.exchange.settings.change(plain)
         return self.read_settings({})
+
+    def _change_symbol(self, symbol: str, changes: Body) -> None:
+        """Change fields of a symbol; `listed` false removes it, with its open orders, and true lists it again."""
+        listed = changes.pop("listed", None)
+        if listed is False:
+            self.exchange.engine.expire(symbol, set(), self.exchange.now())
+        if listed is not None:
+            self.exchange.symbols.list_or_remove(symbol, bool(listed))
+        if changes:
+            self.exchange.symbols.amend(symbol, changes)
 
     def _fix_price(self, symbol: str, price: str | None) -> None:
         """Hold a symbol's price still, or with null let it follow its candles again."""
