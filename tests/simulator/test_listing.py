@@ -1,4 +1,4 @@
-"""Symbols that are removed and listed while the exchange runs; a renamed one goes under one name and comes under another."""
+"""Symbols that are removed and listed while the exchange runs, and renamed: out under one name, in under another."""
 
 from __future__ import annotations
 
