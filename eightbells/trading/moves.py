@@ -231,6 +231,8 @@ def _with_exit(holding: HeldPosition, sale: Order, settings: TradingSettings, no
     origin = holding.exit or holding.entry
     if holding.is_passed:
         return _move(origin, _market(holding, "exit" if holding.exit else "stop"), sale)
+    if sale.listed_with is not None and holding.trigger is not None:
+        return Move(None, None, sale)  # a fill in part has ended its stop: the rest goes on with one
     if holding.exit is None or not _is_late(holding, sale, settings, now_ms):
         return None
     sized = _exit(holding, settings.exit_steps[max(holding.steps, 1)], settings)

@@ -171,6 +171,26 @@ def test_an_exit_that_waits_above_the_market_keeps_its_stop_below_it(holding: Tr
     assert holding.wrongs() == []
 
 
+def test_the_rest_of_a_waiting_exit_that_is_filled_in_part_gets_its_stop_again(holding: Trial) -> None:
+    holding.change(
+        strategies=_FLAT,
+        trading__exit_steps=["close"],
+        trading__limit_offset=RESTING,
+        exchange__recv_window_ms=5000,
+    )
+    clean(holding.run())
+    holding.simulator.control("settings", fill_parts=2, fill_gap_ms=10**9)
+    close = Decimal(holding.close())
+    for share in ("1.04", "1"):
+        holding.hold(f"{close * Decimal(share):.2f}")
+        holding.simulator.advance(1000)
+    clean(holding.run("reconcile"))
+    assert _sales(holding)[1:] == [
+        ("STOP_LOSS", "EXPIRED"), ("LIMIT_MAKER", "CANCELED"), ("STOP_LOSS", "NEW"), ("LIMIT_MAKER", "NEW"),
+    ]  # fmt: skip
+    assert holding.wrongs() == []
+
+
 def test_a_waiting_exit_takes_its_next_step_when_its_time_is_over(holding: Trial) -> None:
     holding.change(
         strategies=_FLAT, trading__exit_steps=["close", "market"], trading__limit_offset=RESTING,
