@@ -157,7 +157,7 @@ class Control:
             self.exchange.engine.expire(symbol, set(), self.exchange.now())
         if listed is not None:
             self.exchange.symbols.list_or_remove(symbol, bool(listed))
-        if changes:
+        if changes or listed is None:
             self.exchange.symbols.amend(symbol, changes)
 
     def _fix_price(self, symbol: str, price: str | None) -> None:
