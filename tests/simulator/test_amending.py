@@ -8,7 +8,6 @@ import pytest
 from order_prices import above, below, refused
 from simulator_process import Simulator
 from test_order_lists import oco
-from test_user_stream import api
 
 
 def amend(simulator: Simulator, **given: Any) -> Any:
@@ -67,14 +66,3 @@ def test_a_symbol_that_allows_no_amending_and_an_order_that_is_over_are_refused(
     placed = simulator.order(price=below(simulator, "0.9")).json()
     simulator.control("settings", symbols={"BTCUSDT": {"amendAllowed": False}})
     assert refused(amend(simulator, orderId=placed["orderId"], newQty="0.001"))[0] == -2038
-
-
-async def test_the_user_stream_tells_of_it(simulator: Simulator) -> None:
-    placed = simulator.order(side="SELL", price=above(simulator, "1.05"), quantity="0.5").json()
-    async with api(simulator) as ws:
-        await ws.signed("userDataStream.subscribe.signature")
-        await ws.signed("order.amend.keepPriority", symbol="BTCUSDT", orderId=placed["orderId"], newQty="0.2")
-        (report,) = await ws.reports(1)
-        assert (report["x"], report["X"], report["q"]) == ("REPLACED", "NEW", "0.20000000")
-        assert report["C"] == placed["clientOrderId"]
-        assert report["c"] != placed["clientOrderId"]

@@ -7,7 +7,6 @@ from typing import Any
 
 from order_prices import tick
 from simulator_process import Simulator
-from test_user_stream import api
 
 
 def trailing(simulator: Simulator, **given: Any) -> dict[str, Any]:
@@ -61,11 +60,3 @@ def test_with_a_stop_price_it_follows_only_once_that_is_reached(simulator: Simul
     assert order["trailingTime"] == order["updateTime"]
     go(simulator, base, "0.939")
     assert status(simulator) == "FILLED"
-
-
-async def test_the_user_stream_shows_it(simulator: Simulator) -> None:
-    async with api(simulator) as ws:
-        await ws.signed("userDataStream.subscribe.signature")
-        trailing(simulator)
-        (report,) = await ws.reports(1)
-        assert (report["d"], report["D"]) == (100, report["T"])

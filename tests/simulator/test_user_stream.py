@@ -17,7 +17,9 @@ import pytest
 import websockets
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from order_prices import above, below
 from simulator_process import H4, KEY, OTHER_KEY, OTHER_SECRET, SECRET, Simulator, running
+from test_trailing import trailing
 
 EVENT_KEYS = {
     "NEW": [
@@ -279,3 +281,46 @@ async def test_a_banned_address_is_told_so_and_disconnected(simulator: Simulator
         assert banned["error"]["data"]["retryAfter"] > banned["error"]["data"]["serverTime"]
         with pytest.raises(websockets.ConnectionClosed):
             await ws.next_message()
+
+
+async def test_lists_over_the_websocket_api_and_their_events(simulator: Simulator) -> None:
+    async with api(simulator) as ws:
+        await ws.signed("userDataStream.subscribe.signature")
+        placed = await ws.signed(
+            "orderList.place.oco", symbol="BTCUSDT", side="SELL", quantity="0.01", aboveType="LIMIT_MAKER",
+            abovePrice=above(simulator, "1.01"), belowType="STOP_LOSS", belowStopPrice=below(simulator, "0.99"),
+        )  # fmt: skip
+        number = placed["result"]["orderListId"]
+        status = await ws.signed("orderList.status", orderListId=number)
+        assert status["result"]["listOrderStatus"] == "EXECUTING"
+        assert len((await ws.signed("openOrderLists.status"))["result"]) == 1
+        await ws.signed("orderList.cancel", symbol="BTCUSDT", orderListId=number)
+        assert (await ws.signed("allOrderLists"))["result"][0]["listOrderStatus"] == "ALL_DONE"
+        reports = await ws.reports(4)
+        assert {it["g"] for it in reports} == {number}
+        assert [it["x"] for it in reports] == ["NEW", "NEW", "CANCELED", "CANCELED"]
+        lists = [it["event"] for it in ws.events if it["event"]["e"] == "listStatus"]
+        assert [(it["l"], it["L"]) for it in lists] == [
+            ("EXEC_STARTED", "EXECUTING"),
+            ("ALL_DONE", "ALL_DONE"),
+        ]
+        assert [it["i"] for it in lists[0]["O"]] == [1, 2]
+
+
+async def test_the_user_stream_shows_it(simulator: Simulator) -> None:
+    async with api(simulator) as ws:
+        await ws.signed("userDataStream.subscribe.signature")
+        trailing(simulator)
+        (report,) = await ws.reports(1)
+        assert (report["d"], report["D"]) == (100, report["T"])
+
+
+async def test_the_user_stream_tells_of_it(simulator: Simulator) -> None:
+    placed = simulator.order(side="SELL", price=above(simulator, "1.05"), quantity="0.5").json()
+    async with api(simulator) as ws:
+        await ws.signed("userDataStream.subscribe.signature")
+        await ws.signed("order.amend.keepPriority", symbol="BTCUSDT", orderId=placed["orderId"], newQty="0.2")
+        (report,) = await ws.reports(1)
+        assert (report["x"], report["X"], report["q"]) == ("REPLACED", "NEW", "0.20000000")
+        assert report["C"] == placed["clientOrderId"]
+        assert report["c"] != placed["clientOrderId"]
