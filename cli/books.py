@@ -136,6 +136,23 @@ def sell(
     complain_of(sale.problems)
 
 
+@books.command()
+def adopt(
+    symbol: Annotated[str, typer.Argument(help="What is adopted: BTCUSDT.")],
+    strategy: Annotated[str, typer.Argument(help="Whose it becomes.")],
+    reason: Annotated[str, typer.Option(help="Where the coins come from, for the record.")],
+    quantity: Annotated[str | None, typer.Option(help="How many; all that belong to no strategy.")] = None,
+    price: Annotated[str | None, typer.Option(help="What one counts as; the last price.")] = None,
+    order: Annotated[int | None, typer.Option(help="Number of the order that bought them.")] = None,
+) -> None:
+    """Make coins of the account that no strategy has bought a strategy's."""
+    parameters = {
+        "symbol": symbol, "strategy": strategy, "reason": reason, "quantity": quantity, "price": price,
+        "order": order, "by": who(),
+    }  # fmt: skip
+    print(run_flow("adopt", parameters))
+
+
 def _wanted(
     symbol: str | None, strategy: str | None, state: State | None, only_open: bool, since: str | None, limit: int
 ) -> Wanted:  # fmt: skip

@@ -21,6 +21,7 @@ from eightbells.errors import EightbellsError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings, config_file
 from eightbells.strategies.obstacles import symbols_of
+from eightbells.trading.delistings import advice
 from eightbells.trading.drift import open_drifts
 from eightbells.trading.holds import in_words as in_words_of_holds
 from eightbells.trading.holds import open_holds
@@ -139,6 +140,7 @@ def _problems(connection: Connection, settings: Settings, found: Status) -> Iter
     yield from (
         f"{it.words} (since {it.since:%H:%M} UTC)" for it in unprotected(connection, settings.account)
     )
+    yield from advice(connection, settings)
     yield from in_words_of_holds(open_holds(connection, settings.account))
     yield from _left_behind(connection, settings)
     yield from _of_orders(connection, settings.account)

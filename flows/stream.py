@@ -16,7 +16,7 @@ from eightbells.stream.guarding import watch_positions
 from eightbells.stream.sole_stream import AnotherStream, SoleStream
 from flows.close import trade_on_close
 from flows.reconcile import reconcile
-from tasks.candles import refresh_rules
+from tasks.candles import refresh_holdings, refresh_rules
 from tasks.orders import settle_orders
 from tasks.session import open_session
 from tasks.stopping import on_signals
@@ -38,6 +38,7 @@ async def stream() -> State[Any]:
                 universe = await refresh_rules(
                     session, session.settings.symbols, quote=session.settings.quote_asset
                 )
+                held = await refresh_holdings(session, universe)
                 panel = await prepare_strategies(session)
                 async with stream_report() as report:
                     moved, settle_all = asyncio.Event(), partial(settle_orders, session)
@@ -57,6 +58,7 @@ async def stream() -> State[Any]:
                             report.until_cancelled,
                             *([_compare_books] * trades),
                         ),
+                        held=held.symbols,
                     )
                     with on_signals(streaming.end):
                         await streaming.run()

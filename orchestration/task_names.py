@@ -29,6 +29,7 @@ TaskName = Literal[
     "pause {strategy}",
     "resume {strategy}",
     "record the sale of {symbol}",
+    "adopt {symbol}",
     "plan the sale by hand",
     "book the split of {symbol}",
     "confirm {symbol}",

@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import web
 
 from simulator.exchange import Exchange
-from simulator.faults import FRAME_FAULTS, Fault
+from simulator.faults import FRAME_FAULTS, GOING_AWAY, Fault
 from simulator.wire import cut, dump
 
 QUEUE = 200_000  # frames that may wait for a slow reader before it is cut off
@@ -164,10 +164,10 @@ class Connection:
         names = self.streams() or [""]
         return any(fault.meets(self._facts(name)) for name in names)
 
-    async def suffer(self, kind: str) -> None:
-        """Carry out a fault of the connection."""
+    async def suffer(self, kind: str, code: int = GOING_AWAY) -> None:
+        """Carry out a fault of the connection; one that closes it does so with the code."""
         if kind == "close":
-            await self.socket.close(code=1001, message=b"going away")
+            await self.socket.close(code=code, message=b"going away")
         elif kind == "reset":
             cut(self.request.transport)
         elif kind == "half_open":

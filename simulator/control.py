@@ -142,7 +142,7 @@ class Control:
             _change_account(self.exchange.accounts.named(name), fields)
             self.exchange.deposited = True
         for symbol, changes in plain.pop("symbols", {}).items():
-            self.exchange.symbols.amend(symbol, changes)
+            self._change_symbol(symbol, dict(changes))
         for symbol, price in plain.pop("prices", {}).items():
             self._fix_price(symbol, price)
         for name, limit in plain.pop("rate_limits", {}).items():
@@ -150,9 +150,20 @@ class Control:
         self.exchange.settings.change(plain)
         return self.read_settings({})
 
+    def _change_symbol(self, symbol: str, changes: Body) -> None:
+        """Change fields of a symbol; `listed` false removes it, with its open orders, and true lists it again."""
+        listed = changes.pop("listed", None)
+        if listed is False:
+            self.exchange.engine.expire(symbol, set(), self.exchange.now())
+        if listed is not None:
+            self.exchange.symbols.list_or_remove(symbol, bool(listed))
+        if changes or listed is None:
+            self.exchange.symbols.amend(symbol, changes)
+
     def _fix_price(self, symbol: str, price: str | None) -> None:
         """Hold a symbol's price still, or with null let it follow its candles again."""
         self.exchange.symbols.get(symbol)
+        self.exchange.engine.follow_extremes(symbol, self.exchange.now())
         if price is None:
             self.exchange.market.fixed.pop(symbol, None)
         else:
@@ -173,6 +184,7 @@ class Control:
         if unknown:
             raise ValueError(f"candles have no {', '.join(sorted(unknown))}")
         market, symbol = self.exchange.market, body["symbol"]
+        self.exchange.engine.follow_extremes(symbol, self.exchange.now())
         series = market.series[symbol]
         if body.get("reset"):
             market.edits.pop(symbol, None)

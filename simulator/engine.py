@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from hashlib import sha256
 
-from simulator.accounts import ZERO, Account, Accounts
+from simulator.accounts import ZERO, Account, Accounts, money
 from simulator.candles import SCALE, as_decimal
 from simulator.errors import Refusal, insufficient_balance, rejected
 from simulator.lists import OrderList, OrderLists
@@ -44,6 +44,7 @@ class Engine:
         self.open_of: defaultdict[str, dict[int, Order]] = defaultdict(dict)
         self.changed: set[int] = set()
         self._by_client_id: dict[tuple[str, str, str], int] = {}
+        self._executions = 0
         self._agenda: list[tuple[int, int, bool]] = []
         self._planned: dict[int, int] = {}
 
@@ -62,6 +63,7 @@ class Engine:
                 self._plan(order, max(order.not_before, order.updated))
             else:
                 del self.open_of[order.account][order.id]
+        self._executions = max((int(it[0]) for order in orders for it in order.amendments), default=0)
         self.changed.clear()
 
     def new_client_id(self) -> str:
@@ -102,7 +104,9 @@ class Engine:
         """Start an order that waited for another one to be filled."""
         if order.type not in STOPS:
             order.working, order.working_time = True, now
-        order.extreme = self.market.price(order.symbol, now) or 0
+        order.extreme, order.extreme_at = self.market.price(order.symbol, now) or 0, now
+        if order.trailing_time >= 0:
+            order.trailing_time = now
         order.not_before = now
         self._touch(order, now)
         self._tell(order, "NEW", None, now)
@@ -125,6 +129,27 @@ class Engine:
             raise Refusal(-2011, "Unknown order sent.")
         order.cancel_id = cancel_id or self.new_client_id()[::-1]
         self.finish(account, order, "CANCELED", now)
+
+    def amend(self, account: Account, order: Order, quantity: Decimal, name: str, now: int) -> int:
+        """Make an open order smaller, and with it the other one of its pair; returns the number of the execution."""
+        listed = self.lists.by_id.get(order.list_id)
+        pair = listed.pair if listed is not None and order.id in listed.pair else [order.id]
+        self._executions += 1
+        for number in pair:
+            other = self.orders[number]
+            if not other.open:
+                continue
+            before, old = other.client_id, other.qty
+            if other is order:
+                other.client_id = name
+                self._by_client_id[account.name, other.symbol, name] = other.id
+            other.qty = quantity
+            self.settlement.shrink(account, other, now)
+            amendment = (self._executions, before, other.client_id, money(old), money(quantity), now)
+            other.amendments = (*other.amendments, amendment)
+            self._touch(other, now)
+            self._tell(other, "REPLACED", None, now)
+        return self._executions
 
     def expire(self, symbol: str | None, numbers: set[int], now: int) -> list[int]:
         """End open orders as the exchange itself does, of a symbol or by their numbers; returns which were ended."""
@@ -191,6 +216,8 @@ class Engine:
             working=not waits,
             working_time=-1 if waits else now,
             extreme=price or 0,
+            extreme_at=now,
+            trailing_time=now if ticket.trailing_delta is not None and ticket.stop_price is None else -1,
             not_before=now,
             list_id=list_id,
         )
@@ -210,6 +237,8 @@ class Engine:
             order = self.orders.get(number)
             if order is None or not order.open or self._planned.get(number) != time:
                 continue
+            if order.trailing_time >= 0 and not order.working:
+                self._follow_extreme(order, time)
             if reached:
                 self._reach(self.accounts.named(order.account), order, time)
             if order.open:
@@ -221,6 +250,11 @@ class Engine:
         if order.working:
             self._fill(account, order, self._part(order), order.price, time, maker=True)
             order.not_before = time + max(self.settings.fill_gap_ms, 1)
+            return
+        if order.trailing_delta is not None and order.trailing_time < 0:  # it begins to follow the price
+            order.trailing_time = order.extreme_at = order.updated = time
+            order.extreme = self.market.price(order.symbol, time) or int(order.stop_price * SCALE)
+            self.changed.add(order.id)
             return
         self.lists.starts(account, order, time)
         order.working, order.working_time, order.updated = True, time, time
@@ -313,7 +347,7 @@ class Engine:
     def _next_touch(self, order: Order, after: int) -> tuple[int | None, int]:
         if order.working:
             level, rising = order.price, not order.buys
-        elif order.trailing_delta is not None:
+        elif order.trailing_delta is not None and order.trailing_time >= 0:
             return self._next_trailing_touch(order, after)
         else:
             level, rising = order.stop_price, order.triggers_rising
@@ -321,19 +355,46 @@ class Engine:
 
     def _next_trailing_touch(self, order: Order, after: int) -> tuple[int | None, int]:
         """A trailing stop's level follows the extreme that the price has reached since it became active."""
-        pieces, known_until = self.market.path_segments(order.symbol, after)
-        rising, delta = order.triggers_rising, order.trailing_delta or 0
+        since = order.extreme_at
+        pieces, known_until = self.market.path_segments(order.symbol, since)
+        rising, extreme = order.triggers_rising, order.extreme
+        price = self.market.price(order.symbol, after)
+        if not pieces and price is not None:  # it stands still
+            extreme = min(extreme, price) if rising else max(extreme, price)
+            return self.market.touch(order.symbol, _trailing_level(order, extreme), rising, after)
         for t0, p0, t1, p1 in pieces:
-            if t1 < after:
+            if t1 < since:
                 continue
-            start = max(after, t0)
+            start = max(since, t0)
             here = p0 + (p1 - p0) * (start - t0) // max(t1 - t0, 1)
-            order.extreme = min(order.extreme, here) if rising else max(order.extreme, here)
-            level = order.extreme * (10_000 + delta if rising else 10_000 - delta) // 10_000
-            if (p1 >= level) if rising else (p1 <= level):
-                return self.market.touch(order.symbol, level, rising, start)
-            order.extreme = min(order.extreme, p1) if rising else max(order.extreme, p1)
+            extreme = min(extreme, here) if rising else max(extreme, here)
+            level = _trailing_level(order, extreme)
+            if t1 >= after and ((p1 >= level) if rising else (p1 <= level)):
+                return self.market.touch(order.symbol, level, rising, max(start, after))
+            extreme = min(extreme, p1) if rising else max(extreme, p1)
         return None, known_until
+
+    def follow_extremes(self, symbol: str, now: int) -> None:
+        """Note how far trailing stops have come, before the price goes another way than was foreseen."""
+        for orders in self.open_of.values():
+            for order in orders.values():
+                if order.symbol == symbol and order.trailing_time >= 0 and not order.working:
+                    self._follow_extreme(order, now)
+
+    def _follow_extreme(self, order: Order, now: int) -> None:
+        pieces, _ = self.market.path_segments(order.symbol, order.extreme_at)
+        better = min if order.triggers_rising else max
+        price = self.market.price(order.symbol, now)
+        if not pieces and price is not None:
+            order.extreme = better(order.extreme, price)
+        for t0, p0, t1, p1 in pieces:
+            if t0 > now:
+                break
+            for time in (max(t0, order.extreme_at), min(t1, now)):
+                if t0 <= time <= t1:
+                    order.extreme = better(order.extreme, p0 + (p1 - p0) * (time - t0) // max(t1 - t0, 1))
+        order.extreme_at = max(order.extreme_at, now)
+        self.changed.add(order.id)
 
     def _tell(self, order: Order, execution: str, fill: Fill | None, time: int) -> None:
         for listener in self.listeners:
@@ -348,6 +409,12 @@ def _marketable(order: Order | Ticket, price: int) -> bool:
     """Whether a limit price meets the market."""
     limit = int((order.price or ZERO) * SCALE)
     return limit >= price if order.buys else limit <= price
+
+
+def _trailing_level(order: Order, extreme: int) -> int:
+    """The price that triggers a trailing stop; `trailing_delta` is in hundredths of a percent."""
+    delta = order.trailing_delta or 0
+    return extreme * (10_000 + delta if order.triggers_rising else 10_000 - delta) // 10_000
 
 
 def _triggered(ticket: Ticket, price: int) -> bool:

@@ -23,6 +23,7 @@ REST_ACTIONS = ANSWERS | {"headers", "reset", "silence", "delay", "clock_offset_
 NUMBERS = frozenset({"status", "code", "silence", "delay", "clock_offset_ms", "ban"})
 CONNECTION_FAULTS = frozenset({"close", "reset", "half_open", "silent", "server_shutdown"})
 FRAME_FAULTS = frozenset({"duplicate", "out_of_order", "missing", "missing_close", "garbage"})
+GOING_AWAY = 1001
 STREAM_ACTIONS = CONNECTION_FAULTS | FRAME_FAULTS | {"refuse"}
 
 
@@ -138,12 +139,20 @@ class Faults:
         return None
 
 
+def _may_be_sent(code: int) -> bool:
+    """Whether a close frame may carry the code (RFC 6455, 7.4): 1004 to 1006 and 1015 may not."""
+    return 1000 <= code <= 4999 and code not in (1004, 1005, 1006, 1015)
+
+
 def _check_action(action: Any) -> None:
     if not isinstance(action, dict) or not action:
         raise ValueError(f"a fault needs an action: one of {', '.join(sorted(REST_ACTIONS))} or stream")
     if "stream" in action:
-        if action["stream"] not in STREAM_ACTIONS or set(action) - {"stream", "status"}:
+        if action["stream"] not in STREAM_ACTIONS or set(action) - {"stream", "status", "code"}:
             raise ValueError(f"a stream fault is one of {', '.join(sorted(STREAM_ACTIONS))}")
+        code = action.get("code", GOING_AWAY)
+        if action["stream"] == "close" and not (isinstance(code, int) and _may_be_sent(code)):
+            raise ValueError(f"a socket is closed with a code from 1000 to 4999 that may be sent, not {code}")
     elif set(action) - REST_ACTIONS:
         raise ValueError(f"an action is made of {', '.join(sorted(REST_ACTIONS))}")
     _check_numbers({name: action[name] for name in NUMBERS & action.keys()})

@@ -44,7 +44,8 @@ class Stream:
 def update(market: Market, stream: Stream, now: int) -> str | None:
     """What a stream says at a moment; None when it has nothing to say."""
     if stream.symbol == "":
-        traded = [s for s in market.series if market.price(s, now) is not None]
+        listed = {rules.symbol for rules in market.symbols.listed}
+        traded = [s for s in market.series if s in listed and market.price(s, now) is not None]
         return dump([TICKERS[stream.kind](market, symbol, now) for symbol in traded])
     if stream.symbol not in market.symbols.rules or market.price(stream.symbol, now) is None:
         return None

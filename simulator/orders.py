@@ -134,9 +134,13 @@ class Order:
     working_time: int = -1
     locked: Decimal = ZERO
     extreme: int = 0
+    extreme_at: int = 0
+    trailing_time: int = -1  # since when a trailing stop follows the price; -1: not yet
     not_before: int = 0
     cancel_id: str = ""
     list_id: int = -1
+    # number of the execution, client id before and after, quantity before and after, time
+    amendments: tuple[tuple[Any, ...], ...] = ()
 
     @property
     def buys(self) -> bool:
@@ -226,4 +230,7 @@ class Order:
         return stop | self._trailing() | iceberg
 
     def _trailing(self) -> dict[str, Any]:
-        return {} if self.trailing_delta is None else {"trailingDelta": self.trailing_delta}
+        if self.trailing_delta is None:
+            return {}
+        active = {"trailingTime": self.trailing_time} if self.trailing_time >= 0 else {}
+        return {"trailingDelta": self.trailing_delta, **active}

@@ -132,12 +132,10 @@ PREVENTED = "symbol preventedMatchId orderId fromPreventedMatchId limit"
 ALLOCATED = "symbol startTime endTime fromAllocationId limit orderId"
 
 
-@registry.add("GET", "/api/v3/openOrderList", USER_DATA, 6)
-@registry.add("GET", "/api/v3/allOrderList", USER_DATA, 20, "fromId startTime endTime limit")
 @registry.add("GET", "/api/v3/myPreventedMatches", USER_DATA, 20, PREVENTED)
 @registry.add("GET", "/api/v3/myAllocations", USER_DATA, 20, ALLOCATED)
 def none_of_them(_call: Call) -> Any:
-    """There are no order lists here, and nothing is ever prevented or allocated."""
+    """Nothing is ever prevented or allocated here."""
     return []
 
 

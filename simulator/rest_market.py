@@ -50,7 +50,7 @@ def server_time(call: Call) -> Any:
 )
 def exchange_info(call: Call) -> Any:
     symbols, names = call.exchange.symbols, call.params.symbols()
-    chosen = list(symbols.rules.values()) if names is None else [symbols.get(name) for name in names]
+    chosen = symbols.listed if names is None else [symbols.get(name) for name in names]
     status = call.params.choice(
         "symbolStatus", ("TRADING", "HALT", "BREAK"), errors.Refusal(-1122, "Invalid symbolStatus.")
     )
@@ -165,7 +165,8 @@ def _one_or_many(call: Call, ticker: Any) -> Any:
     """A ticker for one symbol, or a list for those named, or for all that have traded."""
     market, names = call.exchange.market, call.params.symbols()
     if names is None:
-        traded = [s for s in call.exchange.symbols.rules if market.price(s, call.now) is not None]
+        listed = [rules.symbol for rules in call.exchange.symbols.listed]
+        traded = [s for s in listed if market.price(s, call.now) is not None]
         return [ticker(market, symbol, call.now) for symbol in traded]
     answers = [ticker(market, call.exchange.symbols.get(name).symbol, call.now) for name in names]
     return answers[0] if "symbol" in call.params.values else answers

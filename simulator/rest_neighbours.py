@@ -48,6 +48,11 @@ def account_status(_call: Call) -> Any:
     return {"data": "Normal"}
 
 
+@registry.add("GET", "/sapi/v1/spot/delist-schedule", USER_DATA, 100)
+def delist_schedule(call: Call) -> Any:
+    return call.exchange.settings.delist_schedule
+
+
 @registry.add("GET", "/sapi/v1/margin/allPairs", NONE, 1)
 @registry.add("GET", "/sapi/v1/margin/isolated/allPairs", USER_DATA, 10)
 def margin_pairs(_call: Call) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -24,6 +24,9 @@ class Settings:
     )
     stream_interval: float = 2.0  # real seconds between two updates of a stream
     ping_interval: float = 20.0  # real seconds between two pings
+    delist_schedule: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # as /sapi/v1/spot/delist-schedule answers
     connection_seconds: float = 86400.0  # a stream connection is ended after so many seconds of exchange time
 
     def change(self, changes: dict[str, Any]) -> None:
@@ -44,6 +47,10 @@ def _convert(name: str, kind: Any, value: Any) -> Any:
     try:
         if kind == "bool":
             if not isinstance(value, bool):
+                raise ValueError
+            return value
+        if str(kind).startswith("list"):
+            if not isinstance(value, list):
                 raise ValueError
             return value
         number = Decimal(str(value))

@@ -35,6 +35,16 @@ class Settlement:
             return order.remaining
         return ceil8((order.price or order.stop_price) * order.remaining)
 
+    def shrink(self, account: Account, order: Order, time: int) -> None:
+        """Free what an order that has become smaller does not need any more."""
+        if not order.locked:  # the other one of its pair keeps it
+            return
+        base, quote = self.assets(order)
+        needed = min(order.locked, self.needed(order))
+        account.unlock(quote if order.buys else base, order.locked - needed)
+        order.locked = needed
+        account.updated = time
+
     def release(self, account: Account, order: Order, time: int) -> None:
         base, quote = self.assets(order)
         account.unlock(quote if order.buys else base, order.locked)

@@ -13,7 +13,7 @@ from aiohttp import web
 from simulator import intervals
 from simulator.connections import Connection
 from simulator.exchange import Exchange
-from simulator.faults import Fault
+from simulator.faults import GOING_AWAY, Fault
 from simulator.frames import Stream, closed_kline, update
 from simulator.wire import dump
 
@@ -207,10 +207,10 @@ class Hub:
         """Carry out a fault of connections on those that are open."""
         for connection in list(self.connections):
             if connection.met_by(fault) and fault.fires():
-                self._let_suffer(connection, fault.stream or "")
+                self._let_suffer(connection, fault.stream or "", fault.action.get("code", GOING_AWAY))
 
-    def _let_suffer(self, connection: Connection, kind: str) -> None:
-        task = asyncio.create_task(connection.suffer(kind))
+    def _let_suffer(self, connection: Connection, kind: str, code: int = GOING_AWAY) -> None:
+        task = asyncio.create_task(connection.suffer(kind, code))
         self._suffering.add(task)
         task.add_done_callback(self._suffering.discard)
 

@@ -41,6 +41,7 @@ class Rules:
         self.symbol: str = entry["symbol"]
         self.base: str = entry["baseAsset"]
         self.quote: str = entry["quoteAsset"]
+        self.listed = True
         self.refresh()
 
     def refresh(self) -> None:
@@ -76,9 +77,20 @@ class SymbolTable:
     def get(self, symbol: str) -> Rules:
         """A symbol's rules; -1121 when the exchange does not list it."""
         rules = self.rules.get(symbol)
-        if rules is None:
+        if rules is None or not rules.listed:
             raise bad_symbol()
         return rules
+
+    @property
+    def listed(self) -> list[Rules]:
+        """The symbols that the exchange lists at present."""
+        return [rules for rules in self.rules.values() if rules.listed]
+
+    def list_or_remove(self, symbol: str, listed: bool) -> None:
+        """List a symbol that was removed, or remove one; -1121 for one that never was there."""
+        if symbol not in self.rules:
+            raise bad_symbol()
+        self.rules[symbol].listed = listed
 
     def amend(self, symbol: str, changes: dict[str, Any]) -> None:
         """Change fields of a symbol; under "filters", fields by filter name, null removes that filter."""
@@ -96,7 +108,7 @@ class SymbolTable:
         """Undo every amendment."""
         self.rate_limits[:] = copy.deepcopy(self._first_limits)
         for name, entry in self._original.items():
-            if self.rules[name].entry != entry:
+            if self.rules[name].entry != entry or not self.rules[name].listed:
                 self.rules[name] = Rules(copy.deepcopy(entry))
 
     def info(self, now: int, chosen: Iterable[Rules]) -> bytes:
@@ -167,6 +179,7 @@ def _plain_symbol(profile: Profile) -> dict[str, Any]:
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": True,
         "cancelReplaceAllowed": True,
+        "amendAllowed": True,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
     }

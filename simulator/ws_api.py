@@ -32,6 +32,9 @@ METHODS = {
     "avgPrice": "GET /api/v3/avgPrice",
     "depth": "GET /api/v3/depth",
     "trades.recent": "GET /api/v3/trades",
+    "trades.historical": "GET /api/v3/historicalTrades",
+    "trades.aggregate": "GET /api/v3/aggTrades",
+    "ticker": "GET /api/v3/ticker",
     "ticker.24hr": "GET /api/v3/ticker/24hr",
     "ticker.price": "GET /api/v3/ticker/price",
     "ticker.book": "GET /api/v3/ticker/bookTicker",
@@ -47,10 +50,14 @@ METHODS = {
     "orderList.cancel": "DELETE /api/v3/orderList",
     "openOrderLists.status": "GET /api/v3/openOrderList",
     "allOrderLists": "GET /api/v3/allOrderList",
+    "order.amend.keepPriority": "PUT /api/v3/order/amend/keepPriority",
+    "order.amendments": "GET /api/v3/order/amendments",
     "openOrders.status": "GET /api/v3/openOrders",
     "openOrders.cancelAll": "DELETE /api/v3/openOrders",
     "allOrders": "GET /api/v3/allOrders",
     "myTrades": "GET /api/v3/myTrades",
+    "myPreventedMatches": "GET /api/v3/myPreventedMatches",
+    "myAllocations": "GET /api/v3/myAllocations",
     "account.status": "GET /api/v3/account",
     "account.commission": "GET /api/v3/account/commission",
     "account.rateLimits.orders": "GET /api/v3/rateLimit/order",
@@ -334,7 +341,7 @@ def execution_report(
         "P": money(order.stop_price),
         "F": money(order.iceberg),
         "g": order.list_id,
-        "C": order.client_id if canceled else "",
+        "C": order.client_id if canceled else order.amendments[-1][1] if execution == "REPLACED" else "",
         "x": execution,
         "X": order.status,
         "r": "NONE",
@@ -360,6 +367,8 @@ def execution_report(
     report["V"] = order.stp_mode
     if order.trailing_delta is not None:
         report["d"] = order.trailing_delta
+        if order.trailing_time >= 0:
+            report["D"] = order.trailing_time
     return report | {{"strategyId": "j", "strategyType": "J"}[name]: value for name, value in order.extra}
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from prefect.client.schemas import State as PrefectState
 
 from eightbells.candles import grid
-from eightbells.exchange.gateway import PLACE_ORDER, REPLACE_ORDER, NotReplaced
+from eightbells.exchange.gateway import PLACE_LIST, PLACE_ORDER, REPLACE_ORDER, NotReplaced
 from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.strategies.evaluation import Decision, Moment, Refused
 from eightbells.trading import outbox
@@ -75,7 +75,13 @@ async def trade(session: Session, decisions: list[Decision], opened: int) -> Tra
                 problems += await send_orders(session, planned.orders, lease)
                 problems += await settle_orders(session)
             problems += await guard_positions(session, lease)
+            doubted = [
+                it for it in to_settle(session.engine, session.settings.account) if it.state in IN_FLIGHT
+            ]
             problems += await settle_orders(session)
+            if doubted:  # a stop among them may have turned out not to exist
+                problems += await guard_positions(session, lease)
+                problems += await settle_orders(session)
     except LeaseLost as error:
         problems.append(str(error))
     return Traded(problems + [drift.line for drift in _doubtful(session)], refused)
@@ -248,7 +254,7 @@ def waiting_orders(session: Session, opened: int) -> str:
 
 def _in_doubt(error: BaseException) -> bool:
     """Whether an order may exist that its sending has failed with; what failed before that is no doubt."""
-    if not isinstance(error, ExchangeError) or error.endpoint not in (PLACE_ORDER, REPLACE_ORDER):
+    if not isinstance(error, ExchangeError) or error.endpoint not in (PLACE_LIST, PLACE_ORDER, REPLACE_ORDER):
         return False
     return not isinstance(error, NotReplaced) and not error.failure.certainly_not_executed
 
@@ -286,6 +292,11 @@ async def _unchanged(session: Session) -> set[tuple[str, State | None, Decimal]]
 
 def _is_over(session: Session, order: Order, before: int | None) -> bool:
     """Whether an order's candle is over and the setting wants it gone; a stop stays as long as its position."""
-    if before is None or order.leg == "stop" or session.settings.trading.unfilled == "keep":
+    if (
+        before is None
+        or order.leg in ("stop", "target")
+        or order.paired
+        or session.settings.trading.unfilled == "keep"
+    ):
         return False
     return grid.to_ms(order.open_time) < before

@@ -97,7 +97,7 @@ async def sell_at_market(
 
 
 async def cancel_open(session: Session, chosen: Callable[[Order], bool], *, selling: bool) -> list[str]:
-    """Cancel open orders, but not the stops. Returns what could not be cancelled, in words.
+    """Cancel open orders, but not the stops and targets. Returns what could not be cancelled, in words.
 
     Args:
         selling: what the exchange is selling is cancelled too: the rest of it is sold at market. Of a stop in flight
@@ -105,7 +105,8 @@ async def cancel_open(session: Session, chosen: Callable[[Order], bool], *, sell
     """
     with session.engine.connect() as connection:
         live = [order for order in outbox.live(connection, session.settings.account) if chosen(order)]
-    stops = [order for order in live if order.stop_price is not None]
+    # what lies in one list with a stop would take the stop with it
+    stops = [order for order in live if order.stop_price is not None or order.paired or order.leg == "target"]
     if selling:
         flying = [order for order in stops if order.state in IN_FLIGHT]
         await asyncio.gather(

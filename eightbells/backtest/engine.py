@@ -300,7 +300,7 @@ class _Backtest:
             len(self._result.orders) + 1, origin.signal, sized.leg, attempt, self._settings.account,
             place.entry.name, place.symbol, grid.to_time(origin.open_ms), sized.side, sized.type,
             "GTC" if sized.price is not None else None, sized.quantity, sized.price, sized.stop_price, identity,
-            State.OPEN, None, None, None, _ZERO, _ZERO, grid.to_time(planned_ms), None, False, None,
+            State.OPEN, None, None, None, _ZERO, _ZERO, grid.to_time(planned_ms), None, False, None, None, False, None,
         )  # fmt: skip
         self._result.orders[identity] = order
         if sized.side == "BUY":

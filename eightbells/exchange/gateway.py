@@ -22,7 +22,15 @@ from eightbells.exchange.budgets import LOOKS, Budgets
 from eightbells.exchange.classification import classify, requested_wait
 from eightbells.exchange.client import StampedClient
 from eightbells.exchange.clock import ExchangeClock
-from eightbells.exchange.models import Balance, ListedOrder, OrderReport, Replacement, TradeReport, each
+from eightbells.exchange.models import (
+    Balance,
+    ListedOrder,
+    OrderReport,
+    Readable,
+    Replacement,
+    TradeReport,
+    each,
+)
 from eightbells.exchange.recovery import Action, ExchangeError, remedies
 from eightbells.settings import Settings
 
@@ -32,12 +40,16 @@ Ask = Callable[[], Awaitable[Any]]
 ORDER_WEIGHT = 1
 PLACE_ORDER = "order.place"
 REPLACE_ORDER = "order.cancelReplace"
+PLACE_LIST = "orderList.oco"
 DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
 class OrderRequest:
-    """An order as it goes to the exchange: everything a string, the timestamp already in it."""
+    """An order as it goes to the exchange: amounts are strings, the timestamp is in it already.
+
+    With a trailing delta the exchange sets the stop's price itself.
+    """
 
     symbol: str
     side: str
@@ -49,6 +61,12 @@ class OrderRequest:
     price: str | None = None
     stop_price: str | None = None
     time_in_force: str | None = None
+    trailing_delta: int | None = None
+
+    @property
+    def fixed_stop(self) -> str | None:
+        """The stop's price, where the exchange does not move it."""
+        return self.stop_price if self.trailing_delta is None else None
 
 
 class NotReplaced(ExchangeError):
@@ -116,6 +134,14 @@ class Gateway:
         ask = self._client.get_account_api_permissions
         return await self._call("apiRestrictions", 1, None, ask, models.an_object)
 
+    async def delist_schedule(self) -> list[tuple[str, int]]:
+        """Symbols that the exchange will stop trading, each with when (ms)."""
+
+        async def ask() -> Any:
+            return await self._client._request_margin_api("get", "spot/delist-schedule", True, data={})
+
+        return await self._call("delist-schedule", 1, None, ask, models.delistings)
+
     async def klines(
         self, symbol: str, start_ms: int, end_ms: int | None = None, limit: int = 1000
     ) -> list[list[Any]]:
@@ -141,7 +167,7 @@ class Gateway:
                     found[str(row["symbol"])] = price
         return found
 
-    async def balances(self) -> list[Balance]:
+    async def balances(self) -> Readable[Balance]:
         """What the account holds."""
         return await self._call("account", 20, "account", lambda: self._client.get_account(), models.balances)
 
@@ -185,22 +211,44 @@ class Gateway:
                 raise half from None
 
         try:
-            return await self._call(REPLACE_ORDER, 0, None, ask, Replacement.read)
+            return await self._call(
+                REPLACE_ORDER, 0, None, ask, lambda answer: Replacement.read(answer, replaced)
+            )
         except ExchangeError as error:
             if halves and (not halves[0].attempted or error.failure.certainly_not_executed):
                 cancelled = None
                 with suppress(UnreadableAnswer):
-                    cancelled = OrderReport.read(halves[0].cancelled)
+                    cancelled = OrderReport.of_cancel(halves[0].cancelled, replaced)
                 raise NotReplaced(error, cancelled) from None
             raise
 
-    async def permit_order(self) -> None:
-        """Wait for the permit of one order, under a clock that is fresh.
+    async def place_pair(self, stop: OrderRequest, limit: OrderRequest) -> list[OrderReport]:
+        """Place a stop and a limit above it as one order list (OCO) over the same coins; both have one timestamp.
 
-        Taken before its timestamp is set, so that no wait ages it.
+        Raises:
+            ExchangeError: `failure.certainly_not_executed` says whether they can exist all the same.
+        """
+        metrics.ORDERS_SENT.labels(stop.side).inc(2)
+        params = {
+            "symbol": stop.symbol, "side": stop.side, "quantity": stop.quantity, "aboveType": limit.type,
+            "abovePrice": limit.price, "aboveClientOrderId": limit.client_order_id, "belowType": stop.type,
+            "belowStopPrice": stop.fixed_stop, "belowTrailingDelta": stop.trailing_delta,
+            "belowPrice": stop.price, "belowTimeInForce": stop.time_in_force,
+            "belowClientOrderId": stop.client_order_id, "newOrderRespType": "RESULT",
+            "timestamp": stop.timestamp_ms, "recvWindow": stop.recv_window_ms,
+        }  # fmt: skip
+        given = {name: value for name, value in params.items() if value is not None}
+        return await self._call(
+            PLACE_LIST, 0, None, lambda: self._client._post("orderList/oco", True, data=given), models.pair
+        )
+
+    async def permit_order(self, count: int = 1) -> None:
+        """Wait for the permit of so many orders, under a clock that is fresh.
+
+        Taken before their timestamp is set, so that no wait ages it.
         """
         await self._freshen()
-        await self.budgets.take("orders", ORDER_WEIGHT)
+        await self.budgets.take("orders", ORDER_WEIGHT * count)
 
     async def order(self, symbol: str, client_order_id: str) -> OrderReport:
         """The newest order that carries the client id. Raises ExchangeError -2013 where none is visible."""
@@ -218,27 +266,32 @@ class Gateway:
     async def cancel_order(self, symbol: str, order_id: int) -> OrderReport:
         return await self._call(
             "order.cancel", 1, "orders", lambda: self._client.cancel_order(symbol=symbol, orderId=order_id),
-            OrderReport.read,
+            lambda answer: OrderReport.of_cancel(answer, order_id),
         )  # fmt: skip
 
-    async def open_orders(self) -> list[ListedOrder]:
+    async def open_orders(self) -> Readable[ListedOrder]:
         """Every open order of the account, ours or not."""
-        return await self._call(
-            "openOrders", 80, None, lambda: self._client.get_open_orders(), each(ListedOrder.read)
-        )
+        return await self._call("openOrders", 80, None, lambda: self._client.get_open_orders(), _listed)
 
-    async def recent_orders(self, symbol: str, since_ms: int) -> list[ListedOrder]:
+    async def recent_orders(self, symbol: str, since_ms: int) -> Readable[ListedOrder]:
         """allOrders from a time on, with a question for each day: Binance lets none span more."""
-        found = []
-        while since_ms + DAY_MS < self.clock.now_ms():
-            found += await self._orders(symbol, startTime=since_ms, endTime=since_ms + DAY_MS - 1)
+        found = Readable[ListedOrder]()
+        while True:
+            last = since_ms + DAY_MS >= self.clock.now_ms()
+            span = (
+                {"startTime": since_ms} if last else {"startTime": since_ms, "endTime": since_ms + DAY_MS - 1}
+            )
+            more = await self._orders(symbol, **span)
+            found += more
+            found.odd += more.odd
+            if last:
+                return found
             since_ms += DAY_MS
-        return found + await self._orders(symbol, startTime=since_ms)
 
-    async def _orders(self, symbol: str, **span: int) -> list[ListedOrder]:
+    async def _orders(self, symbol: str, **span: int) -> Readable[ListedOrder]:
         return await self._call(
             "allOrders", 20, LOOKS, lambda: self._client.get_all_orders(symbol=symbol, limit=1000, **span),
-            each(ListedOrder.read),
+            _listed,
         )  # fmt: skip
 
     async def recently_traded(self, symbol: str, since_ms: int) -> set[int]:
@@ -341,11 +394,15 @@ def naming_the_exchange(settings: Settings) -> Iterator[None]:
         raise EightbellsError(f"nothing answers at {settings.rest_url}{hint}: {error}") from None
 
 
+_listed = models.readable(ListedOrder.read, "symbol")
+
+
 def _parameters(order: OrderRequest) -> Json:
     """An order as the exchange's parameters."""
     params = {
         "symbol": order.symbol, "side": order.side, "type": order.type, "quantity": order.quantity,
-        "price": order.price, "stopPrice": order.stop_price, "timeInForce": order.time_in_force,
+        "price": order.price, "stopPrice": order.fixed_stop, "trailingDelta": order.trailing_delta,
+        "timeInForce": order.time_in_force,
         "newClientOrderId": order.client_order_id,
         "newOrderRespType": "FULL", "timestamp": order.timestamp_ms, "recvWindow": order.recv_window_ms,
     }  # fmt: skip

@@ -7,7 +7,7 @@ answer unreadable; one that only informs is then None, and fields that are not k
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Self, TypeVar
@@ -121,6 +121,17 @@ class OrderReport:
         return cls(**_order_fields(entry), fills=_fills(entry))
 
     @classmethod
+    def of_cancel(cls, answer: object, order_id: int) -> Self:
+        """The order in the answer to a cancel, which tells of the whole list where the order belongs to one."""
+        entry = an_object(answer)
+        if "orderReports" not in entry:
+            return cls.read(entry)
+        for report in each(cls.read)(entry["orderReports"]):
+            if report.order_id == order_id:
+                return report
+        raise UnreadableAnswer(f"order {order_id} is not among orderReports")
+
+    @classmethod
     def of_event(cls, event: Entry) -> Self:
         """An executionReport of the user data stream. Raises UnreadableAnswer, which names the field."""
         return cls(
@@ -178,13 +189,25 @@ class Replacement:
     cancelled: OrderReport
 
     @classmethod
-    def read(cls, answer: object) -> Self:
-        """The answer to order/cancelReplace. Raises UnreadableAnswer, which names the field."""
+    def read(cls, answer: object, replaced: int) -> Self:
+        """The answer to order/cancelReplace. Raises UnreadableAnswer, which names the field.
+
+        Args:
+            replaced: the exchange's number of the order that was cancelled.
+        """
         entry = an_object(answer)
         return cls(
             placed=OrderReport.read(entry.get("newOrderResponse")),
-            cancelled=OrderReport.read(entry.get("cancelResponse")),
+            cancelled=OrderReport.of_cancel(entry.get("cancelResponse"), replaced),
         )
+
+
+def pair(answer: object) -> list[OrderReport]:
+    """The two orders in the answer to orderList/oco. Raises UnreadableAnswer, which names the field."""
+    reports = each(OrderReport.read)(an_object(answer).get("orderReports"))
+    if len(reports) != 2:
+        raise UnreadableAnswer(f"orderReports has {len(reports)} orders, not 2")
+    return reports
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,9 +228,65 @@ class Balance:
         )
 
 
-def balances(answer: object) -> list[Balance]:
+@dataclass(frozen=True)
+class Odd:
+    """An entry of a list that cannot be read: the symbol or asset that it names, empty where it names none, and why."""
+
+    name: str
+    why: str
+
+
+class Readable(list[T]):
+    """What of a list could be read; `odd` is the rest. One bad entry keeps no other from being used."""
+
+    def __init__(self, found: Iterable[T] = (), odd: Iterable[Odd] = ()) -> None:
+        super().__init__(found)
+        self.odd = list(odd)
+
+
+def readable(read: Callable[[object], T], name: str) -> Callable[[object], Readable[T]]:
+    """Read a JSON list, and set aside the entries that cannot be read.
+
+    Args:
+        name: the field that says what an entry is about.
+    """
+
+    def read_all(answer: object) -> Readable[T]:
+        found = Readable[T]()
+        for entry in a_list(answer):
+            try:
+                found.append(read(entry))
+            except UnreadableAnswer as error:
+                named = entry.get(name) if isinstance(entry, dict) else None
+                found.odd.append(Odd(named if isinstance(named, str) else "", error.why))
+        return found
+
+    return read_all
+
+
+def balances(answer: object) -> Readable[Balance]:
     """The balances in the answer to `account`."""
-    return each(Balance.read)(an_object(answer).get("balances"))
+    return readable(Balance.read, "asset")(an_object(answer).get("balances"))
+
+
+def statuses(info: Mapping[str, Any]) -> dict[str, str]:
+    """Whether the exchange trades its symbols, in its own words, from exchangeInfo; an odd entry is passed over."""
+    entries = (entry for entry in info["symbols"] if isinstance(entry, dict))
+    return {
+        entry["symbol"]: str(entry.get("status")) for entry in entries if isinstance(entry.get("symbol"), str)
+    }
+
+
+def delistings(answer: object) -> list[tuple[str, int]]:
+    """Symbols and times (ms) in the answer to spot/delist-schedule; an entry that cannot be read is left out."""
+    found = []
+    for entry in a_list(answer):
+        symbols = entry.get("symbols") if isinstance(entry, dict) else None
+        if not isinstance(symbols, list):
+            continue
+        at = _may(entry, "delistTime", _time)
+        found += [(symbol, at) for symbol in symbols if isinstance(symbol, str) and at is not None]
+    return found
 
 
 def order_number(answer: object) -> int:

@@ -41,6 +41,7 @@ class SymbolRules:
     """Filters of one symbol as exchangeInfo lists them. A step, tick, minimum or maximum of 0 is no rule.
 
     A quantity or price never has more digits than its asset: `base_unit` and `quote_unit` are the smallest amounts.
+    `trailing` bounds how far below the price a trailing stop that sells may be, in hundredths of a percent.
     """
 
     symbol: str
@@ -63,6 +64,8 @@ class SymbolRules:
     ask_bounds: tuple[Decimal, Decimal]
     max_position: Decimal
     max_orders: int
+    takes_lists: bool = False
+    trailing: tuple[int, int] = (0, 0)
 
     @classmethod
     def from_exchange_info(cls, entry: Mapping[str, Any]) -> SymbolRules:
@@ -96,6 +99,8 @@ class SymbolRules:
             ask_bounds=_percent_bounds(filters, "ask"),
             max_position=fields.number(filters.get("MAX_POSITION", {}), "maxPosition"),
             max_orders=int(fields.number(filters.get("MAX_NUM_ORDERS", {}), "maxNumOrders")),
+            takes_lists=entry.get("ocoAllowed") is True,
+            trailing=_trailing_bounds(entry, filters.get("TRAILING_DELTA", {})),
         )
 
     def fit(
@@ -185,6 +190,15 @@ def _percent_bounds(filters: Mapping[str, Mapping[str, Any]], side: str) -> tupl
     lows = [fields.number(by_side, f"{side}MultiplierDown"), fields.number(older, "multiplierDown")]
     highs = [fields.number(by_side, f"{side}MultiplierUp"), fields.number(older, "multiplierUp")]
     return max(lows), min([high for high in highs if high], default=_ZERO)
+
+
+def _trailing_bounds(entry: Mapping[str, Any], rule: Mapping[str, Any]) -> tuple[int, int]:
+    """Smallest and largest delta of a trailing stop that sells; 0 and 0 where the symbol takes none."""
+    if entry.get("allowTrailingStop") is not True:
+        return 0, 0
+    return int(fields.number(rule, "minTrailingBelowDelta")), int(
+        fields.number(rule, "maxTrailingBelowDelta")
+    )
 
 
 def wire(value: Decimal) -> str:

@@ -21,6 +21,7 @@ _NAMES_A_MESSAGE = 200
 _PAUSE_SECONDS = 0.25  # the exchange allows five messages in a second
 _MOST_GARBAGE = 20  # frames in a row that are not whole: such a connection is given up
 _CLOSED = b'"x":true'  # only frames that carry it are parsed: two thousand open ones come for each
+_LATEST_MS = 2**45  # the year 3084
 _SHUTDOWN = b'"serverShutdown"'
 
 
@@ -267,7 +268,14 @@ def closed_candle(frame: str | bytes) -> ClosedCandle | None:
         kline = data["k"]
         if kline["x"] is not True or kline["i"] != grid.INTERVAL:
             return None
+        if not (isinstance(kline["s"], str) and _is_time(kline["t"]) and _is_time(data["E"])):
+            return None  # of which symbol and candle it is, or when it was sent, cannot be told
         fields = [kline[name] for name in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q", "B")]
-        return ClosedCandle(str(kline["s"]), fields, int(data["E"]))
+        return ClosedCandle(kline["s"], fields, data["E"])
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _is_time(value: object) -> bool:
+    """Whether it is a time in ms that any clock can show."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LATEST_MS

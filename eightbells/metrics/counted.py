@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 COUNTED = CollectorRegistry()
 
 ENDPOINTS = (
-    "time", "exchangeInfo", "apiRestrictions", "klines", "ticker/price", "account", "order.place", "order.get",
-    "order.cancel", "order.cancelReplace", "openOrders", "allOrders", "myTrades",
+    "time", "exchangeInfo", "apiRestrictions", "delist-schedule", "klines", "ticker/price", "account", "order.place",
+    "order.get", "order.cancel", "order.cancelReplace", "orderList.oco", "openOrders", "allOrders", "myTrades",
 )  # fmt: skip
 # Failures of a hundred codes are possible: these are the ones that alerts and people ask for first.
 USUAL_ERRORS = ("-1003", "http-418", "http-429", "network", "timeout")

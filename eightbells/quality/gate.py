@@ -144,7 +144,7 @@ def _sound(found: Sequence[PlainKlines], now_ms: int) -> _Judged | None:
 
 
 def _admit(engine: Engine, judged: _Judged, source: str, now_ms: int, flow_run: str | None) -> Admission:
-    from eightbells.quality.suite import NAME
+    from eightbells.quality import suite
 
     verdicts = judged.verdicts
     with engine.connect() as connection, connection.begin() as transaction:
@@ -156,7 +156,7 @@ def _admit(engine: Engine, judged: _Judged, source: str, now_ms: int, flow_run: 
             verdicts = known
             transaction.rollback()
         else:  # news, or proven for the first time, though stored before
-            verdicts = _keep(connection, verdicts, written.batch, NAME)
+            verdicts = _keep(connection, verdicts, written.batch, suite.NAME)
             _close_batch(connection, written, judged.checked, kept)
     _count(written, kept, judged.reasons)
     return Admission(

@@ -126,6 +126,7 @@ class RiskSettings(_Section):
     stops_hours: float = Field(default=24, gt=0, le=10**6)
     max_drawdown: Decimal = Field(default=Decimal(0), ge=0, lt=1)
     max_jump_sigmas: float = Field(default=15, ge=0, le=10**6)
+    delist_exit_hours: float = Field(default=0, ge=0, le=10**6)
 
 
 class StrategySettings(_Section):
@@ -134,6 +135,7 @@ class StrategySettings(_Section):
     capital: Decimal = Field(gt=0, le=_MOST_MONEY)
     symbols: Symbols = []
     stop_loss: Decimal = Field(default=Decimal(0), ge=0, lt=1)
+    trailing_stop: Decimal = Field(default=Decimal(0), ge=0, lt=1)
     cooldown: Literal["flat"] | Annotated[int, Field(ge=0, le=10**6)] = "flat"
     sizing: Literal["capital", "equity"] = "capital"
     target_volatility: Decimal = Field(default=Decimal(0), ge=0, le=100)

@@ -52,6 +52,8 @@ class Stream:
     """One run of the stream: its connections, what waits to be stored, and what the heartbeat shows.
 
     Args:
+        symbols: those that are traded.
+        held: symbols that are held and not traded any more: positions are valued by their candles.
         window: how many of the newest candles are to be there; None: `candles.refetch`.
         on_close: called with a candle's open time and the verdicts on it, once its symbols are in.
         others: what else is to go on beside it, until it ends.
@@ -66,6 +68,7 @@ class Stream:
     window: int | None = None
     on_close: OnClose | None = None
     others: tuple[Part, ...] = ()
+    held: tuple[str, ...] = ()
     pace: Pace | None = None
     gather_seconds: float = 0.02
     most_at_once: int = 1000
@@ -88,12 +91,16 @@ class Stream:
 
     def __post_init__(self) -> None:
         self._catch_up = RestCatchUp(
-            self.runtime, self.symbols, self.window, self._admit, self._stored_all.wait, self.reporter.warn
+            self.runtime, self._followed, self.window, self._admit, self._stored_all.wait, self.reporter.warn
         )
         pace = self.pace or usual_pace(self.runtime)
-        for start in range(0, len(self.symbols), self.streams_a_connection):
-            symbols = set(self.symbols[start : start + self.streams_a_connection])
+        for start in range(0, len(self._followed), self.streams_a_connection):
+            symbols = set(self._followed[start : start + self.streams_a_connection])
             self.feeds.append(Feed(self.runtime.settings.stream_url, symbols, self._events.put_nowait, pace))
+
+    @property
+    def _followed(self) -> tuple[str, ...]:
+        return (*self.symbols, *self.held)
 
     def end(self) -> None:
         """Let `run` return, with everything written that has come."""
@@ -206,7 +213,7 @@ class Stream:
         assert self.on_close is not None
         traded = grid.last_closed(self.runtime.now_ms)
         while True:
-            newest = max(self.last.values(), default=0)
+            newest = max((self.last.get(symbol, 0) for symbol in self.symbols), default=0)
             if newest <= traded:
                 self._news.clear()
                 await self._news.wait()
@@ -218,7 +225,8 @@ class Stream:
                         await self._news.wait()
             traded = newest
             try:
-                await self.on_close(newest, dict(self.verdicts))
+                traded_ones = self.verdicts.keys() & set(self.symbols)
+                await self.on_close(newest, {symbol: self.verdicts[symbol] for symbol in traded_ones})
             except (
                 Exception
             ) as error:  # whatever it was: the scheduled cycle trades this candle, the stream goes on
@@ -247,11 +255,11 @@ class Stream:
     def facts(self) -> dict[str, str]:
         """How it is, in words."""
         newest = max(self.last.values(), default=None)
-        behind = sorted(symbol for symbol in self.symbols if self.last.get(symbol) != newest)
+        behind = sorted(symbol for symbol in self._followed if self.last.get(symbol) != newest)
         return {
             "connections": f"{self._connected} of {len(self.feeds)}",
             "REST stands in": "yes" if self._connected < len(self.feeds) else "no",
-            "symbols": str(len(self.symbols)),
+            "symbols": str(len(self._followed)),
             "candles from streams": str(self.candles),
             "newest candle": "none yet" if newest is None else grid.label(newest),
             "symbols behind": ", ".join(behind[:20]) or "none",

@@ -12,7 +12,7 @@ from eightbells.errors import EightbellsError
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.holds import held_symbols
 
-Command = Literal["sell", "pause", "resume"]
+Command = Literal["sell", "pause", "resume", "adopt"]
 
 
 def record(

@@ -78,6 +78,16 @@ def unknown_status(symbol: str, client_order_id: str, status: str, number: int) 
     )
 
 
+def unbookable(symbol: str, client_order_id: str, why: str, number: int) -> Drift:
+    """The drift of an order of which the exchange says what cannot be."""
+    return Drift(symbol, Reason.OTHER, {"detail": f"order {client_order_id} cannot be booked: {why}"}, number)
+
+
+def unreadable(symbol: str, what: str, why: str) -> Drift:
+    """The drift of a symbol of which an answer of the exchange holds something that cannot be read."""
+    return Drift(symbol, Reason.OTHER, {"detail": f"{what} cannot be read: {why}"})
+
+
 _COLUMNS = "symbol, reason, facts, exchange_order_id, id"
 
 

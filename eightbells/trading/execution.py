@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DataError, IntegrityError
 
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
-from eightbells.exchange import rules
+from eightbells.exchange import models, rules
 from eightbells.exchange.codes import ErrorCode
 from eightbells.exchange.gateway import Gateway, NotReplaced, OrderRequest
 from eightbells.exchange.models import OrderReport
@@ -44,12 +46,15 @@ class Desk:
             ExchangeError: it was refused, or its fate is unknown; either is written down already.
             LeaseLost: another worker trades the account; nothing was sent.
         """
-        await self._gateway.permit_order()
+        is_pair = self._companion(order_id, State.PLANNED) is not None
+        await self._gateway.permit_order(2 if is_pair else 1)
         order = outbox.begin_sending(
             self._engine, self._settings, order_id, self._gateway.clock.now_ms(), self._flow_run, lease
         )
         if order is None:
             return self._load(order_id).state
+        if (limit := self._companion(order_id, State.SENDING)) is not None:
+            return await self._send_pair(order, limit)
         if order.replaces is not None:
             return await self._replace(order)
         try:
@@ -61,7 +66,43 @@ class Desk:
             if error.failure.row == "insufficient-balance":
                 raise EightbellsError(f"{error}{await self._shortage(order)}") from None
             raise
-        return self._record(order, answer)
+        return self._note(order, answer)
+
+    def _companion(self, order_id: int, *states: State) -> Order | None:
+        """The order that a stop was planned with, where it is in one of the states."""
+        with self._engine.connect() as connection:
+            found = outbox.companion(connection, order_id)
+        return found if found is not None and found.state in states else None
+
+    async def _send_pair(self, stop: Order, limit: Order) -> State:
+        """Send a stop together with the limit above it, in place of another stop where there is one."""
+        if stop.replaces is not None and (reason := await self._gone(self._load(stop.replaces))):
+            for order in (limit, stop):
+                self._move(order, State.REJECTED, {"reason": reason, "action": str(Action.REFUSE)})
+            return State.REJECTED
+        try:
+            reports = await self._gateway.place_pair(_request(stop), _request(limit))
+        except ExchangeError as error:
+            certain = error.failure.certainly_not_executed
+            detail = {"reason": str(error), "action": str(error.failure.remedy.action)}
+            for order in (limit, stop):
+                self._move(order, State.REJECTED if certain else State.UNKNOWN, detail)
+            raise
+        states = [
+            self._note(order, report)
+            for order in (limit, stop)
+            for report in reports
+            if report.client_order_id == order.client_order_id
+        ]
+        return states[-1]
+
+    async def _gone(self, old: Order) -> str | None:
+        """Cancel a stop that a pair comes in place of. Returns why the pair must not be sent, or None."""
+        try:
+            state = await self.cancel(old)
+        except ExchangeError as error:
+            return f"the stop that it was to replace is not cancelled: {error}"
+        return None if state is State.CANCELED else f"the stop that it was to replace is {state}"
 
     async def _replace(self, order: Order) -> State:
         """Send a sale in place of another, in one request: where the old one is not cancelled, nothing is placed."""
@@ -85,9 +126,17 @@ class Desk:
             detail = {"reason": str(error), "action": str(error.failure.remedy.action)}
             self._move(order, State.REJECTED if certain else State.UNKNOWN, detail)
             raise
-        state = self._record(order, answer.placed)
+        state = self._note(order, answer.placed)
         await self._follow(old, answer.cancelled)
+        await self._follow_companion(old)
         return state
+
+    async def _follow_companion(self, stop: Order) -> None:
+        """Ask for the order that a stop was listed with: what ends the one ends the other."""
+        other = self._companion(stop.id, State.OPEN, State.PARTIALLY_FILLED)
+        if other is not None:
+            with suppress(ExchangeError):  # then it is asked for when the orders are settled
+                await self.refresh(other)
 
     async def keep_where_closed(self, orders: Iterable[int]) -> None:
         """Take back the planned orders that would replace a sale of a symbol which takes no orders just now.
@@ -120,7 +169,7 @@ class Desk:
             if error.failure.code != ErrorCode.BAD_SYMBOL:  # one of them is not listed any more
                 raise
             info = await self._gateway.exchange_info()
-        return {str(entry.get("symbol")): str(entry.get("status")) for entry in info["symbols"]}
+        return models.statuses(info)
 
     async def _shortage(self, order: Order) -> str:
         """What the account lacks for an order, by its own word: the books and the exchange disagree."""
@@ -217,13 +266,15 @@ class Desk:
             if error.failure.row != ErrorCode.CANCEL_REJECTED:
                 raise
             return await self.refresh(order)  # filled or cancelled meanwhile: its state will tell
-        return await self._follow(order, answer)
+        state = await self._follow(order, answer)
+        await self._follow_companion(order)
+        return state
 
     def take_report(self, report: OrderReport) -> State | None:
         """Book what the user data stream reports of one of our orders; None where it is not ours."""
         with self._engine.connect() as connection:
             found = outbox.named(connection, self._settings.account, report.names)
-        return self._record(found[0], report) if found else None
+        return self._note(found[0], report) if found else None
 
     def _deadline_ms(self, order: Order) -> int:
         assert order.request_time is not None
@@ -259,7 +310,7 @@ class Desk:
         if report.executed_quantity:
             trades = await self._gateway.trades(order.symbol, report.order_id)
             report = replace(report, fills=tuple(trades))
-        return self._record(order, report, await self._fee_prices(order, report))
+        return self._note(order, report, await self._fee_prices(order, report))
 
     async def _fee_prices(self, order: Order, report: OrderReport) -> dict[str, Decimal]:
         """Prices of the assets that fees were taken in and of which no close is stored; those that can be found."""
@@ -273,14 +324,26 @@ class Desk:
             return {}
         return {asset: prices[symbol] for asset, symbol in asked.items() if symbol in prices}
 
-    def _record(
+    def _note(
         self, order: Order, report: OrderReport, fee_prices: Mapping[str, Decimal] | None = None
     ) -> State:
         """State, fills and what the exchange says it executed, in one transaction.
 
         Fills with a fee that has no price, where none was looked up, are left to whoever settles the order. Under a
-        status that is not known the order stays live, or becomes UNKNOWN, and a drift blocks its symbol.
+        status that is not known the order stays live, or becomes UNKNOWN, and a drift blocks its symbol. So does one of
+        which the books can make nothing: the order stays as it is.
         """
+        try:
+            return self._record(order, report, fee_prices)
+        except (IntegrityError, DataError) as error:  # more than was ordered, or an amount of nothing
+            at = grid.to_time(self._gateway.clock.now_ms())
+            why = str(error.orig).splitlines()[0]
+            odd = drift.unbookable(order.symbol, order.client_order_id, why, report.order_id)
+            with self._engine.begin() as connection:
+                drift.begin(connection, order.account, odd, at)
+            return self._load(order.id).state
+
+    def _record(self, order: Order, report: OrderReport, fee_prices: Mapping[str, Decimal] | None) -> State:
         state, at = of_exchange(report.status), grid.to_time(self._gateway.clock.now_ms())
         with self._engine.begin() as connection:
             present = outbox.load(connection, order.id, lock=True)
@@ -343,6 +406,7 @@ def _request(order: Order) -> OrderRequest:
         quantity=wire(order.quantity),
         price=None if order.price is None else wire(order.price),
         stop_price=None if order.stop_price is None else wire(order.stop_price),
+        trailing_delta=order.trailing_delta,
         time_in_force=order.time_in_force,
         client_order_id=order.client_order_id,
         timestamp_ms=grid.to_ms(order.request_time),

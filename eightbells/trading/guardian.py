@@ -86,7 +86,10 @@ class Guardian:
         return (
             told
             or bool(unbooked)
-            or any(next_move(holding, settings, now) is not None for holding in found)
+            or any(
+                (holding.is_passed and holding.sale) or next_move(holding, settings, now) is not None
+                for holding in found
+            )
             or any(True for _ in _unprotected(found, settings, now))  # who is to be told of it may have died
             or any(
                 sale.state in IN_FLIGHT | {State.PLANNED}
@@ -121,11 +124,21 @@ class Guardian:
         with self.engine.connect() as connection:
             sales = [order for order in outbox.live(connection, account) if order.side == "SELL"]
             unbooked = outbox.unbooked(connection, account)
+            passed = [
+                holding.sale.id
+                for holding in holdings(connection, self.settings, prices, now, self.costs)
+                if holding.is_passed and holding.sale is not None
+            ]
         for order in sales:
             if order.state is State.PLANNED:
                 await _quietly(self.desk.cancel, order)
         patience = self.settings.trading.exit_step_seconds * 1000
-        asked = [order for order in sales if _may_have_moved(order, prices, now, patience)]
+        asked = [
+            order
+            for order in sales
+            if _may_have_moved(order, prices, now, patience)
+            or (order.id in passed and order.state is State.OPEN)
+        ]
         in_flight = [order for order in sales if order.state in IN_FLIGHT]
         await asyncio.gather(
             *(_quietly(self.desk.resolve, order) for order in in_flight),
@@ -207,7 +220,8 @@ class Guardian:
             places = {(holding.strategy, holding.symbol) for holding in found}
             for order in outbox.live(connection, self.settings.account):
                 if (
-                    order.leg in ("stop", "exit")
+                    order.leg in ("stop", "exit", "target")
+                    and not order.paired
                     and (order.strategy, order.symbol) not in places
                     and not order.yields
                 ):
@@ -229,11 +243,20 @@ class Guardian:
         assert move.origin is not None
         origin = move.origin
         attempt = outbox.next_attempt(connection, origin.signal, move.sized.leg)
-        return outbox.plan(
-            connection, self.settings.account, origin.signal,
-            (holding.strategy, origin.version, holding.symbol, origin.open_ms), move.sized, now_ms, self.flow_run,
+        account, run = self.settings.account, self.flow_run
+        planned = outbox.plan(
+            connection, account, origin.signal,
+            (holding.strategy, origin.version, holding.symbol, origin.open_ms), move.sized, now_ms, run,
             attempt, move.old,
         )  # fmt: skip
+        above = move.sized.above
+        if planned is not None and above is not None:
+            of = holding.exit if above.leg == "exit" and holding.exit is not None else origin
+            outbox.plan(
+                connection, account, of.signal, (holding.strategy, of.version, holding.symbol, of.open_ms), above,
+                now_ms, run, outbox.next_attempt(connection, of.signal, above.leg), listed_with=planned,
+            )  # fmt: skip
+        return planned
 
     async def _send(self, order: int, lease: Lease) -> None:
         try:
@@ -314,6 +337,8 @@ def _may_have_moved(order: Order, prices: Mapping[str, Decimal], now_ms: int, pa
     last = prices.get(order.symbol)
     if order.yields:
         return True
+    if order.leg == "target":
+        return order.price is not None and last is not None and last >= order.price
     if order.stop_price is not None:
         return last is not None and last <= order.stop_price
     return now_ms - grid.to_ms(order.planned_at) >= patience_ms or (

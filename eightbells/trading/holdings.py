@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import Connection, Row, text
@@ -13,7 +13,7 @@ from eightbells.candles import grid
 from eightbells.exchange import rules
 from eightbells.exchange.rules import SymbolRules, wire
 from eightbells.settings import Settings
-from eightbells.trading import holds, ledger, outbox
+from eightbells.trading import delistings, holds, ledger, outbox
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.outbox import Order
 
@@ -40,6 +40,11 @@ class HeldPosition:
         steps: how many sales on that signal have reached the exchange.
         trigger: the price at which it is to be sold; None where it has no stop.
         basis: what that price is made of, in words.
+        target: the price at which it is to be sold at a profit; None where it has none.
+        companion: the live limit order that lies in one list with the stop `sale`.
+        floor: what of `trigger` does not follow the price.
+        trailing: how far below the highest price the stop follows it, in hundredths of a percent, or None.
+        leaving: why it is to be sold at market whatever its strategy wants, in words, or empty.
         last: the exchange's last price, where it is known.
         failures: how many attempts to sell it, or to protect it, were refused one after the other, and the last when.
         blocked: why nothing may be sent for it, or None.
@@ -59,6 +64,16 @@ class HeldPosition:
     last: Decimal | None = None
     failures: tuple[int, int] = (0, 0)
     blocked: str | None = None
+    target: Decimal | None = None
+    companion: Order | None = None
+    floor: Decimal | None = None
+    trailing: int | None = None
+    leaving: str = ""
+
+    @property
+    def has_reached_target(self) -> bool:
+        """Whether the price has come to the target."""
+        return self.target is not None and self.last is not None and self.last >= self.target
 
     @property
     def is_passed(self) -> bool:
@@ -74,7 +89,7 @@ SELECT
     entry.open_time AS entry_open, entry.price AS entry_price,
     stop.id AS stop_order, stop.stop_price, stop.planned_at AS stop_planned_at,
     newest.id AS exit_signal, newest.strategy_version AS exit_version, newest.open_time AS exit_open,
-    newest.price AS exit_price, tried.steps,
+    newest.price AS exit_price, tried.steps, wanted.stop AS wanted_stop, wanted.take_profit, wanted.evaluated_at,
     tried.rows > 0 OR EXISTS (
         SELECT FROM refusals AS r
         WHERE r.account = p.account AND r.strategy = p.strategy AND r.symbol = p.symbol
@@ -83,10 +98,21 @@ SELECT
     failed.times AS failures, failed.at AS failed_at
 FROM positions AS p
 LEFT JOIN LATERAL (
-    SELECT o.id, o.signal_id, e.strategy_version, o.open_time, s.price FROM orders AS o
-    INNER JOIN signals AS s ON o.signal_id = s.id INNER JOIN evaluations AS e ON s.evaluation_id = e.id
-    WHERE o.account = p.account AND o.strategy = p.strategy AND o.symbol = p.symbol AND o.leg = 'entry'
-    AND o.executed_quantity > 0 ORDER BY o.id DESC LIMIT 1
+    SELECT bought.id, s.id AS signal_id, e.strategy_version, e.open_time, s.price FROM (
+        (
+            SELECT o.id, o.signal_id FROM orders AS o
+            WHERE o.account = p.account AND o.strategy = p.strategy AND o.symbol = p.symbol AND o.leg = 'entry'
+            AND o.executed_quantity > 0 ORDER BY o.id DESC LIMIT 1
+        )
+        UNION ALL
+        (
+            SELECT 0, a.signal_id FROM adoptions AS a
+            WHERE a.account = p.account AND a.strategy = p.strategy AND a.symbol = p.symbol
+            ORDER BY a.command DESC LIMIT 1
+        )
+    ) AS bought
+    INNER JOIN signals AS s ON bought.signal_id = s.id INNER JOIN evaluations AS e ON s.evaluation_id = e.id
+    ORDER BY bought.id DESC LIMIT 1
 ) AS entry ON TRUE
 LEFT JOIN LATERAL (
     SELECT o.id, o.stop_price, o.planned_at FROM orders AS o
@@ -100,13 +126,19 @@ LEFT JOIN LATERAL (
     ORDER BY e.open_time DESC, s.id DESC LIMIT 1
 ) AS newest ON newest.target = 'flat'
 LEFT JOIN LATERAL (
+    SELECT s.stop, s.take_profit, e.evaluated_at FROM evaluations AS e
+    INNER JOIN signals AS s ON s.evaluation_id = e.id
+    WHERE e.account = p.account AND e.strategy = p.strategy AND e.symbol = p.symbol AND s.target = 'long'
+    ORDER BY e.open_time DESC, s.id DESC LIMIT 1
+) AS wanted ON TRUE
+LEFT JOIN LATERAL (
     SELECT count(*) AS rows, count(*) FILTER (WHERE o.state NOT IN ('ABSENT', 'DENIED', 'REJECTED')) AS steps
     FROM orders AS o WHERE o.signal_id = newest.id AND o.leg = 'exit'
 ) AS tried ON TRUE
 LEFT JOIN LATERAL (
     SELECT count(*) AS times, max(o.changed_at) AS at FROM orders AS o
     WHERE o.account = p.account AND o.strategy = p.strategy AND o.symbol = p.symbol AND o.side = 'SELL'
-    AND o.state IN ('REJECTED', 'DENIED') AND o.id > coalesce((
+    AND o.listed_with IS NULL AND o.state IN ('REJECTED', 'DENIED') AND o.id > coalesce((
         SELECT max(q.id) FROM orders AS q
         WHERE q.account = p.account AND q.strategy = p.strategy AND q.symbol = p.symbol AND q.side = 'SELL'
         AND q.state NOT IN ('REJECTED', 'DENIED') AND NOT q.yields
@@ -135,17 +167,26 @@ def holdings(
     account, since = settings.account, grid.to_time(grid.last_closed(now_ms) - grid.STEP_MS)
     rows = connection.execute(text(_HOLDINGS), {"account": account}).all()
     known = rules.load_all(connection, {row.symbol for row in rows})
+    selling = [order for order in outbox.live(connection, account) if order.side == "SELL"]
     sales = {
-        (order.strategy, order.symbol): order
-        for order in outbox.live(connection, account)
-        if order.side == "SELL" and not order.yields
+        (order.strategy, order.symbol): order for order in selling if not order.yields and not order.paired
     }
+    companions = {order.listed_with: order for order in selling if order.paired}
     unbooked = {(order.strategy, order.symbol) for order in outbox.unbooked(connection, account)}
     held = holds.held_symbols(connection, account, buying=False)
     splits = _splits(connection, account)
     drifting = blocked_symbols(connection, account)
     off = outbox.switched_off(connection)
     stops = {strategy.name: strategy.stop_loss for strategy in settings.strategies}
+    hours = settings.risk.delist_exit_hours
+    leaving = {
+        symbol: f"sold before the exchange stops trading it at {at:%Y-%m-%d %H:%M} UTC"
+        for symbol, at in delistings.scheduled(connection).items()
+        if hours and at - grid.to_time(now_ms) <= timedelta(hours=hours)
+    }
+    trails = {
+        strategy.name: strategy.trailing_stop for strategy in settings.strategies if strategy.trailing_stop
+    }
     found = []
     for row in rows:
         place = row.strategy, row.symbol
@@ -154,15 +195,49 @@ def holdings(
         failed_at = grid.to_ms(row.failed_at) if row.failed_at else 0
         stopped = off is not None or row.symbol in drifting
         exit_of = None if stopped else _exit_of(row, sale, since)
+        floor, basis = _trigger(connection, settings, row, sale, stops.get(row.strategy), costs, splits)
+        trigger = floor
+        if trail := trails.get(row.strategy):
+            level = _highest(connection, account, row, prices.get(row.symbol, Decimal(0))) * (1 - trail)
+            if level and (floor is None or level > floor):
+                trigger, basis = level, f"{wire(trail)} below its highest price"
         found.append(
             HeldPosition(
                 row.strategy, row.symbol, row.quantity, known.get(row.symbol), sale, _entry(row), exit_of,
                 row.exit_signal is not None, row.steps or 0,
-                *_trigger(connection, settings, row, sale, stops.get(row.strategy), costs, splits),
-                prices.get(row.symbol), (row.failures, failed_at), blocked,
+                trigger, basis, prices.get(row.symbol), (row.failures, failed_at), blocked,
+                _in_new_coins(row.take_profit, row.evaluated_at, splits.get(row.symbol, ())),
+                companions.get(sale.id) if sale is not None else None, floor, int(trail * 10_000) if trail else None,
+                leaving.get(row.symbol, ""),
             )
         )  # fmt: skip
     return found
+
+
+# Since the position was opened, in the coins of today. The candle of its first fill also has prices from before it.
+_HIGHEST = """
+WITH opened AS (
+    SELECT min(f.traded_at) AS at FROM orders AS o INNER JOIN fills AS f ON f.order_id = o.id
+    WHERE o.account = :account AND o.strategy = :strategy AND o.symbol = :symbol AND o.leg = 'entry' AND o.id > (
+        SELECT coalesce(max(q.id), 0) FROM orders AS q
+        WHERE q.account = :account AND q.strategy = :strategy AND q.symbol = :symbol AND q.side = 'SELL'
+        AND q.leg <> 'trim' AND q.executed_quantity > 0
+    )
+)
+SELECT max(c.high) FROM opened INNER JOIN candles AS c ON c.open_time >= opened.at
+WHERE c.symbol = :symbol AND c."interval" = :interval AND c.open_time >= (
+    SELECT coalesce(max(candle), '-infinity') FROM splits WHERE account = :account AND symbol = :symbol
+)
+"""
+
+
+def _highest(connection: Connection, account: str, row: Row[tuple[object, ...]], last: Decimal) -> Decimal:
+    """The highest price that a position is known to have seen."""
+    values = {
+        "account": account, "strategy": row.strategy, "symbol": row.symbol, "interval": grid.INTERVAL,
+    }  # fmt: skip
+    high: Decimal | None = connection.execute(text(_HIGHEST), values).scalar_one()
+    return last if high is None else max(high, last)
 
 
 def _splits(connection: Connection, account: str) -> Splits:
@@ -196,11 +271,12 @@ def _trigger(
 
     A stop from before a split is of no use any more: its price is in old coins.
     """
+    booked = splits.get(row.symbol, ())
     if stop is None:
-        price = row.stop_price
-        for ratio, booked_at in splits.get(row.symbol, ()) if price is not None else ():
-            price = price / ratio if booked_at > row.stop_planned_at else price
+        price = _in_new_coins(row.stop_price, row.stop_planned_at, booked)
         return price, "its stop as it was: the strategy is not in the settings"
+    if row.wanted_stop is not None:
+        return _in_new_coins(row.wanted_stop, row.evaluated_at, booked), "the stop that the strategy set"
     if not stop:
         return (sale.stop_price if sale is not None else None), "its stop as it was"
     place, present = (row.strategy, row.symbol), (row.quantity, row.quote_flow)
@@ -210,3 +286,14 @@ def _trigger(
     if cost is None:
         return None, ""
     return cost * (1 - stop), f"{wire(stop)} below its cost of {wire(cost.quantize(ledger.SMALLEST))}"
+
+
+def _in_new_coins(
+    price: Decimal | None, since: datetime | None, splits: Iterable[tuple[Decimal, datetime]]
+) -> Decimal | None:
+    """A price of a time, in the coins of today."""
+    for ratio, booked_at in splits if price is not None and since is not None else ():
+        assert price is not None
+        assert since is not None
+        price = price / ratio if booked_at > since else price
+    return price

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from eightbells.candles import grid
 from eightbells.exchange import rules
-from eightbells.exchange.models import Balance
+from eightbells.exchange.models import Balance, Readable
 from eightbells.exchange.rules import SymbolRules, wire
 from eightbells.settings import Settings
 from eightbells.trading.outbox import Order
@@ -187,6 +187,9 @@ SELECT 'SELL', 0, 0, quantity, 0, charged_at, id FROM fee_charges
 WHERE account = :account AND strategy = :strategy AND symbol = :symbol
 UNION ALL
 SELECT 'SELL', quantity, proceeds, 0, 0, written_off_at, drift_id FROM write_offs
+WHERE account = :account AND strategy = :strategy AND symbol = :symbol
+UNION ALL
+SELECT 'BUY', quantity, quote_quantity, 0, 0, adopted_at, command FROM adoptions
 WHERE account = :account AND strategy = :strategy AND symbol = :symbol
 UNION ALL
 SELECT 'SPLIT', ratio, 0, 0, 0, booked_at, id FROM splits WHERE account = :account AND symbol = :symbol
@@ -432,12 +435,18 @@ def _at(settings: Settings, open_ms: int | None) -> dict[str, Any]:
 
 
 def save_balances(
-    connection: Connection, account: str, balances: Iterable[Balance], seen_at: datetime
+    connection: Connection, account: str, balances: Readable[Balance], seen_at: datetime
 ) -> None:
-    """Keep the account's balances as the exchange states them; an asset it no longer lists is zero."""
+    """Keep the account's balances as the exchange states them; an asset it no longer lists is zero.
+
+    A balance that could not be read stays as it was.
+    """
     connection.execute(
-        text("UPDATE balances SET free = 0, locked = 0, seen_at = :seen WHERE account = :account"),
-        {"account": account, "seen": seen_at},
+        text(
+            "UPDATE balances SET free = 0, locked = 0, seen_at = :seen "
+            "WHERE account = :account AND asset <> ALL(CAST(:odd AS text[]))"
+        ),
+        {"account": account, "seen": seen_at, "odd": [it.name for it in balances.odd]},
     )
     for balance in balances:
         connection.execute(

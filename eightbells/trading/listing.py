@@ -110,7 +110,7 @@ def list_positions(
     sales = {
         (order.strategy, order.symbol): order
         for order in outbox.live(connection, account)
-        if order.side == "SELL" and not order.yields
+        if order.side == "SELL" and not order.yields and not order.paired
     }
     bare = {(it.strategy, it.symbol): it.reason for it in unprotected(connection, account)}
     stops = {strategy.name: strategy.stop_loss for strategy in settings.strategies}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
@@ -47,6 +47,8 @@ def next_move(holding: HeldPosition, settings: TradingSettings, now_ms: int) -> 
         return Unable("its rules cannot be read") if holding.trigger is not None else None
     if sale is not None and (sale.state in IN_FLIGHT or sale.leg in ("sellout", "manual", "trim")):
         return None
+    if holding.companion is not None and holding.companion.state in IN_FLIGHT:
+        return None
     if holding.blocked is not None:
         return Unable(holding.blocked) if holding.trigger is not None and sale is None else None
     if _waits(holding, now_ms, settings.guard_seconds):
@@ -54,13 +56,25 @@ def next_move(holding: HeldPosition, settings: TradingSettings, now_ms: int) -> 
             None if sale is not None else Unable("the exchange refuses its orders; the next attempt follows")
         )
     try:
+        if holding.leaving:
+            return _leave(holding, sale)
         if sale is None:
             return _without_sale(holding, settings)
         if sale.stop_price is not None:
-            return _with_stop(holding, sale, settings)
+            return _with_stop(holding, sale, settings, now_ms)
+        if sale.leg == "target":
+            return _with_target(holding, sale, settings)
         return _with_exit(holding, sale, settings, now_ms)
     except RuleBroken as error:
         return Unable(str(error)) if holding.trigger is not None and sale is None else None
+
+
+def _leave(holding: HeldPosition, sale: Order | None) -> Move | None:
+    """The sale at market of what cannot be sold later."""
+    if sale is not None and sale.price is None and sale.stop_price is None:
+        return None
+    sized = _market(holding, "stop")
+    return None if sized is None else _move(holding.entry, replace(sized, basis=holding.leaving), sale)
 
 
 def _waits(holding: HeldPosition, now_ms: int, guard_seconds: float) -> bool:
@@ -73,36 +87,138 @@ def _waits(holding: HeldPosition, now_ms: int, guard_seconds: float) -> bool:
 def _without_sale(holding: HeldPosition, settings: TradingSettings) -> Move | Unable | None:
     if holding.exit is not None:
         sized = _exit(holding, _step(holding, settings), settings)
-        return _move(holding.exit, sized)
-    if holding.trigger is None:
-        return None
-    sized = _market(holding, "stop") if holding.is_passed else _stop(holding, settings)
-    if sized is None:  # dust
+        return _beside_stop(holding, sized, settings) or _move(holding.exit, sized)
+    sized = _set_sale(holding, settings)
+    if sized is None:  # dust, or nothing that is to be sold at any price
         return None
     return Move(holding.entry, sized) if holding.entry else Unable("no order of ours has bought it")
 
 
-def _with_stop(holding: HeldPosition, sale: Order, settings: TradingSettings) -> Move | None:
-    """A stop that lies at the exchange."""
+def _set_sale(holding: HeldPosition, settings: TradingSettings) -> Sized | None:
+    """What waits for the stop's price and the target's: both in one list, where the exchange takes one."""
+    if holding.is_passed:
+        return _market(holding, "stop")
+    if holding.has_reached_target:
+        return _market(holding, "target")
+    if holding.trigger is None:
+        return _target(holding)
+    stop = _stop(holding, settings)
+    if stop is None or holding.failures[0]:  # what was refused once goes alone
+        return stop
+    return _listed(holding, stop, _target(holding))
+
+
+def _beside_stop(
+    holding: HeldPosition, exit_: Sized | None, settings: TradingSettings, old: Order | None = None
+) -> Move | None:
+    """An exit that waits above the market, in one list with the stop; None where it does not wait or goes alone."""
+    if exit_ is None or exit_.price is None or holding.trigger is None or holding.failures[0]:
+        return None
+    stop = _stop(holding, settings)
+    listed = None if stop is None else _listed(holding, stop, exit_)
+    return None if listed is None or listed.above is None else _move(holding.entry, listed, old)
+
+
+def _target(holding: HeldPosition) -> Sized | None:
+    """The limit that sells all at the target; None where there is none, and for dust."""
+    assert holding.rules is not None
+    if holding.target is None:
+        return None
+    price = holding.rules.price("SELL", holding.target)
+    quantity = sellable(holding.quantity, price, holding.rules, market=False)
+    if not quantity:
+        return None
+    return Sized("target", "SELL", quantity, price, basis=of_owned(holding.quantity, quantity))
+
+
+def _listed(holding: HeldPosition, stop: Sized, limit: Sized | None) -> Sized:
+    """The stop, together with a limit above it where the exchange takes both over the same coins."""
+    assert holding.rules is not None
+    assert stop.stop_price is not None
+    if limit is None or limit.price is None or holding.last is None or not holding.rules.takes_lists:
+        return stop
+    if not stop.stop_price < holding.last < limit.price or "LIMIT_MAKER" not in holding.rules.order_types:
+        return stop
+    quantity = min(stop.quantity, limit.quantity)
+    if stop.quantity != quantity:  # a stop that covers less protects less
+        return stop
+    return replace(stop, above=replace(limit, quantity=quantity, maker=True))
+
+
+def _with_target(holding: HeldPosition, sale: Order, settings: TradingSettings) -> Move | None:
+    """A target that lies at the exchange without a stop: there was none, or a fill in part has ended it."""
+    if sale.price is None:
+        return None
+    if holding.exit is not None and not holding.is_passed:
+        return _move(holding.exit, _exit(holding, _step(holding, settings), settings), sale)
+    if holding.trigger is not None:
+        sized = _market(holding, "stop") if holding.is_passed else _stop(holding, settings)
+        return _move(holding.entry, sized, sale)
+    sized = _target(holding)
+    if sized is None or sized.price is None:
+        return Move(None, None, sale)
+    if sale.state is State.PARTIALLY_FILLED:
+        return None
+    moved = abs(sized.price - sale.price) > _MOVED * sale.price
+    return _move(holding.entry, sized, sale) if moved or sized.quantity != sale.quantity else None
+
+
+def _with_stop(holding: HeldPosition, sale: Order, settings: TradingSettings, now_ms: int) -> Move | None:
+    """A stop that lies at the exchange, alone or in a list."""
     assert sale.stop_price is not None
     if sale.price is not None and holding.last is not None and holding.last < sale.price:
         return _move(holding.entry, _market(holding, "stop"), sale)  # the price has jumped over its limit
     if sale.state is State.PARTIALLY_FILLED or holding.is_passed:
         return None  # the exchange is selling
-    if (
-        holding.exit is not None
-    ):  # it was refused, and the stop stayed; one that the rules refuse still leaves a stop
+    waiting = holding.companion is not None and holding.companion.leg == "exit"
+    # an exit was refused, and the stop stayed, or it waits; one that the rules refuse still leaves a stop
+    if holding.exit is not None and not (
+        waiting and not _is_late(holding, holding.companion, settings, now_ms)
+    ):
         with suppress(RuleBroken):
-            if move := _move(holding.exit, _exit(holding, _step(holding, settings), settings), sale):
+            sized = _exit(holding, _step(holding, settings), settings)
+            if move := _beside_stop(holding, sized, settings, sale) or _move(holding.exit, sized, sale):
                 return move
     if holding.entry is None:
         return None
+    if holding.has_reached_target and holding.companion is None:
+        return _move(holding.entry, _market(holding, "target"), sale)
     sized = _stop(holding, settings)
     if sized is None:
         return Move(None, None, sale)
+    differs = _is_elsewhere(holding, sized, sale)
+    if differs or sized.quantity != sale.quantity or not _is_wanted(holding):
+        return Move(holding.entry, sized, sale)
+    return None
+
+
+def _is_elsewhere(holding: HeldPosition, sized: Sized, sale: Order) -> bool:
+    """Whether a stop should lie elsewhere than it does. One that follows the price is never moved down."""
     assert sized.stop_price is not None
-    moved = abs(sized.stop_price - sale.stop_price) > _MOVED * sale.stop_price
-    return Move(holding.entry, sized, sale) if moved or sized.quantity != sale.quantity else None
+    assert sale.stop_price is not None
+    if sale.trailing_delta is None:
+        up = sized.stop_price - sale.stop_price
+        if holding.trailing is not None:
+            return up > _MOVED * sale.stop_price or sized.trailing_delta is not None
+        return abs(up) > _MOVED * sale.stop_price
+    if holding.trailing != sale.trailing_delta:
+        return True
+    level = max(sale.stop_price, holding.trigger or sale.stop_price)
+    return (
+        holding.floor is not None
+        and holding.floor >= level
+        and holding.floor > sale.stop_price * (1 + _MOVED)
+    )
+
+
+def _is_wanted(holding: HeldPosition) -> bool:
+    """Whether the limit that a stop lies in one list with is still the one that should."""
+    listed = holding.companion
+    if listed is None or listed.price is None:
+        return True
+    if listed.leg == "exit":
+        return holding.wants_out
+    return holding.target is not None and abs(holding.target - listed.price) <= _MOVED * listed.price
 
 
 def _with_exit(holding: HeldPosition, sale: Order, settings: TradingSettings, now_ms: int) -> Move | None:
@@ -115,12 +231,20 @@ def _with_exit(holding: HeldPosition, sale: Order, settings: TradingSettings, no
     origin = holding.exit or holding.entry
     if holding.is_passed:
         return _move(origin, _market(holding, "exit" if holding.exit else "stop"), sale)
-    late = now_ms - grid.to_ms(sale.planned_at) >= settings.exit_step_seconds * 1000
-    steps = max(holding.steps, 1)  # an order that is kept from an earlier candle was one
-    if not late or holding.exit is None or steps >= len(settings.exit_steps):
+    if sale.listed_with is not None and holding.trigger is not None:
+        return Move(None, None, sale)  # a fill in part has ended its stop: the rest goes on with one
+    if holding.exit is None or not _is_late(holding, sale, settings, now_ms):
         return None
-    sized = _exit(holding, settings.exit_steps[steps], settings)
+    sized = _exit(holding, settings.exit_steps[max(holding.steps, 1)], settings)
     return _move(origin, sized, sale)
+
+
+def _is_late(holding: HeldPosition, waiting: Order | None, settings: TradingSettings, now_ms: int) -> bool:
+    """Whether the time of an exit's step is over, and another step follows."""
+    assert waiting is not None
+    late = now_ms - grid.to_ms(waiting.planned_at) >= settings.exit_step_seconds * 1000
+    # an order that is kept from an earlier candle was a step
+    return late and max(holding.steps, 1) < len(settings.exit_steps)
 
 
 def _move(origin: Origin | None, sized: Sized | None, old: Order | None = None) -> Move | None:
@@ -146,10 +270,25 @@ def _stop(holding: HeldPosition, settings: TradingSettings) -> Sized | None:
     quantity = sellable(holding.quantity, limit or trigger, symbol_rules, market=at_market)
     if not quantity:
         return None
-    return Sized("stop", "SELL", quantity, limit, trigger, f"{wire(holding.quantity)} owned, {holding.basis}")
+    basis = f"{wire(holding.quantity)} owned, {holding.basis}"
+    level = _trailing_level(holding) if at_market else None
+    if level is not None and level >= trigger * (1 - _MOVED):
+        return Sized("stop", "SELL", quantity, None, level, basis, trailing_delta=holding.trailing)
+    return Sized("stop", "SELL", quantity, limit, trigger, basis)
 
 
-def _market(holding: HeldPosition, leg: Literal["stop", "exit"]) -> Sized | None:
+def _trailing_level(holding: HeldPosition) -> Decimal | None:
+    """Where a stop that follows the price would begin; None where the exchange takes none."""
+    assert holding.rules is not None
+    if holding.trailing is None or holding.last is None:
+        return None
+    least, most = holding.rules.trailing
+    if not most or not least <= holding.trailing <= most:
+        return None
+    return holding.rules.price("SELL", holding.last * (1 - Decimal(holding.trailing) / 10_000))
+
+
+def _market(holding: HeldPosition, leg: Literal["stop", "exit", "target"]) -> Sized | None:
     """The sale of all that can be sold, at market; None for dust."""
     assert holding.rules is not None
     valued = holding.last or holding.trigger or (holding.exit or holding.entry or _NOTHING).price

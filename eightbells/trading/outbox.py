@@ -52,6 +52,9 @@ class Order:
     replaces: int | None
     yields: bool
     command: int | None
+    listed_with: int | None
+    paired: bool
+    trailing_delta: int | None
 
 
 _COLUMNS = ", ".join(Order.__annotations__)
@@ -71,6 +74,7 @@ def client_order_id(
 def plan(
     connection: Connection, account: str, signal: int, identity: tuple[str, str, str, int], sized: Sized,
     now_ms: int, flow_run: str | None, attempt: int = 1, replaces: Order | None = None, command: int | None = None,
+    listed_with: int | None = None,
 ) -> int | None:  # fmt: skip
     """Insert the order of a decision; None where the decision has its order already, or its position is being sold.
 
@@ -80,9 +84,9 @@ def plan(
         identity: strategy, its version, symbol and the candle's open time (ms).
         replaces: the open sale in whose place this one comes. It is cancelled by the request that places this one.
         command: what a sale by hand belongs to.
+        listed_with: the planned stop together with which it is to be placed.
     """
     strategy, version, symbol, open_ms = identity
-    limit = sized.price is not None
     if sized.side == "SELL" and has_unbooked(connection, account, strategy, symbol):
         return None
     replaced = None if replaces is None else _yield(connection, replaces.id)
@@ -92,16 +96,20 @@ def plan(
         text("""
         INSERT INTO orders (
             signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
-            price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces, command
+            price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces, command, listed_with, paired,
+            trailing_delta
         ) VALUES (
             :signal, :leg, :attempt, :account, :strategy, :symbol, :opened, :side, :type, :tif, :quantity,
-            :price, :stop, :sizing, :client, :now, :run, :replaces, :command
+            :price, :stop, :sizing, :client, :now, :run, :replaces, :command, :listed, :paired,
+            :trailing
         ) ON CONFLICT DO NOTHING RETURNING id
         """),
         {
             "signal": signal, "leg": sized.leg, "attempt": attempt, "account": account, "strategy": strategy,
             "symbol": symbol, "opened": grid.to_time(open_ms), "side": sized.side,
-            "type": sized.type, "tif": "GTC" if limit else None,
+            "type": sized.type, "tif": "GTC" if sized.type in ("LIMIT", "STOP_LOSS_LIMIT") else None,
+            "listed": listed_with, "paired": listed_with is not None,
+            "trailing": sized.trailing_delta,
             "quantity": sized.quantity, "price": sized.price, "stop": sized.stop_price, "sizing": sized.basis,
             "now": grid.to_time(now_ms), "run": flow_run, "replaces": replaced, "command": command,
             "client": client_order_id(account, strategy, version, symbol, open_ms, sized.leg, attempt),
@@ -154,11 +162,11 @@ def plan_again(
         text("""
         INSERT INTO orders (
             signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
-            price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces, command
+            price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces, command, trailing_delta
         )
         SELECT
             signal_id, leg, attempt + 1, account, strategy, symbol, open_time, side, type, time_in_force, :quantity,
-            :price, stop_price, sizing, :client, :now, :run, :replaces, command
+            :price, stop_price, sizing, :client, :now, :run, :replaces, command, trailing_delta
         FROM orders WHERE id = :id
         ON CONFLICT DO NOTHING RETURNING id
         """),
@@ -354,6 +362,15 @@ def unbooked(connection: Connection, account: str) -> list[Order]:
     return [_order(row._mapping) for row in rows]
 
 
+def companion(connection: Connection, order: int, *, lock: bool = False) -> Order | None:
+    """The order that was planned together with a stop, whatever has become of the two."""
+    row = connection.execute(
+        text(f"SELECT {_COLUMNS} FROM orders WHERE listed_with = :id" + (" FOR UPDATE" if lock else "")),
+        {"id": order},
+    ).one_or_none()
+    return None if row is None else _order(row._mapping)
+
+
 def begin_sending(
     engine: Engine, settings: Settings, order: int, timestamp_ms: int, flow_run: str | None, lease: Lease
 ) -> Order | None:
@@ -370,16 +387,21 @@ def begin_sending(
     with engine.begin() as connection:
         lease.require(connection)
         present = load(connection, order, lock=True)
-        if present.state is not State.PLANNED:
+        if (
+            present.state is not State.PLANNED or present.paired
+        ):  # of a pair the stop is sent, and the other with it
             return None
         if reason := _must_not_go(connection, present, timestamp_ms, settings):
             move(connection, present, State.DENIED, grid.to_time(timestamp_ms), {"reason": reason}, flow_run)
             return None
-        connection.execute(
-            text("UPDATE orders SET request_time = :time, recv_window_ms = :window WHERE id = :id"),
-            {"id": order, "time": grid.to_time(timestamp_ms), "window": recv_window_ms},
-        )
-        move(connection, present, State.SENDING, grid.to_time(timestamp_ms), {}, flow_run)
+        other = companion(connection, order, lock=True)
+        sent_with = [other] if other is not None and other.state is State.PLANNED else []
+        for sent in [present, *sent_with]:
+            connection.execute(
+                text("UPDATE orders SET request_time = :time, recv_window_ms = :window WHERE id = :id"),
+                {"id": sent.id, "time": grid.to_time(timestamp_ms), "window": recv_window_ms},
+            )
+            move(connection, sent, State.SENDING, grid.to_time(timestamp_ms), {}, flow_run)
         return load(connection, order)
 
 
@@ -389,7 +411,7 @@ def _must_not_go(connection: Connection, order: Order, now_ms: int, settings: Se
         held = held_symbols(connection, order.account, buying=order.side == "BUY")
         if hold := held.get(order.symbol):
             return f"the symbol is held: {hold}"
-    if order.leg == "stop":  # what only protects goes at any time
+    if order.leg in ("stop", "target"):  # what was set when the position was bought goes at any time
         return None
     if order.leg == "manual":  # a person wants it
         if commands.goes_anyway(connection, order.command):

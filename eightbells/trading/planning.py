@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from sqlalchemy import Connection, Engine, text
@@ -118,7 +118,11 @@ class Planner:
         out = self.books.out.get(decision.symbol, [])
         wanted = "BUY" if decision.target == "long" else "SELL"
         going = any(
-            order.strategy == strategy.name and order.side == wanted and order.leg != "stop" for order in out
+            order.strategy == strategy.name
+            and order.side == wanted
+            and order.leg not in ("stop", "target")
+            and not self._is_renewed(order, decision)
+            for order in out
         )
         if attempt is None or going:
             return None  # this decision has its order, or an earlier one goes where the strategy wants to be
@@ -128,16 +132,16 @@ class Planner:
             return refuse("sizing", str(error))
         if sized is None:
             return None
-        stop = next((order for order in out if _is_stop_of(order, strategy.name)), None)
-        if blocked := self._blocked(strategy, decision, sized, [order for order in out if order is not stop]):
+        stop = next((order for order in out if _stands_for(order, strategy.name)), None)
+        if blocked := self._blocked(
+            strategy, decision, sized, [order for order in out if order is not stop and not order.paired]
+        ):
             # an exit that is refused goes on with the guardian, which knows no parts
             return refuse("trim" if sized.leg == "trim" else blocked[0], blocked[1])
-        identity = (strategy.name, decision.version, decision.symbol, decision.open_ms)
-        now, run = self.moment.now_ms, self.moment.flow_run
-        planned = outbox.plan(
-            self.connection, self.settings.account, decision.signal, identity, sized, now, run, attempt,
-            stop if sized.side == "SELL" else None,
-        )  # fmt: skip
+        replaced = stop if sized.side == "SELL" else None
+        planned = self._commit_beside(decision, sized, attempt, replaced)
+        if planned is None:
+            planned = self._commit(decision, sized, attempt, replaced)
         if sized.side == "SELL" and planned is not None:
             self.books.out.setdefault(decision.symbol, []).append(outbox.load(self.connection, planned))
         if sized.side == "BUY":
@@ -145,6 +149,41 @@ class Planner:
             self.exposure.add(decision.symbol, notional)
             self.books.reserved[strategy.name] = self._reserved(strategy) + notional
         return None
+
+    def _commit(
+        self, decision: Decision, sized: Sized, attempt: int, replaced: Order | None,
+        listed_with: int | None = None,
+    ) -> int | None:  # fmt: skip
+        return outbox.plan(
+            self.connection, self.settings.account, decision.signal,
+            (decision.strategy, decision.version, decision.symbol, decision.open_ms), sized, self.moment.now_ms,
+            self.moment.flow_run, attempt, replaced, listed_with=listed_with,
+        )  # fmt: skip
+
+    def _commit_beside(
+        self, decision: Decision, sized: Sized, attempt: int, stop: Order | None
+    ) -> int | None:
+        """Commit an exit that waits above the market together with its stop; None where it goes alone."""
+        last, symbol_rules = self.last_prices.get(decision.symbol), self.books.rules[decision.symbol]
+        if sized.price is None or stop is None or stop.stop_price is None or last is None:
+            return None
+        waits = stop.stop_price < last < sized.price and symbol_rules.takes_lists
+        if not waits or "LIMIT_MAKER" not in symbol_rules.order_types or stop.quantity != sized.quantity:
+            return None
+        again = Sized("stop", "SELL", stop.quantity, stop.price, stop.stop_price, "its stop, beside the exit")
+        identity = (decision.strategy, decision.version, decision.symbol, grid.to_ms(stop.open_time))
+        planned = outbox.plan(
+            self.connection, self.settings.account, stop.signal_id, identity, again, self.moment.now_ms,
+            self.moment.flow_run, outbox.next_attempt(self.connection, stop.signal_id, "stop"), stop,
+        )  # fmt: skip
+        if planned is not None:
+            self._commit(decision, replace(sized, maker=True), attempt, None, planned)
+        return planned
+
+    def _is_renewed(self, order: Order, decision: Decision) -> bool:
+        """Whether an exit of an earlier candle, which waits beside its stop, goes on at this candle's price."""
+        earlier = grid.to_ms(order.open_time) < decision.open_ms
+        return order.paired and earlier and self.settings.trading.unfilled != "keep"
 
     def _next_attempt(self, decision: Decision) -> int | None:
         """1 for a decision without an order, the next number where another may follow, None where there is one."""
@@ -259,14 +298,15 @@ def size(
     return order_for(wanted, purse, symbol_rules, strategy, settings.trading)
 
 
-def _is_stop_of(order: Order, strategy: str) -> bool:
-    """Whether an order is the strategy's stop, and can be replaced by a sale."""
+def _stands_for(order: Order, strategy: str) -> bool:
+    """Whether an order is the strategy's stop or target, and can be replaced by a sale."""
     return (
         order.strategy == strategy
-        and order.leg == "stop"
-        and order.stop_price is not None
+        and order.leg in ("stop", "target")
         and order.state is State.OPEN
+        and order.type != "MARKET"
         and not order.yields
+        and not order.paired
     )
 
 
@@ -297,7 +337,8 @@ def plan_orders(
             if refused is not None:
                 plan.refused.append(refused)
         record_refusals(connection, plan.refused, moment)
-        plan.orders.extend(order.id for order in outbox.live(connection, settings.account, {State.PLANNED}))
+        planned = outbox.live(connection, settings.account, {State.PLANNED})
+        plan.orders.extend(order.id for order in planned if not order.paired)
     return plan
 
 

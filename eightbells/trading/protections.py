@@ -1,4 +1,4 @@
-"""What keeps a strategy from buying: a pause, a cooldown after a stop, too many stops, the drawdown."""
+"""What keeps a strategy from buying: a pause, a cooldown after a stop or a target, too many stops, the drawdown."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from sqlalchemy import Connection, text
 from eightbells.candles import grid
 from eightbells.settings import RiskSettings, Settings, StrategySettings
 from eightbells.strategies.evaluation import Decision
+from eightbells.trading import delistings
 from eightbells.trading.pauses import Pause, open_pauses, pause_of
 
 Place = tuple[str, str]  # strategy and symbol
 
-# The last stop of each place that has sold something, and whether its strategy has wanted to be flat since.
+# The last stop or target of each place that has sold something, and whether its strategy has wanted to be flat since.
 _LAST_STOPS = """
-SELECT w.strategy, w.symbol, stop.at, EXISTS (
+SELECT w.strategy, w.symbol, stop.at, stop.leg, EXISTS (
     SELECT FROM evaluations AS e INNER JOIN signals AS s ON s.evaluation_id = e.id
     WHERE e.account = :account AND e.strategy = w.strategy AND e.symbol = w.symbol AND s.target = 'flat'
     AND e.open_time + CAST(:step AS interval) > stop.at
 ) AS flat_since
 FROM unnest(CAST(:strategies AS text[]), CAST(:symbols AS text[])) AS w (strategy, symbol)
 CROSS JOIN LATERAL (
-    SELECT max(o.changed_at) AS at FROM orders AS o
-    WHERE o.account = :account AND o.strategy = w.strategy AND o.symbol = w.symbol AND o.leg = 'stop'
-    AND o.executed_quantity > 0
+    SELECT o.changed_at AS at, o.leg FROM orders AS o
+    WHERE o.account = :account AND o.strategy = w.strategy AND o.symbol = w.symbol AND o.leg IN ('stop', 'target')
+    AND o.executed_quantity > 0 ORDER BY o.changed_at DESC LIMIT 1
 ) AS stop
-WHERE stop.at IS NOT NULL
 """
 _STOPS = """
 SELECT strategy, symbol, count(*) FROM orders
@@ -46,10 +46,11 @@ SELECT max(equity - capital) + (
 
 @dataclass(frozen=True)
 class LastStop:
-    """When a stop has last sold a place, and whether its strategy has wanted to be flat on a candle since."""
+    """When a stop or target has last sold a place, and whether its strategy has wanted to be flat since."""
 
     at: datetime
     flat_since: bool
+    leg: str = "stop"
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,14 @@ class Protections:
     Args:
         peak: the highest equity of all cycles, in the quote asset; None before the first.
         stops: how many stops have sold in the last `risk.stops_hours`.
+        delistings: of each symbol that will be traded no more, why it is not bought.
     """
 
     pauses: list[Pause]
     peak: Decimal | None
     last_stops: Mapping[Place, LastStop]
     stops: Mapping[Place, int]
+    delistings: Mapping[str, str]
 
     @classmethod
     def read(
@@ -83,8 +86,8 @@ class Protections:
             stops = {(strategy, symbol): count for strategy, symbol, count in rows}
         named = {"strategies": [it for it, _ in places], "symbols": [it for _, it in places]}
         rows = connection.execute(text(_LAST_STOPS), {"account": account, "step": grid.STEP, **named})
-        last = {(strategy, symbol): LastStop(at, flat) for strategy, symbol, at, flat in rows}
-        return cls(open_pauses(connection, account), peak, last, stops)
+        last = {(strategy, symbol): LastStop(at, flat, leg) for strategy, symbol, at, leg, flat in rows}
+        return cls(open_pauses(connection, account), peak, last, stops, delistings.refusals(connection))
 
     def objection(
         self, settings: Settings, strategy: StrategySettings, decision: Decision, equity: Decimal
@@ -95,6 +98,8 @@ class Protections:
             equity: at the close of the candle that the decision was made on, in the quote asset.
         """
         name, symbol = strategy.name, decision.symbol
+        if reason := self.delistings.get(symbol):
+            return reason
         if pause := pause_of(self.pauses, name, symbol):
             return pause.refusal
         if reason := of_drawdown(equity, self.peak, settings.risk):
@@ -134,7 +139,7 @@ def of_cooldown(strategy: StrategySettings, open_ms: int, stop: LastStop) -> str
     """
     if strategy.cooldown == 0:
         return None
-    said = f"its stop sold at {stop.at:%Y-%m-%d %H:%M} UTC"
+    said = f"its {stop.leg} sold at {stop.at:%Y-%m-%d %H:%M} UTC"
     if strategy.cooldown == "flat":
         return None if stop.flat_since else f"{said}, and the strategy has not been flat since (cooldown)"
     passed = (open_ms - grid.floor(grid.to_ms(stop.at))) // grid.STEP_MS

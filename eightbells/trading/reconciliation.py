@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
@@ -13,11 +13,11 @@ from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.exchange.codes import NOT_SHOWN, ErrorCode
 from eightbells.exchange.gateway import Gateway
-from eightbells.exchange.models import Balance, ListedOrder
+from eightbells.exchange.models import Balance, ListedOrder, Odd, Readable
 from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings
-from eightbells.trading import drift, fees, ledger, multiplied, outbox
+from eightbells.trading import delistings, drift, fees, ledger, multiplied, outbox
 from eightbells.trading.drift import Drift, Reason
 from eightbells.trading.execution import Desk
 from eightbells.trading.fees import Shortage
@@ -54,6 +54,7 @@ async def reconcile(
     which the books may have lost theirs: all since that last look, which after a restore is as old as the backup. Open
     orders and balances are compared for all, and what disagreed before until it agrees.
     """
+    await delistings.refresh(settings, engine, gateway)
     open_orders = await gateway.open_orders()
     now = gateway.clock.now_ms()
     with engine.connect() as connection:
@@ -64,10 +65,12 @@ async def reconcile(
             if disagreement.exchange_order_id is not None
         }
         looks = outbox.last_looks(connection, settings.account)
-    recent = []
+    recent, odd_orders = list[ListedOrder](), list(open_orders.odd)
     for symbol in sorted(asked):
         looked = grid.to_ms(looks[symbol]) if symbol in looks else now
-        recent += await _recent_orders(gateway, symbol, looked - _OVERLAP_MS)
+        orders = await _recent_orders(gateway, symbol, looked - _OVERLAP_MS)
+        recent += orders
+        odd_orders += [replace(it, name=symbol) for it in orders.odd]
     for symbol, number in disputed - {_place(order) for order in [*recent, *open_orders]}:
         recent += await _order(gateway, symbol, number)
     await _book_late_fills(engine, settings.account, desk, recent)
@@ -75,16 +78,19 @@ async def reconcile(
         before = ledger.positions(connection, settings.account)
     balances = await gateway.balances()
     at = gateway.clock.now_ms()
-    await _charge_fees(engine, gateway, settings.account, before, balances)
+    if not balances.odd:
+        await _charge_fees(engine, gateway, settings.account, before, balances)
     suspicion = await _suspicion(engine, gateway, settings.account, balances)
     seen = {_place(order): order for order in [*open_orders, *recent]}  # what was asked for last counts
     with engine.begin() as connection:
+        odd_assets = {it.name: it.why for it in balances.odd}
         ledger.save_balances(connection, settings.account, balances, grid.to_time(at))
         _keep_looks(connection, settings.account, before, balances, suspicion, grid.to_time(at))
         books = _books(connection, settings.account, seen.values())
         found = [
             *_order_drifts(seen.values(), books),
-            *_balance_drifts(fees.shortages(connection, settings.account, balances)),
+            *_balance_drifts(fees.shortages(connection, settings.account, balances), odd_assets),
+            *_odd_drifts(connection, odd_orders),
         ]
         foreign = [order for order in seen.values() if not order.client_order_id.startswith(OURS)]
         _keep_foreign(connection, settings.account, foreign, at)
@@ -101,13 +107,13 @@ def _place(order: ListedOrder) -> tuple[str, int]:
     return order.symbol, order.order_id
 
 
-async def _recent_orders(gateway: Gateway, symbol: str, since_ms: int) -> list[ListedOrder]:
+async def _recent_orders(gateway: Gateway, symbol: str, since_ms: int) -> Readable[ListedOrder]:
     try:
         return await gateway.recent_orders(symbol, since_ms)
     except ExchangeError as error:
         if error.failure.code != ErrorCode.BAD_SYMBOL:  # not listed any more
             raise
-        return []
+        return Readable()
 
 
 async def _order(gateway: Gateway, symbol: str, number: int) -> list[ListedOrder]:
@@ -160,11 +166,22 @@ def _disagreements(order: ListedOrder, book: outbox.Order | None) -> Iterator[tu
             yield Reason.EXECUTED_QUANTITY, {"exchange": wire(executed), "books": wire(book.booked_quantity)}
 
 
-def _balance_drifts(found: Iterable[Shortage]) -> Iterator[Drift]:
-    """Less of an asset than the positions say is a drift of all its symbols."""
+def _balance_drifts(found: Iterable[Shortage], odd: Mapping[str, str]) -> Iterator[Drift]:
+    """Less of an asset than the positions say is a drift of all its symbols; so is a balance that cannot be read."""
     for short in found:
         for symbol in short.symbols:
-            yield Drift(symbol, Reason.BALANCE, short.facts)
+            if short.asset in odd:
+                yield drift.unreadable(symbol, f"the balance of {short.asset}", odd[short.asset])
+            else:
+                yield Drift(symbol, Reason.BALANCE, short.facts)
+
+
+def _odd_drifts(connection: Connection, odd: Iterable[Odd]) -> Iterator[Drift]:
+    """An order that cannot be read is a drift of the symbol that it names, where that is one of ours."""
+    ours = set(connection.execute(text("SELECT symbol FROM symbols")).scalars())
+    for it in odd:
+        if it.name in ours:
+            yield drift.unreadable(it.name, "an order of it", it.why)
 
 
 async def _charge_fees(

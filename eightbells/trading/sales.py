@@ -73,7 +73,7 @@ def plan_sales(
     sales = {
         (order.strategy, order.symbol): order
         for order in outbox.live(connection, account)
-        if order.side == "SELL" and not order.yields
+        if order.side == "SELL" and not order.yields and not order.paired
     }
     planned = []
     for it in saleable(connection, account, places):

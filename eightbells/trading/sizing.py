@@ -16,7 +16,7 @@ from eightbells.exchange.rules import RuleBroken, Side, SymbolRules, wire
 from eightbells.settings.sections import ExitStep, StrategySettings, TradingSettings
 from eightbells.trading.jumps import Close, volatility
 
-Leg = Literal["entry", "exit", "stop", "sellout", "manual", "trim"]
+Leg = Literal["entry", "exit", "stop", "sellout", "manual", "trim", "target"]
 _ONE = Decimal(1)
 _CANDLES_PER_YEAR = 365 * 6
 
@@ -69,7 +69,11 @@ class Purse:
 
 @dataclass(frozen=True)
 class Sized:
-    """An order that the symbol's rules accept. `price` is None for a MARKET order; `basis` says what it is made of."""
+    """An order that the symbol's rules accept. `price` is None for a MARKET order; `basis` says what it is made of.
+
+    With `trailing_delta` (hundredths of a percent) the exchange moves a stop up from `stop_price`.
+    `above` is the limit order that a stop is placed with in one order list: the exchange executes one of the two.
+    """
 
     leg: Leg
     side: Side
@@ -77,12 +81,17 @@ class Sized:
     price: Decimal | None
     stop_price: Decimal | None = None
     basis: str = ""
+    above: Sized | None = None
+    maker: bool = False
+    trailing_delta: int | None = None
 
     @property
     def type(self) -> str:
         if self.stop_price is not None:
             return "STOP_LOSS" if self.price is None else "STOP_LOSS_LIMIT"
-        return "MARKET" if self.price is None else "LIMIT"
+        if self.price is None:
+            return "MARKET"
+        return "LIMIT_MAKER" if self.maker else "LIMIT"
 
 
 def order_for(

@@ -43,6 +43,7 @@ class Scenario:
     before: Act
     deeds: tuple[Deed, ...]
     decision: str = "entry"
+    levels: tuple[float, float] | None = None  # the strategy's own stop and target, as shares of the close
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,17 @@ LATER = (
     Deed("late rest", _RESTING, (_late,)),
     Deed("part, rest", _CROSSING, (_soon,), moves=True),
 )
+LEVELS = (0.2, 0.5)
+LIST = "POST /api/v3/orderList/oco"
+LISTS = (
+    Deed("list -1013", _CROSSING, (fault(LIST, {"code": -1013, "msg": "Filter failure: LOT_SIZE"}),)),
+    Deed("list 504", _CROSSING, (fault(LIST, LOST, when="after"),)),
+    Deed("no list", _CROSSING, (fault(LIST, CUT),)),
+)
+WAITS = (
+    Deed("list 504", _RESTING, (fault(LIST, LOST, when="after"),)),
+    Deed("list cut", _RESTING, (fault(LIST, CUT, when="after"),)),
+)
 CANCELS = (
     Deed("cancel 504", _CROSSING, (fault(CANCEL, LOST, when="after"),)),
     Deed("cancel cut", _CROSSING, (fault(CANCEL, CUT, when="after"),)),
@@ -125,6 +137,27 @@ def _hold(trial: Trial) -> None:
     clean(trial.run())
     trial.leap()
     trial.change(strategies=[strategy("flat", STOP)], trading__exit_steps=["close"])
+
+
+def _listed(trial: Trial) -> None:
+    """A position with its stop and its target in one list, and a candle on which it is to be sold."""
+    trial.change(trading__limit_offset=CROSSING)
+    clean(trial.run())
+    trial.leap()
+    trial.change(strategies=[strategy("flat")], trading__exit_steps=["cross", "market"])
+
+
+def _exit_is_to_wait(trial: Trial) -> None:
+    """A position with its stop, and a candle on which it is to be sold above the market."""
+    _hold(trial)
+    trial.change(trading__unfilled="keep")
+
+
+def _list_is_lost(trial: Trial) -> None:
+    """A position whose stop and target the exchange has ended."""
+    trial.change(trading__limit_offset=CROSSING)
+    clean(trial.run())
+    trial.simulator.control("expire", symbol=SYMBOL)
 
 
 def _exit_waits(trial: Trial) -> None:
@@ -173,6 +206,10 @@ SCENARIOS = (
     Scenario("next step of an exit", _exit_waits, (Deed("filled"), *UNANSWERED[:4]), "none"),
     Scenario("lost stop", _stop_is_lost, (Deed("placed"), *UNANSWERED[:4]), "none"),
     Scenario("passed stop", _stop_is_passed, (Deed("filled"), *UNANSWERED[:4]), "none"),
+    Scenario("stop and target", _nothing, (Deed("filled"), *UNANSWERED[:4], *LISTS), "entry", LEVELS),
+    Scenario("lost list", _list_is_lost, (Deed("placed"), *UNANSWERED[:4]), "none", LEVELS),
+    Scenario("exit of a list", _listed, (Deed("filled"), *UNANSWERED[:4]), "exit", LEVELS),
+    Scenario("waiting exit", _exit_is_to_wait, (Deed("rests", _RESTING), *WAITS), "exit"),
     Scenario("renewal", _wait, (*ANSWERED, *UNANSWERED[:3], *CANCELS)),
     Scenario("rest of a part", _part, (Deed("filled"), *CANCELS), "none"),
 )
@@ -204,7 +241,11 @@ def run(world: World, cell: Cell) -> list[str]:
 
 @contextmanager
 def _begun(world: World, scenario: Scenario, deed: Deed) -> Iterator[Trial]:
-    with world.trial(strategies=[strategy(stop_loss=STOP)]) as trial:
+    wanting = strategy(stop_loss=STOP)
+    if scenario.levels is not None:
+        stop, target = scenario.levels
+        wanting["parameters"] |= {"stop": stop, "take_profit": target}
+    with world.trial(strategies=[wanting]) as trial:
         scenario.before(trial)
         trial.change(**deed.settings)
         for act in deed.acts:

@@ -26,6 +26,7 @@ from eightbells.settings import load_settings
 from eightbells.strategies import child
 from eightbells.strategies.evaluation import code_version
 from eightbells.strategies.process import PROCESS, StrategyProcess
+from flows.adopt import adopt
 from flows.four_hour_cycle import four_hour_cycle
 from flows.halt import halt
 from flows.pause import pause
@@ -48,6 +49,10 @@ class _Sound:
     @staticmethod
     def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
         return {}
+
+    @staticmethod
+    def is_sound(numbers: pd.DataFrame, now_ms: int) -> bool:
+        return True
 
 
 eightbells.quality.suite = _Sound  # type: ignore[attr-defined]
@@ -123,6 +128,12 @@ async def _sell(job: Job, points: Points) -> list[str]:
     return (await sell.fn(**job.parameters)).problems
 
 
+async def _adopt(job: Job, points: Points) -> list[str]:
+    points.armed = True
+    await adopt.fn(**job.parameters)
+    return []
+
+
 async def _pause(job: Job, points: Points) -> list[str]:
     points.armed = True
     return await pause.fn(**job.parameters)  # type: ignore[no-any-return]
@@ -136,7 +147,7 @@ async def _resume(job: Job, points: Points) -> list[str]:
 
 _FLOWS: dict[str, Callable[[Job, Points], Awaitable[list[str]]]] = {
     "cycle": _cycle, "reconcile": _reconcile, "halt": _halt, "sell": _sell, "pause": _pause,
-    "resume": _resume,
+    "resume": _resume, "adopt": _adopt,
 }  # fmt: skip
 
 

@@ -113,9 +113,9 @@ def _around_requests(points: Points) -> None:
             points.reach(f"{endpoint}, no permit")
         return await request(gateway, endpoint, weight, budget, asked)
 
-    async def permit_order(gateway: Gateway) -> None:
+    async def permit_order(gateway: Gateway, count: int = 1) -> None:
         points.reach("order.place, no permit")
-        await permit(gateway)
+        await permit(gateway, count)
         points.reach("order.place, permitted")
 
     async def _start(response: aiohttp.ClientResponse, connection: Any) -> aiohttp.ClientResponse:

@@ -161,13 +161,33 @@ def test_a_stop_that_is_cancelled_without_its_replacement_is_restored_at_once(ho
     assert holding.rows("SELECT count(*) FROM unprotected") == [(0,)]
 
 
-def test_an_exit_below_which_the_price_has_fallen_goes_on_to_market(holding: Trial) -> None:
+def test_an_exit_that_waits_above_the_market_keeps_its_stop_below_it(holding: Trial) -> None:
     holding.change(strategies=_FLAT, trading__exit_steps=["close"], trading__limit_offset=RESTING)
     clean(holding.run())
-    assert _sales(holding) == [("STOP_LOSS", "CANCELED"), ("LIMIT", "NEW")]
+    assert _sales(holding) == [("STOP_LOSS", "CANCELED"), ("STOP_LOSS", "NEW"), ("LIMIT_MAKER", "NEW")]
     _fall(holding, "0.85")
     clean(holding.run("reconcile"))
-    assert _sales(holding)[1:] == [("LIMIT", "CANCELED"), ("MARKET", "FILLED")]
+    assert _sales(holding)[1:] == [("STOP_LOSS", "FILLED"), ("LIMIT_MAKER", "EXPIRED")]
+    assert holding.wrongs() == []
+
+
+def test_the_rest_of_a_waiting_exit_that_is_filled_in_part_gets_its_stop_again(holding: Trial) -> None:
+    holding.change(
+        strategies=_FLAT,
+        trading__exit_steps=["close"],
+        trading__limit_offset=RESTING,
+        exchange__recv_window_ms=5000,
+    )
+    clean(holding.run())
+    holding.simulator.control("settings", fill_parts=2, fill_gap_ms=10**9)
+    close = Decimal(holding.close())
+    for share in ("1.04", "1"):
+        holding.hold(f"{close * Decimal(share):.2f}")
+        holding.simulator.advance(1000)
+    clean(holding.run("reconcile"))
+    assert _sales(holding)[1:] == [
+        ("STOP_LOSS", "EXPIRED"), ("LIMIT_MAKER", "CANCELED"), ("STOP_LOSS", "NEW"), ("LIMIT_MAKER", "NEW"),
+    ]  # fmt: skip
     assert holding.wrongs() == []
 
 
@@ -178,10 +198,12 @@ def test_a_waiting_exit_takes_its_next_step_when_its_time_is_over(holding: Trial
     )  # fmt: skip
     clean(holding.run())
     clean(holding.run("reconcile"))
-    assert _sales(holding)[1:] == [("LIMIT", "NEW")]
+    assert _sales(holding)[1:] == [("STOP_LOSS", "NEW"), ("LIMIT_MAKER", "NEW")]
     holding.simulator.advance(600_000)
     clean(holding.run("reconcile"))
-    assert _sales(holding)[1:] == [("LIMIT", "CANCELED"), ("MARKET", "FILLED")]
+    assert _sales(holding)[1:] == [
+        ("STOP_LOSS", "CANCELED"), ("LIMIT_MAKER", "CANCELED"), ("MARKET", "FILLED")
+    ]  # fmt: skip
     assert holding.wrongs() == []
 
 
@@ -196,7 +218,9 @@ def test_an_exit_that_is_no_longer_wanted_is_replaced_by_the_stop(holding: Trial
     holding.leap()
     holding.change(strategies=_LONG)
     clean(holding.run())
-    assert _sales(holding)[1:] == [("LIMIT", "CANCELED"), ("STOP_LOSS", "NEW")]
+    assert _sales(holding)[1:] == [
+        ("STOP_LOSS", "CANCELED"), ("LIMIT_MAKER", "CANCELED"), ("STOP_LOSS", "NEW")
+    ]  # fmt: skip
     assert holding.wrongs() == []
 
 
@@ -296,7 +320,7 @@ def test_an_exit_that_is_kept_over_candles_waits_on(holding: Trial) -> None:
     for _ in range(3):
         clean(holding.run())
         clean(holding.run("reconcile"))
-        assert _sales(holding)[1:] == [("LIMIT", "NEW")]
+        assert _sales(holding)[1:] == [("STOP_LOSS", "NEW"), ("LIMIT_MAKER", "NEW")]
         holding.leap()
     assert holding.wrongs() == []
 

@@ -211,7 +211,9 @@ def _money(truth: dict[str, Any], trial: Trial) -> Iterator[str]:
     """What was paid and taken in against the account, and the balances as they were last seen."""
     (held,) = truth["balances"].values()
     there = {asset: (Decimal(entry["free"]), Decimal(entry["locked"])) for asset, entry in held.items()}
-    ((flow,),) = trial.rows("SELECT coalesce(sum(quote_flow), 0) FROM positions")
+    ((flow,),) = trial.rows(  # adopted coins count as bought, and nobody has paid for them
+        "SELECT coalesce(sum(quote_flow), 0) + (SELECT coalesce(sum(quote_quantity), 0) FROM adoptions) FROM positions"
+    )
     if sum(there[QUOTE]) != trial.deposited + flow:
         yield f"{sum(there[QUOTE])} {QUOTE} there, {trial.deposited + flow} by the books"
     seen = {

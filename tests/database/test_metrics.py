@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 
 from eightbells import metrics
 from eightbells.candles import grid
-from eightbells.exchange.gateway import PLACE_ORDER, REPLACE_ORDER
+from eightbells.exchange.gateway import PLACE_LIST, PLACE_ORDER, REPLACE_ORDER
 from eightbells.metrics import counted
 from eightbells.quality import suite
 from eightbells.trading.states import State
@@ -78,9 +78,9 @@ def test_values_of_labels_that_are_known_beforehand_are_those_that_the_code_uses
         return {found for file in files for found in re.findall(pattern, (ROOT / file).read_text())}
 
     asked = literals(r'self\._(?:call|request)\(\s*"([^"]+)"', "eightbells/exchange/gateway.py")
-    assert asked | {PLACE_ORDER, REPLACE_ORDER} == set(counted.ENDPOINTS)
+    assert asked | {PLACE_LIST, PLACE_ORDER, REPLACE_ORDER} == set(counted.ENDPOINTS)
     stages = literals(
-        r'stage\("(\w+)"\)', "flows/four_hour_cycle.py", "tasks/trade_candle.py", "tasks/candles.py"
+        r'stage\("(\w+)"\)', "flows/four_hour_cycle.py", "tasks/trade_candle.py", "tasks/loading.py"
     )
     assert stages == set(counted.STAGES)
     lost = literals(r'Lost\(\s*"([\w-]+)"', "eightbells/exchange/streams.py")

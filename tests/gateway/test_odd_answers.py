@@ -35,6 +35,8 @@ ASKED: dict[str, tuple[str, Ask, Any]] = {
     "myTrades": ("commissionAsset", lambda it: it.trades(SYMBOL, 7), [TRADE]),
     "account": ("free", lambda it: it.balances(), {"balances": [BALANCE]}),
 }
+# Of these an odd entry is set aside: it must not keep the others from being used.
+LISTS = ("openOrders", "allOrders", "account")
 ODD = [None, {"not": "a word"}, ""]
 
 
@@ -60,18 +62,38 @@ def asked(configure: Configure, engine: Engine, said: Any, *asks: Ask) -> tuple[
     return asyncio.run(ask())
 
 
-@pytest.mark.parametrize("endpoint", ASKED)
+def with_odd_field(endpoint: str, odd: object) -> Any:
+    """The endpoint's answer, whose field that is needed is missing or odd."""
+    field, _, right = ASKED[endpoint]
+    wrong = json.loads(json.dumps(right).replace(json.dumps(field), '"was"', 1))
+    found = wrong["balances"][0] if endpoint == "account" else wrong[0] if isinstance(wrong, list) else wrong
+    found[field] = odd
+    return wrong
+
+
+@pytest.mark.parametrize("endpoint", LISTS)
+def test_an_odd_field_of_an_entry_is_named_and_the_others_are_read(
+    configure: Configure, decided: tuple[Engine, int], endpoint: str
+) -> None:
+    field, ask, right = ASKED[endpoint]
+    for odd in ODD:
+        wrong = with_odd_field(endpoint, odd)
+        both = {"balances": wrong["balances"] + right["balances"]} if endpoint == "account" else wrong + right
+        ((found,), _) = asked(configure, decided[0], both, ask)
+        assert len(found) == 1
+        (aside,) = found.odd
+        assert aside.why.startswith(f"{field} is ")
+        assert aside.name == (BALANCE["asset"] if endpoint == "account" else LISTED["symbol"])
+
+
+@pytest.mark.parametrize("endpoint", [name for name in ASKED if name not in LISTS])
 def test_an_odd_field_makes_the_answer_unreadable_and_is_named(
     configure: Configure, decided: tuple[Engine, int], endpoint: str
 ) -> None:
     field, ask, right = ASKED[endpoint]
     assert asked(configure, decided[0], right, ask)[0]
     for odd in ODD:
-        wrong = json.loads(json.dumps(right).replace(json.dumps(field), '"was"', 1))
-        found = (
-            wrong["balances"][0] if endpoint == "account" else wrong[0] if isinstance(wrong, list) else wrong
-        )
-        found[field] = odd
+        wrong = with_odd_field(endpoint, odd)
         with pytest.raises(ExchangeError) as raised:
             asked(configure, decided[0], wrong, ask)
         failure = raised.value.failure

@@ -128,6 +128,8 @@ def test_faults_can_be_read_back_and_removed(simulator: Simulator) -> None:
         {"action": {}},
         {"action": {"explode": True}},
         {"action": {"stream": "explode"}},
+        {"action": {"stream": "close", "code": 1006}},
+        {"action": {"stream": "close", "code": "1000"}},
         {"action": {"status": 500}, "when": "never"},
         {"action": {"delay": "long"}},
         {"action": {"status": 500}, "times": "many"},

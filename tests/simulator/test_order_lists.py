@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from order_prices import above, below, next_candle, refused, tick
 from simulator_process import ACCOUNTS, H4, START, Simulator, running
-from test_user_stream import api
 
 
 def oco(simulator: Simulator, **changed: Any) -> Any:
@@ -198,30 +197,6 @@ def test_an_otoco_brings_a_position_with_its_stop_and_its_target(simulator: Simu
     hold(simulator, tick(Decimal(low) * Decimal("0.8")))
     assert states(simulator) == [("LIMIT", "FILLED"), ("STOP_LOSS", "FILLED"), ("LIMIT_MAKER", "EXPIRED")]
     assert simulator.balance("BTC")["locked"] == "0.00000000"
-
-
-async def test_lists_over_the_websocket_api_and_their_events(simulator: Simulator) -> None:
-    async with api(simulator) as ws:
-        await ws.signed("userDataStream.subscribe.signature")
-        placed = await ws.signed(
-            "orderList.place.oco", symbol="BTCUSDT", side="SELL", quantity="0.01", aboveType="LIMIT_MAKER",
-            abovePrice=above(simulator, "1.01"), belowType="STOP_LOSS", belowStopPrice=below(simulator, "0.99"),
-        )  # fmt: skip
-        number = placed["result"]["orderListId"]
-        status = await ws.signed("orderList.status", orderListId=number)
-        assert status["result"]["listOrderStatus"] == "EXECUTING"
-        assert len((await ws.signed("openOrderLists.status"))["result"]) == 1
-        await ws.signed("orderList.cancel", symbol="BTCUSDT", orderListId=number)
-        assert (await ws.signed("allOrderLists"))["result"][0]["listOrderStatus"] == "ALL_DONE"
-        reports = await ws.reports(4)
-        assert {it["g"] for it in reports} == {number}
-        assert [it["x"] for it in reports] == ["NEW", "NEW", "CANCELED", "CANCELED"]
-        lists = [it["event"] for it in ws.events if it["event"]["e"] == "listStatus"]
-        assert [(it["l"], it["L"]) for it in lists] == [
-            ("EXEC_STARTED", "EXECUTING"),
-            ("ALL_DONE", "ALL_DONE"),
-        ]
-        assert [it["i"] for it in lists[0]["O"]] == [1, 2]
 
 
 def test_a_list_outlives_the_program(tmp_path: Path) -> None:

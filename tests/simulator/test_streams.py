@@ -211,6 +211,20 @@ async def break_streams(simulator: Simulator, kind: str, **script: Any) -> Any:
     return await act("faults", simulator, action={"stream": kind}, **script)
 
 
+@pytest.mark.parametrize("code", [1000, 1001, 1008, 1011, 1012, 1013, 4000])
+async def test_a_connection_is_closed_with_a_chosen_code(simulator: Simulator, code: int) -> None:
+    async with connected(simulator, "/ws/btcusdt@kline_4h") as socket:
+        await act(
+            "faults",
+            simulator,
+            match={"channel": "stream"},
+            times=1,
+            action={"stream": "close", "code": code},
+        )
+        await until_closed(socket)
+        assert socket.close_code == code
+
+
 @pytest.mark.parametrize("kind", ["close", "reset"])
 async def test_a_connection_can_be_closed_or_reset(simulator: Simulator, kind: str) -> None:
     async with connected(simulator, "/ws/btcusdt@bookTicker") as socket:

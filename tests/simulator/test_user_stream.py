@@ -17,7 +17,9 @@ import pytest
 import websockets
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from order_prices import above, below
 from simulator_process import H4, KEY, OTHER_KEY, OTHER_SECRET, SECRET, Simulator, running
+from test_trailing import trailing
 
 EVENT_KEYS = {
     "NEW": [
@@ -99,6 +101,31 @@ async def test_public_methods_answer_like_rest(simulator: Simulator) -> None:
         assert klines == {"id": "1", "status": 200, "result": simulator.get("/api/v3/klines", **query).json()}
         some = await ws.call("exchangeInfo", symbols=["BTCUSDT", "ETHUSDT"])
         assert len(some["result"]["symbols"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [
+        ("ticker", "ticker", {"symbol": "BTCUSDT", "windowSize": "1d"}),
+        ("trades.aggregate", "aggTrades", {"symbol": "BTCUSDT", "limit": 5}),
+        ("trades.historical", "historicalTrades", {"symbol": "BTCUSDT", "limit": 5}),
+    ],
+)
+async def test_market_methods_answer_like_rest(
+    simulator: Simulator, method: str, path: str, query: dict[str, Any]
+) -> None:
+    async with api(simulator) as ws:
+        told = await ws.call(method, **query)
+        assert told["status"] == 200
+        assert told["result"] == simulator.get(f"/api/v3/{path}", **query).json()
+        assert told["result"]
+
+
+@pytest.mark.parametrize("method", ["myAllocations", "myPreventedMatches"])
+async def test_what_never_happens_here_is_an_empty_list(simulator: Simulator, method: str) -> None:
+    query = {"orderId": 1} if method == "myPreventedMatches" else {}
+    async with api(simulator) as ws:
+        assert (await ws.signed(method, symbol="BTCUSDT", **query))["result"] == []
 
 
 async def test_an_error_comes_with_status_and_code(simulator: Simulator) -> None:
@@ -254,3 +281,46 @@ async def test_a_banned_address_is_told_so_and_disconnected(simulator: Simulator
         assert banned["error"]["data"]["retryAfter"] > banned["error"]["data"]["serverTime"]
         with pytest.raises(websockets.ConnectionClosed):
             await ws.next_message()
+
+
+async def test_lists_over_the_websocket_api_and_their_events(simulator: Simulator) -> None:
+    async with api(simulator) as ws:
+        await ws.signed("userDataStream.subscribe.signature")
+        placed = await ws.signed(
+            "orderList.place.oco", symbol="BTCUSDT", side="SELL", quantity="0.01", aboveType="LIMIT_MAKER",
+            abovePrice=above(simulator, "1.01"), belowType="STOP_LOSS", belowStopPrice=below(simulator, "0.99"),
+        )  # fmt: skip
+        number = placed["result"]["orderListId"]
+        status = await ws.signed("orderList.status", orderListId=number)
+        assert status["result"]["listOrderStatus"] == "EXECUTING"
+        assert len((await ws.signed("openOrderLists.status"))["result"]) == 1
+        await ws.signed("orderList.cancel", symbol="BTCUSDT", orderListId=number)
+        assert (await ws.signed("allOrderLists"))["result"][0]["listOrderStatus"] == "ALL_DONE"
+        reports = await ws.reports(4)
+        assert {it["g"] for it in reports} == {number}
+        assert [it["x"] for it in reports] == ["NEW", "NEW", "CANCELED", "CANCELED"]
+        lists = [it["event"] for it in ws.events if it["event"]["e"] == "listStatus"]
+        assert [(it["l"], it["L"]) for it in lists] == [
+            ("EXEC_STARTED", "EXECUTING"),
+            ("ALL_DONE", "ALL_DONE"),
+        ]
+        assert [it["i"] for it in lists[0]["O"]] == [1, 2]
+
+
+async def test_the_user_stream_shows_it(simulator: Simulator) -> None:
+    async with api(simulator) as ws:
+        await ws.signed("userDataStream.subscribe.signature")
+        trailing(simulator)
+        (report,) = await ws.reports(1)
+        assert (report["d"], report["D"]) == (100, report["T"])
+
+
+async def test_the_user_stream_tells_of_it(simulator: Simulator) -> None:
+    placed = simulator.order(side="SELL", price=above(simulator, "1.05"), quantity="0.5").json()
+    async with api(simulator) as ws:
+        await ws.signed("userDataStream.subscribe.signature")
+        await ws.signed("order.amend.keepPriority", symbol="BTCUSDT", orderId=placed["orderId"], newQty="0.2")
+        (report,) = await ws.reports(1)
+        assert (report["x"], report["X"], report["q"]) == ("REPLACED", "NEW", "0.20000000")
+        assert report["C"] == placed["clientOrderId"]
+        assert report["c"] != placed["clientOrderId"]

@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from eightbells.candles import grid
+from tests.books import list_symbol
 from tests.conftest import Configure
 from tests.exchange import STEP, Simulator
 from tests.klines import one, rows_of
@@ -106,3 +107,37 @@ async def test_the_cycle_after_a_trade_on_the_close_places_no_order_again(
     assert len(orders_sent(market)) == len(sent)
     assert one(engine, "SELECT count(*) FROM orders") == len(sent)
     assert one(engine, "SELECT count(*) FROM evaluations") == len(sent)
+
+
+async def test_what_is_held_outside_the_settings_is_followed_and_not_traded(
+    prefect_server: str, market: Simulator, engine: Engine, symbols: Symbols, configure: Configure
+) -> None:
+    traded, held = symbols[:2], symbols[2]
+    configure(
+        symbols=list(traded), strategies=STRATEGIES, stream__trade_on_close="true", trading__order_type="market",
+        budgets__orders="exchange", budgets__account="exchange", exchange__clock_speed=str(STANDS),
+    )  # fmt: skip
+    with engine.begin() as connection:
+        list_symbol(connection, held)
+        connection.execute(
+            text(
+                "INSERT INTO position_totals (account, strategy, symbol, quantity, quote_flow, fills) "
+                "VALUES ('paper', 'gone', :symbol, 1, -1, 1)"
+            ),
+            {"symbol": held},
+        )
+    market.control("settings", accounts={"paper": {"deposit": {held.removesuffix("USDT"): "1"}}})
+    market.control("clock", time=CLOSE - 1, speed=0)
+    async with streaming(engine, (*traded, held)):
+        await asyncio.sleep(1)
+        market.control("clock", advance=10)
+        source = "SELECT source FROM candles WHERE symbol = :symbol AND open_time = :at"
+        await until(
+            lambda: (
+                rows_of(engine, source, symbol=held, at=grid.to_time(OPENED)) == [("ws",)]
+                and len(rows_of(engine, "SELECT FROM cycles")) == 1
+            )
+        )
+        # while the run of the close lasts, Prefect takes the signal
+        await until(lambda: "prefect" not in getattr(signal.getsignal(signal.SIGTERM), "__name__", ""))
+    assert {entry["symbol"] for entry in orders_sent(market)} == set(traded)

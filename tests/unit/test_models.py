@@ -128,9 +128,17 @@ def test_a_number_is_one_that_the_books_can_hold(number: Any) -> None:
         OrderReport.read({**LISTED, "orderId": number})
 
 
-@pytest.mark.parametrize("answer", [None, "words", 5, {"balances": None}, {"balances": [BALANCE, 5]}])
+@pytest.mark.parametrize("answer", [None, "words", 5, {"balances": None}, {"balances": {}}])
 def test_an_answer_of_another_shape_is_unreadable(answer: Any) -> None:
     with pytest.raises(UnreadableAnswer):
         balances(answer)
     with pytest.raises(UnreadableAnswer):
         each(ListedOrder.read)(answer)
+
+
+def test_an_entry_of_another_shape_is_set_aside_and_the_others_are_read() -> None:
+    found = balances({"balances": [BALANCE, 5, {**BALANCE, "free": None}]})
+    assert found == [Balance.read(BALANCE)]
+    assert [it.name for it in found.odd] == ["", BALANCE["asset"]]
+    with pytest.raises(UnreadableAnswer):
+        each(Balance.read)([BALANCE, 5])

@@ -1,4 +1,4 @@
-"""Applies sql/0021_refusals.sql."""
+"""Applies sql/0021_order_lists.sql."""
 
 from eightbells.database.migrations import apply
 
@@ -7,4 +7,4 @@ down_revision = "0020"
 
 
 def upgrade() -> None:
-    apply("0021_refusals.sql")
+    apply("0021_order_lists.sql")

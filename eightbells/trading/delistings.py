@@ -1,0 +1,100 @@
+"""Symbols that the exchange will stop trading: asked for once per hour, bought no more, sold beforehand by setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Engine, text
+
+from eightbells.candles import grid
+from eightbells.exchange.gateway import Gateway
+from eightbells.exchange.recovery import ExchangeError
+from eightbells.settings import Settings
+
+_EVERY = timedelta(hours=1)
+_KEPT = timedelta(days=30)
+
+
+async def refresh(settings: Settings, engine: Engine, gateway: Gateway) -> None:
+    """Keep the exchange's schedule, where the last look is old. Without an answer the last one stays.
+
+    The test exchange has no such schedule.
+    """
+    if settings.mode == "testnet":
+        return
+    now = grid.to_time(gateway.clock.now_ms())
+    with engine.connect() as connection:
+        looked: datetime | None = connection.execute(
+            text("SELECT looked_at FROM delisting_looks")
+        ).scalar_one_or_none()
+    if looked is not None and looked <= now < looked + _EVERY:
+        return
+    try:
+        schedule = await gateway.delist_schedule()
+    except ExchangeError:
+        return
+    with engine.begin() as connection:
+        _keep(connection, schedule, now)
+
+
+def _keep(connection: Connection, schedule: Iterable[tuple[str, int]], now: datetime) -> None:
+    """Take over a schedule; what has passed stays for a while, since the exchange lists it no more."""
+    due = dict[str, int]()
+    for symbol, at in schedule:
+        due[symbol] = min(at, due.get(symbol, at))
+    connection.execute(
+        text("DELETE FROM delistings WHERE delist_at > :now OR delist_at < :now - CAST(:kept AS interval)"),
+        {"now": now, "kept": _KEPT},
+    )
+    for symbol, at in due.items():
+        connection.execute(
+            text(
+                "INSERT INTO delistings (symbol, delist_at, seen_at) "
+                "SELECT symbol, :at, :now FROM symbols WHERE symbol = :symbol "
+                "ON CONFLICT (symbol) DO UPDATE SET delist_at = excluded.delist_at, seen_at = excluded.seen_at"
+            ),
+            {"symbol": symbol, "at": grid.to_time(at), "now": now},
+        )
+    connection.execute(
+        text(
+            "INSERT INTO delisting_looks (looked_at) VALUES (:now) "
+            "ON CONFLICT (one) DO UPDATE SET looked_at = excluded.looked_at"
+        ),
+        {"now": now},
+    )
+
+
+def scheduled(connection: Connection) -> dict[str, datetime]:
+    """When each symbol that is on the schedule stops trading."""
+    return {row.symbol: row.delist_at for row in connection.execute(text("SELECT * FROM delistings"))}
+
+
+def refusals(connection: Connection) -> dict[str, str]:
+    """Why symbols are not bought any more."""
+    return {
+        symbol: f"the exchange stops trading {symbol} at {at:%Y-%m-%d %H:%M} UTC"
+        for symbol, at in scheduled(connection).items()
+    }
+
+
+def advice(connection: Connection, settings: Settings) -> list[str]:
+    """What is held and will not be traded any more, and what to do about it, in words."""
+    rows = connection.execute(
+        text(
+            "SELECT p.strategy, p.symbol, d.delist_at FROM positions AS p "
+            "INNER JOIN delistings AS d ON p.symbol = d.symbol "
+            "WHERE p.account = :account AND p.quantity > 0 ORDER BY d.delist_at, p.symbol, p.strategy"
+        ),
+        {"account": settings.account},
+    )
+    hours = settings.risk.delist_exit_hours
+    then = (
+        f"it is sold {hours:g} hours before (risk.delist_exit_hours)"
+        if hours
+        else "`eightbells sell` sells it; risk.delist_exit_hours does so beforehand"
+    )
+    return [
+        f"{row.symbol} of {row.strategy}: the exchange stops trading it at {row.delist_at:%Y-%m-%d %H:%M} UTC; {then}"
+        for row in rows
+    ]
