@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +23,8 @@ from eightbells.errors import EightbellsError
 from eightbells.trading.states import State
 from tests.books import bring, plan_order, proven_signal
 from tests.conftest import Configure
-from tests.klines import FIRST, admitted, after, kline, klines, one
+from tests.klines import FIRST, admitted, after, kline, klines, one, rows_of
+from tests.surroundings import ROOT
 
 MARCH = grid.to_time(FIRST)  # a Monday
 
@@ -198,3 +201,25 @@ def test_a_notebook_does_not_load_prefect() -> None:
         "import sys, eightbells.data; sys.exit(any(name.split('.')[0] == 'prefect' for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_what_the_page_shows_runs(opened: Engine) -> None:
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        admitted(opened, klines(6), after(6), symbol)
+    (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/data.md").read_text(), re.S)
+    names: dict[str, Any] = {}
+    exec(shown, names)
+    assert list(names["day"].index) == [MARCH]
+    assert (len(names["both"]), len(names["then"]), len(names["digits"])) == (12, 6, 6)
+    assert (names["fees"], len(names["profit"])) == (0, 0)
+
+
+def test_the_candles_as_of_a_time_are_found_by_the_key_and_not_by_reading_all(opened: Engine) -> None:
+    admitted(opened, klines(6), after(6))
+    plan = rows_of(
+        opened,
+        "EXPLAIN SELECT * FROM candles_as_of('2021-04-01Z') WHERE symbol = 'BTCUSDT' AND \"interval\" = '4h'",
+    )
+    lines = [line for (line,) in plan]
+    assert not [line for line in lines if "Function Scan" in line]
+    assert len([line for line in lines if "Index Cond: ((symbol = 'BTCUSDT'::text)" in line]) == 2
