@@ -20,6 +20,7 @@ import typer
 from cli.answers import AsJson, complain, listed, moment, say, who
 from cli.books import books
 from cli.control_room import control_room
+from cli.data_commands import data_commands
 from cli.environment import tidy
 from cli.prefect_api import part_login
 from cli.process import prepare_process
@@ -40,6 +41,7 @@ Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example 
 
 app.add_typer(control_room)
 app.add_typer(books)
+app.add_typer(data_commands)
 
 
 def run() -> None:

@@ -20,9 +20,7 @@ import pandas as pd
 from sqlalchemy import Connection, text
 
 from eightbells.candles.derived import DERIVED, select_derived, values
-from eightbells.database import address, embedded
-from eightbells.database.engine import connect, require_mode, require_quote_asset
-from eightbells.database.migrations import require_current
+from eightbells.database.reading import open_read_only
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings, load_settings
 from eightbells.settings.symbols import chosen
@@ -281,32 +279,6 @@ def _time(given: Time, name: str) -> datetime:
 
 @contextmanager
 def _opened() -> Iterator[tuple[Connection, Settings]]:
-    """A connection of the settings' database that can only read. An embedded server runs as long as the context."""
     settings = load_settings()
-    if given := settings.database_url.get_secret_value():
-        with _reading(address.read(given), settings) as connection:
-            yield connection, settings
-        return
-    if not (settings.directory / "postgres" / "PG_VERSION").exists():
-        raise EightbellsError(
-            f"there is no database in {settings.directory}: set DATABASE_URL or EIGHTBELLS_DATABASE__DIRECTORY, or "
-            "run `eightbells migrate`"
-        )
-    with (
-        embedded.server(settings.directory) as server,
-        _reading(server.url(settings.database.name), settings) as connection,
-    ):
+    with open_read_only(settings) as engine, engine.connect() as connection:
         yield connection, settings
-
-
-@contextmanager
-def _reading(url: Any, settings: Settings) -> Iterator[Connection]:
-    engine = connect(url).execution_options(postgresql_readonly=True)
-    try:
-        require_current(engine)
-        require_mode(engine, settings.mode, claim=False)
-        require_quote_asset(engine, settings.quote_asset, claim=False)
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
