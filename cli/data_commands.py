@@ -1,15 +1,18 @@
-"""Commands on the stored data: take it elsewhere."""
+"""Commands on the stored data: see whether it is whole, take it elsewhere."""
 
 from __future__ import annotations
 
+import json
 import sys
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from cli.answers import listed, moment
+from cli.answers import AsJson, listed, moment
 
 data_commands = typer.Typer()
 
@@ -45,3 +48,21 @@ def export(
             if shown is not None:
                 shown.stop()
     print(f"{rows} rows in {files} files")
+
+
+@data_commands.command()
+def coverage(symbols: Symbols = None, as_json: AsJson = False) -> None:
+    """Show which share of each symbol's slots is stored, month by month, and what became of the others."""
+    from cli.coverage_view import show
+    from eightbells.candles.coverage import coverage as look
+    from eightbells.database.reading import open_read_only
+    from eightbells.settings import load_settings
+
+    wanted = None if symbols is None else listed(symbols)
+    with open_read_only(load_settings()) as engine, engine.connect() as connection:
+        found = look(connection, time.time_ns() // 1_000_000, wanted)
+    if as_json:
+        rows = [{**asdict(it), "month": f"{it.month:%Y-%m}", "share": it.share} for it in found]
+        print(json.dumps({"coverage": rows}))
+    else:
+        show(found)
