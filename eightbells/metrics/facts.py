@@ -68,6 +68,18 @@ FACTS = (
         f"{_NEWEST} HAVING count(*) > 0",
     ),
     Fact(
+        "eightbells_candle_age_seconds", "Since the close of the newest candle, by symbol and source.",
+        # of thirty days, since a source that brought none for long would be sought through all of the history
+        "SELECT used.symbol, c.source, extract(EPOCH FROM clock_timestamp() - max(c.open_time) - interval '4 hours') "
+        "+ coalesce((SELECT total FROM metric_totals WHERE name = 'eightbells_clock_offset_seconds'), 0) "
+        "FROM unnest(CAST(:symbols AS text [])) AS used (symbol) "
+        "INNER JOIN candles AS c ON c.symbol = used.symbol AND c.\"interval\" = '4h' "
+        "AND c.open_time > clock_timestamp() - interval '30 days' "
+        "LEFT JOIN symbols AS s ON s.symbol = used.symbol WHERE coalesce(s.status, 'TRADING') = 'TRADING' "
+        "GROUP BY used.symbol, c.source",
+        ("symbol", "source"),
+    ),
+    Fact(
         "eightbells_orders", "Orders in the books, by state.",
         "SELECT state, count(o.id) FROM (SELECT from_state AS state FROM order_transitions UNION SELECT to_state "
         "FROM order_transitions) AS known LEFT JOIN (SELECT id, state FROM orders WHERE account = :account) AS o "
