@@ -24,6 +24,7 @@ from cli.data_commands import data_commands
 from cli.environment import tidy
 from cli.prefect_api import part_login
 from cli.process import prepare_process
+from cli.quarantine_commands import quarantine_commands
 from cli.running import bring_up_to_date, complain_of, run_flow
 from cli.usage import UsageError, in_words
 from eightbells.addresses import hidden
@@ -42,6 +43,7 @@ Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example 
 app.add_typer(control_room)
 app.add_typer(books)
 app.add_typer(data_commands)
+app.add_typer(quarantine_commands, name="quarantine")
 
 
 def run() -> None:

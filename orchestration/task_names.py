@@ -27,6 +27,7 @@ TaskName = Literal[
     "plan the sale of everything",
     "pause {strategy}",
     "resume {strategy}",
+    "{action} rows in quarantine",
     "record the sale of {symbol}",
     "plan the sale by hand",
     "book the split of {symbol}",

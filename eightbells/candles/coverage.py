@@ -43,8 +43,8 @@ _KNOWN = """
 WITH known AS (
     SELECT c.symbol, c.open_time, 'stored' AS state FROM candles AS c WHERE c."interval" = :interval AND {chosen}
     UNION ALL
-    SELECT DISTINCT c.symbol, c.open_time, 'quarantined' FROM quarantined_candles AS c
-    WHERE c."interval" = :interval AND {chosen} AND c.open_time <= :last
+    SELECT DISTINCT c.symbol, c.open_time, 'quarantined' FROM quarantine AS c
+    WHERE c.state = 'open' AND c."interval" = :interval AND {chosen} AND c.open_time <= :last
     AND date_bin(:step, c.open_time, 'epoch') = c.open_time AND NOT EXISTS ({stored})
     UNION ALL
     SELECT c.symbol, c.open_time, g.state FROM candle_gaps AS c
@@ -60,8 +60,8 @@ GROUP BY k.symbol, month, k.state, traded
     chosen="(CAST(:symbols AS text[]) IS NULL OR c.symbol = ANY(:symbols))",
     stored="SELECT FROM candles AS o "
     'WHERE (o.symbol, o."interval", o.open_time) = (c.symbol, c."interval", c.open_time)',
-    bad="SELECT FROM quarantined_candles AS q "
-    'WHERE (q.symbol, q."interval", q.open_time) = (c.symbol, c."interval", c.open_time)',
+    bad="SELECT FROM quarantine AS q WHERE q.state = 'open' "
+    'AND (q.symbol, q."interval", q.open_time) = (c.symbol, c."interval", c.open_time)',
 )
 
 

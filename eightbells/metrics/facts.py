@@ -50,7 +50,10 @@ CROSS JOIN LATERAL (
 FACTS = (
     # every candle was inserted by one batch: to count millions of rows at each scrape would take seconds
     Fact("eightbells_candles", "Candles in the store.", "SELECT coalesce(sum(inserted), 0) FROM batches"),
-    Fact("eightbells_quarantine_depth", "Rows in quarantine.", "SELECT count(*) FROM quarantined_candles"),
+    Fact(
+        "eightbells_quarantine_depth", "Rows in quarantine that nobody has decided on.",
+        "SELECT count(*) FROM quarantine WHERE state = 'open'",
+    ),
     Fact(
         "eightbells_candle_gaps_open", "Slots without a candle that are not settled.",
         "SELECT count(*) FROM candle_gaps WHERE state = 'open'",
