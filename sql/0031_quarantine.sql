@@ -9,9 +9,20 @@ CREATE TABLE quarantine_decisions (
 CREATE TRIGGER quarantine_decisions_are_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON quarantine_decisions
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
-ALTER TABLE commands
-DROP CONSTRAINT commands_command_check,
-ADD CONSTRAINT commands_command_check CHECK (command IN ('sell', 'pause', 'resume', 'release', 'dismiss'));
+-- Beside whatever a person may order already.
+DO $$
+DECLARE
+    it record;
+BEGIN
+    SELECT c.conname, pg_get_expr(c.conbin, c.conrelid) AS rule INTO STRICT it
+    FROM pg_constraint AS c
+    INNER JOIN pg_attribute AS a ON c.conrelid = a.attrelid AND c.conkey = ARRAY[a.attnum]
+    WHERE c.conrelid = 'commands'::regclass AND c.contype = 'c' AND a.attname = 'command';
+    EXECUTE format(
+        'ALTER TABLE commands DROP CONSTRAINT %1$I, ADD CONSTRAINT %1$I CHECK (%2$s OR command IN (%3$L, %4$L))',
+        it.conname, it.rule, 'release', 'dismiss'
+    );
+END $$;
 
 CREATE VIEW quarantine AS
 SELECT
