@@ -22,9 +22,11 @@ from cli.answers import AsJson, complain, listed, moment, say, who
 from cli.backtest import trials
 from cli.books import books
 from cli.control_room import control_room
+from cli.data_commands import data_commands
 from cli.environment import tidy
 from cli.prefect_api import part_login
 from cli.process import prepare_process
+from cli.quarantine_commands import quarantine_commands
 from cli.running import bring_up_to_date, complain_of, run_flow
 from cli.strategies import strategies
 from cli.usage import UsageError, in_words
@@ -45,6 +47,8 @@ app.add_typer(control_room)
 app.add_typer(books)
 app.add_typer(trials)
 app.add_typer(strategies, name="strategies")
+app.add_typer(data_commands)
+app.add_typer(quarantine_commands, name="quarantine")
 
 
 def run() -> None:

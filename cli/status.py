@@ -206,13 +206,17 @@ def _of_data(connection: Connection) -> Iterator[str]:
     # rows that the exchange has mended since are history
     quarantined = connection.execute(
         text(
-            "SELECT count(*), string_agg(DISTINCT q.symbol, ', ' ORDER BY q.symbol) FROM quarantined_candles AS q "
-            'WHERE NOT EXISTS (SELECT FROM candles AS c WHERE c.symbol = q.symbol AND c."interval" = q."interval" '
+            "SELECT count(*), string_agg(DISTINCT q.symbol, ', ' ORDER BY q.symbol) FROM quarantine AS q "
+            "WHERE q.state = 'open' AND "
+            'NOT EXISTS (SELECT FROM candles AS c WHERE c.symbol = q.symbol AND c."interval" = q."interval" '
             "AND c.open_time = q.open_time)"
         )
     ).one()
     if quarantined[0]:
-        yield f"{quarantined[0]} rows in quarantine have no sound candle in their place: {quarantined[1]}"
+        yield (
+            f"{quarantined[0]} rows in quarantine have no sound candle in their place: {quarantined[1]}; "
+            "`eightbells quarantine list`"
+        )
     shut = connection.execute(
         text("SELECT reason, closed_until FROM budgets WHERE closed_until > clock_timestamp()")
     ).one_or_none()

@@ -28,6 +28,7 @@ TaskName = Literal[
     "plan the sale of everything",
     "pause {strategy}",
     "resume {strategy}",
+    "{action} rows in quarantine",
     "record the sale of {symbol}",
     "adopt {symbol}",
     "plan the sale by hand",

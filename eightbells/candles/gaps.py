@@ -17,8 +17,8 @@ Slots = npt.NDArray[np.int64]
 # A young slot may still be delivered: its absence needs a second look one candle later.
 YOUNG = timedelta(hours=4)
 _NOTHING_BAD = """NOT EXISTS (
-    SELECT FROM quarantined_candles AS q
-    WHERE q.symbol = g.symbol AND q."interval" = g."interval" AND q.open_time = g.open_time
+    SELECT FROM quarantine AS q
+    WHERE q.symbol = g.symbol AND q."interval" = g."interval" AND q.open_time = g.open_time AND q.state = 'open'
 )"""
 
 

@@ -50,7 +50,10 @@ CROSS JOIN LATERAL (
 FACTS = (
     # every candle was inserted by one batch: to count millions of rows at each scrape would take seconds
     Fact("eightbells_candles", "Candles in the store.", "SELECT coalesce(sum(inserted), 0) FROM batches"),
-    Fact("eightbells_quarantine_depth", "Rows in quarantine.", "SELECT count(*) FROM quarantined_candles"),
+    Fact(
+        "eightbells_quarantine_depth", "Rows in quarantine that nobody has decided on.",
+        "SELECT count(*) FROM quarantine WHERE state = 'open'",
+    ),
     Fact(
         "eightbells_candle_gaps_open", "Slots without a candle that are not settled.",
         "SELECT count(*) FROM candle_gaps WHERE state = 'open'",
@@ -66,6 +69,18 @@ FACTS = (
         "SELECT greatest(0, extract(EPOCH FROM clock_timestamp() - min(open_time) - interval '8 hours') + coalesce(("
         "SELECT total FROM metric_totals WHERE name = 'eightbells_clock_offset_seconds'), 0)) "
         f"{_NEWEST} HAVING count(*) > 0",
+    ),
+    Fact(
+        "eightbells_candle_age_seconds", "Since the close of the newest candle, by symbol and source.",
+        # of thirty days, since a source that brought none for long would be sought through all of the history
+        "SELECT used.symbol, c.source, extract(EPOCH FROM clock_timestamp() - max(c.open_time) - interval '4 hours') "
+        "+ coalesce((SELECT total FROM metric_totals WHERE name = 'eightbells_clock_offset_seconds'), 0) "
+        "FROM unnest(CAST(:symbols AS text [])) AS used (symbol) "
+        "INNER JOIN candles AS c ON c.symbol = used.symbol AND c.\"interval\" = '4h' "
+        "AND c.open_time > clock_timestamp() - interval '30 days' "
+        "LEFT JOIN symbols AS s ON s.symbol = used.symbol WHERE coalesce(s.status, 'TRADING') = 'TRADING' "
+        "GROUP BY used.symbol, c.source",
+        ("symbol", "source"),
     ),
     Fact(
         "eightbells_orders", "Orders in the books, by state.",

@@ -20,11 +20,12 @@ from eightbells.candles import grid
 from eightbells.exchange.gateway import PLACE_LIST, PLACE_ORDER, REPLACE_ORDER
 from eightbells.metrics import counted
 from eightbells.quality import suite
+from eightbells.quality.gate import admit
 from eightbells.trading.states import State
 from eightbells.trading.switch import set_switch
-from tests.books import bring, plan_order, planned_order, proven_signal
+from tests.books import bring, list_symbol, plan_order, planned_order, proven_signal
 from tests.conftest import Configure
-from tests.klines import FIRST, STEP, admitted, after, kline, klines, one
+from tests.klines import FIRST, STEP, admitted, after, frame, kline, klines, one
 from tests.metrics import values
 from tests.surroundings import ROOT
 
@@ -111,6 +112,28 @@ def test_the_newest_candles_lag_and_one_that_is_overdue(told: Told, engine: Engi
     assert found["eightbells_candle_lag_seconds"] == 2.5
     # by the exchange's clock a fourth candle has closed two seconds ago; of ETHUSDT the third is not there
     assert found["eightbells_candle_overdue_seconds"] == pytest.approx(4 * 3600 + 2, abs=30)
+
+
+def test_the_age_of_the_newest_candle_of_each_symbol_and_source(told: Told, engine: Engine) -> None:
+    newest = int(time.time() * 1000) // STEP - FIRST // STEP - 1  # the slot that closed last
+    closed = FIRST / 1000 + (newest + 1) * STEP / 1000
+    admit(engine, [frame(klines(2, newest - 1))], "rest", after(newest + 1))
+    admit(engine, [frame(klines(1, newest - 2))], "ws", after(newest + 1))
+    admit(engine, [frame(klines(1, newest - 300))], "archive", after(newest + 1))  # too long ago
+    admitted(engine, klines(1, newest), after(newest + 1), "SOLUSDT")  # not in use
+    found = {name: value for name, value in told().items() if name.startswith("eightbells_candle_age")}
+    age = time.time() - closed
+    assert found == pytest.approx(
+        {
+            "eightbells_candle_age_seconds{rest,BTCUSDT}": age,
+            "eightbells_candle_age_seconds{ws,BTCUSDT}": age + 2 * STEP / 1000,
+        },
+        abs=30,
+    )
+    with engine.begin() as connection:
+        list_symbol(connection)
+        connection.execute(text("UPDATE symbols SET status = 'BREAK'"))
+    assert not [name for name in told() if name.startswith("eightbells_candle_age")]
 
 
 def test_orders_and_the_age_of_what_is_unknown(told: Told, engine: Engine) -> None:

@@ -44,6 +44,10 @@ ELSEWHERE = {
     'eightbells split DWNUSDT 100 --reason "redenominated"': ("tests/crash/test_holds.py", '"split"'),
     'eightbells confirm DWNUSDT --reason "it was the news"': ("tests/crash/test_holds.py", '"confirm"'),
     'eightbells adopt BTCUSDT trend --reason "bought by hand"': ("tests/crash/test_adoption.py", '"adopt"'),
+    'eightbells quarantine release 3 --reason "the right one"': (
+        "tests/database/test_quarantine.py",
+        '"release"',
+    ),
     ". .venv/bin/activate": ("Makefile", "-m venv"),  # here the path holds what it would bring
     "eightbells restore /backups/monday.dump": ("tests/docs/test_readme.py", "def test_the_restore"),
 }
