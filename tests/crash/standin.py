@@ -9,6 +9,7 @@ import asyncio
 import functools
 import importlib
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -83,7 +84,10 @@ def without_prefect(run: str, wait: Wait = asyncio.sleep) -> Iterator[None]:
         setattr(module, name, value)
 
     bodies: dict[int, Callable[..., Any]] = {}
-    for module in map(importlib.import_module, MODULES):
+    for name in MODULES:
+        importlib.import_module(name)
+    # with all that they import: one task of Prefect's own would start a server of its own
+    for module in [it for name, it in sys.modules.items() if name.startswith(("tasks.", "flows."))]:
         for name, value in list(vars(module).items()):
             step = getattr(value, "task", value)  # a step keeps the task it calls
             if isinstance(step, Task):
