@@ -77,7 +77,8 @@ FACTS = (
         "+ coalesce((SELECT total FROM metric_totals WHERE name = 'eightbells_clock_offset_seconds'), 0) "
         "FROM unnest(CAST(:symbols AS text [])) AS used (symbol) "
         "INNER JOIN candles AS c ON c.symbol = used.symbol AND c.\"interval\" = '4h' "
-        "AND c.open_time > clock_timestamp() - interval '30 days' "
+        "AND c.open_time > clock_timestamp() - interval '30 days' + make_interval(secs => coalesce("
+        "(SELECT total FROM metric_totals WHERE name = 'eightbells_clock_offset_seconds'), 0)) "
         "LEFT JOIN symbols AS s ON s.symbol = used.symbol WHERE coalesce(s.status, 'TRADING') = 'TRADING' "
         "GROUP BY used.symbol, c.source",
         ("symbol", "source"),
