@@ -21,7 +21,7 @@ def test_a_backfill_that_is_killed_leaves_what_an_undisturbed_one_leaves(
     watch.use(symbols=SYMBOLS, exchange__concurrency=2)
     killed = killed_backfill(watch.engine, watch.simulator, KILLS, random.Random(7))
     assert killed.kills >= 1
-    assert killed.most_fetched <= killed.kills  # each life stores something
+    assert killed.fetched_once > 0  # what a life has stored
     for symbol in SYMBOLS:
         stored = watch.rows(
             "SELECT open_time, open::text, volume::text, trades FROM candles WHERE symbol = :symbol ORDER BY open_time",
