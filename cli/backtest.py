@@ -43,9 +43,12 @@ def backtest(
 
     end = moment(until)
     wanted = asked.Request(
-        _names(strategy), [] if symbols is None else listed(symbols), moment(since),
-        None if end is None else asked.end_of(end), data,
-    )  # fmt: skip
+        _names(strategy),
+        [] if symbols is None else listed(symbols),
+        moment(since),
+        None if end is None else asked.end_of(end),
+        data,
+    )
     settings = load_settings()
     with nullcontext() if data is not None else open_database(settings) as engine:
         result, histories, _ = asked.backtest(settings, wanted, engine)
@@ -90,9 +93,12 @@ def sweep(
 
     end = moment(until)
     wanted = asked.Request(
-        [strategy], [] if symbols is None else listed(symbols), moment(since),
-        None if end is None else asked.end_of(end), data,
-    )  # fmt: skip
+        [strategy],
+        [] if symbols is None else listed(symbols),
+        moment(since),
+        None if end is None else asked.end_of(end),
+        data,
+    )
     values, settings = dict(map(_choice, choices)), load_settings()
     span, narrowed = asked.span(wanted), asked.chosen(settings, wanted)
     with nullcontext() if data is not None else open_database(settings) as engine:

@@ -46,9 +46,14 @@ def show(result: Result) -> None:
         table.add_column(head, justify="right")
     for it in by_place(result):
         table.add_row(
-            it["strategy"], it["symbol"], _money(it["profit"]), str(it["trades"]), share(it["win_rate"]),
-            str(it["stops"]), _money(it["fees"]),
-        )  # fmt: skip
+            it["strategy"],
+            it["symbol"],
+            _money(it["profit"]),
+            str(it["trades"]),
+            share(it["win_rate"]),
+            str(it["stops"]),
+            _money(it["fees"]),
+        )
     console.print(table)
     _show_refused(console, result)
     for note in result.notes:
@@ -63,9 +68,12 @@ def show_sweep(found: Sweep, names: list[str]) -> None:
         table.add_column(head, justify="right")
     for it in found.variants[:_MOST_VARIANTS]:
         table.add_row(
-            *(str(it.parameters[name]) for name in names), share(it.figures.total_return), ratio(it.figures.sharpe),
-            share(it.figures.max_drawdown), str(it.figures.trades),
-        )  # fmt: skip
+            *(str(it.parameters[name]) for name in names),
+            share(it.figures.total_return),
+            ratio(it.figures.sharpe),
+            share(it.figures.max_drawdown),
+            str(it.figures.trades),
+        )
     console.print(table)
     left_out = len(found.variants) - _MOST_VARIANTS
     if left_out > 0:

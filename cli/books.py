@@ -154,8 +154,13 @@ def adopt(
 
 
 def _wanted(
-    symbol: str | None, strategy: str | None, state: State | None, only_open: bool, since: str | None, limit: int
-) -> Wanted:  # fmt: skip
+    symbol: str | None,
+    strategy: str | None,
+    state: State | None,
+    only_open: bool,
+    since: str | None,
+    limit: int,
+) -> Wanted:
     from eightbells.trading.listing import Wanted
 
     if state is not None and only_open:

@@ -58,9 +58,10 @@ def show_orders(rows: Sequence[ListedOrder]) -> None:
         filled = f", {wire(it.executed_quantity)} filled" if 0 < it.executed_quantity < it.quantity else ""
         words = f"{it.side} {wire(it.quantity)} {it.type}{asked}: {it.state}{filled}"
         table.add_row(
-            f"{it.planned_at:%Y-%m-%d %H:%M}", it.symbol,
+            f"{it.planned_at:%Y-%m-%d %H:%M}",
+            it.symbol,
             f"{words}\n{it.leg} of {it.strategy}\n{it.client_order_id}",
-        )  # fmt: skip
+        )
     Console(highlight=False).print(table)
 
 
@@ -74,9 +75,10 @@ def show_trades(rows: Sequence[Trade]) -> None:
         fee = f"fee {wire(it.commission)} {it.commission_asset}"
         words = f"{it.side} {wire(it.quantity)} at {wire(it.price)} = {money(it.quote_quantity)}, {fee}"
         table.add_row(
-            f"{it.traded_at:%Y-%m-%d %H:%M}", it.symbol,
+            f"{it.traded_at:%Y-%m-%d %H:%M}",
+            it.symbol,
             f"{words}\n{it.leg} of {it.strategy}, trade {it.trade_id}\n{it.client_order_id}",
-        )  # fmt: skip
+        )
     Console(highlight=False).print(table)
 
 

@@ -33,7 +33,11 @@ def show(found: Sequence[Gap]) -> None:
 def _cells(stretch: Stretch) -> list[Text]:
     first, (least, most) = stretch.first, stretch.asked
     return [
-        Text(first.symbol), Text(f"{first.open_time:%Y-%m-%d %H:%M}"), Text(str(stretch.slots)),
-        Text(first.state, style=_COLOURS[first.state]), Text(str(least) if least == most else f"{least}-{most}"),
-        Text(f"{stretch.found_at:%Y-%m-%d}"), Text(f"{stretch.settled_at:%Y-%m-%d}" if stretch.settled_at else ""),
-    ]  # fmt: skip
+        Text(first.symbol),
+        Text(f"{first.open_time:%Y-%m-%d %H:%M}"),
+        Text(str(stretch.slots)),
+        Text(first.state, style=_COLOURS[first.state]),
+        Text(str(least) if least == most else f"{least}-{most}"),
+        Text(f"{stretch.found_at:%Y-%m-%d}"),
+        Text(f"{stretch.settled_at:%Y-%m-%d}" if stretch.settled_at else ""),
+    ]

@@ -20,25 +20,35 @@ def show(story: Story) -> None:
     price = "at market" if order["price"] is None else f"at {_plain(order['price'])}"
     stop = f", triggered at {_plain(order['stop_price'])}" if order["stop_price"] else ""
     console.print(f"[bold]{order['side']} {_plain(order['quantity'])} {order['symbol']} {price}{stop}[/]")
-    _facts(console, {
-        "order": order["client_order_id"], "at the exchange": order["exchange_order_id"] or "not known there",
-        "state": f"{order['state']}, {_plain(order['executed_quantity'])} executed",
-        "leg": f"{order['leg']}, attempt {order['attempt']}", "account": order["account"],
-    })  # fmt: skip
+    _facts(
+        console,
+        {
+            "order": order["client_order_id"],
+            "at the exchange": order["exchange_order_id"] or "not known there",
+            "state": f"{order['state']}, {_plain(order['executed_quantity'])} executed",
+            "leg": f"{order['leg']}, attempt {order['attempt']}",
+            "account": order["account"],
+        },
+    )
     console.print("\n[bold]Why[/]")
     by_hand = {"by hand": f"{order['by_whom']}: {order['why']}"} if order["by_whom"] else {}
-    _facts(console, {
-        **by_hand,
-        "strategy": f"{order['strategy']} version {order['strategy_version']} {order['parameters']}",
-        "wanted": f"{order['target']}: {order['reason']}", **_levels(order),
-        "candle": f"{_time(order['open_time'])}, closed at {_plain(order['close'])}",
-        "evaluated": f"{_time(order['evaluated_at'])} by run {order['evaluated_by']}, as number {order['evaluation']}",
-        "code": order["code_version"],
-        "inputs": f"{order['window_candles']} candles from {_time(order['window_start'])}, as of batch "
-        f"{order['as_of_batch']}", "their hash": order["inputs_hash"][:32],
-        "validation": f"{order['validation']} of {order['suite']}: {order['checked']} checked, {order['failed']} "
-        f"failed, batch {order['batch']} from {order['source']} at {_time(order['known_at'])}",
-    })  # fmt: skip
+    _facts(
+        console,
+        {
+            **by_hand,
+            "strategy": f"{order['strategy']} version {order['strategy_version']} {order['parameters']}",
+            "wanted": f"{order['target']}: {order['reason']}",
+            **_levels(order),
+            "candle": f"{_time(order['open_time'])}, closed at {_plain(order['close'])}",
+            "evaluated": f"{_time(order['evaluated_at'])} by run {order['evaluated_by']}, as number {order['evaluation']}",
+            "code": order["code_version"],
+            "inputs": f"{order['window_candles']} candles from {_time(order['window_start'])}, as of batch "
+            f"{order['as_of_batch']}",
+            "their hash": order["inputs_hash"][:32],
+            "validation": f"{order['validation']} of {order['suite']}: {order['checked']} checked, {order['failed']} "
+            f"failed, batch {order['batch']} from {order['source']} at {_time(order['known_at'])}",
+        },
+    )
     _table(
         console,
         "The newest candles it was shown",

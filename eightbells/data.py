@@ -194,9 +194,13 @@ AND (CAST(:strategy AS text) IS NULL OR o.strategy = :strategy)
 
 
 def _books(
-    statement: str, symbols: str | Sequence[str] | None, start: Time | None, end: Time | None,
-    strategy: str | None, times: tuple[str, ...],
-) -> pd.DataFrame:  # fmt: skip
+    statement: str,
+    symbols: str | Sequence[str] | None,
+    start: Time | None,
+    end: Time | None,
+    strategy: str | None,
+    times: tuple[str, ...],
+) -> pd.DataFrame:
     """What a statement says of the account, indexed by the first of its times."""
     first, last = _span(start, end)
     wanted = None if symbols is None else _symbols(symbols)

@@ -139,9 +139,10 @@ def _write(connection: Connection, span: dict[str, object], types: dict[str, str
     try:
         with tempfile.TemporaryDirectory(prefix=".part-", dir=file.parent) as scratch:
             rows, made = Path(scratch, "rows.csv"), Path(scratch, "made.parquet")
-            with open(rows, "wb") as out, connection.connection.cursor().copy(
-                f"COPY ({_ROWS}) TO STDOUT (FORMAT csv)", span
-            ) as copy:  # fmt: skip
+            with (
+                open(rows, "wb") as out,
+                connection.connection.cursor().copy(f"COPY ({_ROWS}) TO STDOUT (FORMAT csv)", span) as copy,
+            ):
                 for block in copy:
                     out.write(block)
             with duckdb.connect() as duck:

@@ -119,10 +119,13 @@ def _decide(connection: Connection, account: str, action: Action, number: int, w
             "VALUES (:account, :command, CAST(:arguments AS jsonb), :why, :by) RETURNING id"
         ),
         {
-            "account": account, "command": action, "arguments": json.dumps({"quarantined": number}), "why": why,
+            "account": account,
+            "command": action,
+            "arguments": json.dumps({"quarantined": number}),
+            "why": why,
             "by": by,
         },
-    ).scalar_one()  # fmt: skip
+    ).scalar_one()
     state = "dismissed" if batch is None else "released"
     connection.execute(
         text("INSERT INTO quarantine_decisions VALUES (:id, :state, :command, :batch)"),
@@ -159,10 +162,14 @@ def _store(connection: Connection, row: Quarantined) -> int:
             "statistics) VALUES (:batch, :suite, :symbol, :interval, :opened, TRUE, 1, 0, CAST(:said AS jsonb))"
         ),
         {
-            "batch": written.batch, "suite": BY_HAND, "symbol": row.symbol, "interval": grid.INTERVAL,
-            "opened": row.open_time, "said": json.dumps({"released": row.id, "set_aside": row.reasons}),
+            "batch": written.batch,
+            "suite": BY_HAND,
+            "symbol": row.symbol,
+            "interval": grid.INTERVAL,
+            "opened": row.open_time,
+            "said": json.dumps({"released": row.id, "set_aside": row.reasons}),
         },
-    )  # fmt: skip
+    )
     connection.execute(
         text("UPDATE batches SET checked = 1, inserted = :inserted, revised = :revised WHERE id = :batch"),
         {"batch": written.batch, "inserted": written.inserted, "revised": written.revised},

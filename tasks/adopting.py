@@ -10,9 +10,15 @@ from tasks.session import Session
 
 @exchange_task("adopt {symbol}")
 async def adopt_coins(
-    session: Session, symbol: str, strategy: str, reason: str, quantity: str | None, price: str | None,
-    order: int | None, by: str,
-) -> str:  # fmt: skip
+    session: Session,
+    symbol: str,
+    strategy: str,
+    reason: str,
+    quantity: str | None,
+    price: str | None,
+    order: int | None,
+    by: str,
+) -> str:
     """Book coins of the account as a strategy's; returns a line that says so."""
     wanted = Wanted(symbol, strategy, amount_of(quantity, "quantity"), amount_of(price, "price"), order)
     adopted = await adoption.adopt(session.settings, session.engine, session.gateway, wanted, reason, by)

@@ -89,23 +89,32 @@ def cycle_markdown(report: CycleReport) -> str:
     ingested = report.ingested
     verdicts = [
         (
-            verdict.symbol, verdict.checked, verdict.failed, "passed" if verdict.success else "failed",
+            verdict.symbol,
+            verdict.checked,
+            verdict.failed,
+            "passed" if verdict.success else "failed",
             verdict.words,
         )
         for verdict in sorted(ingested.verdicts.values(), key=lambda verdict: verdict.symbol)
-    ]  # fmt: skip
+    ]
     signals = [
         (decision.symbol, decision.strategy, decision.target, wire(decision.price), decision.reason)
         for decision in report.evaluated.decisions
     ]
     orders = [
         (
-            order.symbol, order.strategy, order.side, order.type, wire(order.quantity),
-            "market" if order.price is None else wire(order.price), order.state, wire(order.executed_quantity),
+            order.symbol,
+            order.strategy,
+            order.side,
+            order.type,
+            wire(order.quantity),
+            "market" if order.price is None else wire(order.price),
+            order.state,
+            wire(order.executed_quantity),
             f"`{order.client_order_id}`",
         )
         for order in report.orders
-    ]  # fmt: skip
+    ]
     refused = [
         (symbol, strategy or "all", stage, reason) for symbol, strategy, stage, reason in report.refused
     ]
@@ -153,12 +162,17 @@ def _positions(positions: list[Standing]) -> str:
     head = ("symbol", "strategy", "quantity", "dust", "average cost", "unrealised", "realised", "fees")
     rows: list[tuple[object, ...]] = [
         (
-            it.symbol, it.strategy, wire(it.quantity), wire(it.dust),
-            "" if it.average_cost is None else _price(it.average_cost), _profit(it.unrealised), _profit(it.realised),
+            it.symbol,
+            it.strategy,
+            wire(it.quantity),
+            wire(it.dust),
+            "" if it.average_cost is None else _price(it.average_cost),
+            _profit(it.unrealised),
+            _profit(it.realised),
             _fee(it.fees),
         )
         for it in sorted(positions, key=lambda it: (it.quantity <= 0, it.symbol, it.strategy))
-    ]  # fmt: skip
+    ]
     if rows:
         unrealised = sum((it.unrealised for it in positions), Decimal(0))
         realised = sum((it.realised for it in positions), Decimal(0))

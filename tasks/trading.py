@@ -170,10 +170,22 @@ async def close_books(
         idle = None if placed else _why_idle(session, connection, opened, evaluated, len(orders), trade)
         before = ledger.equity_history(connection, account, grid.to_time(opened) - grid.STEP, _HISTORY - 1)
         report = CycleReport(
-            grid.label(opened), outcome, ingested, evaluated, orders, fills, refused, equity, problems,
-            session.settings.quote_asset, standings, [*before, Worth(grid.to_time(opened), equity, capital)],
-            placed, idle, reasons(connection, [order.id for order in orders]),
-        )  # fmt: skip
+            grid.label(opened),
+            outcome,
+            ingested,
+            evaluated,
+            orders,
+            fills,
+            refused,
+            equity,
+            problems,
+            session.settings.quote_asset,
+            standings,
+            [*before, Worth(grid.to_time(opened), equity, capital)],
+            placed,
+            idle,
+            reasons(connection, [order.id for order in orders]),
+        )
         _save_cycle(session, connection, opened, report)
     metrics.CYCLES.labels(report.outcome).inc()
     return report
@@ -227,9 +239,13 @@ def _save_cycle(session: Session, connection: Connection, opened: int, report: C
             "summary = cycles.summary || jsonb_build_object('problems', excluded.summary -> 'problems')"
         ),
         {
-            "account": session.settings.account, "opened": grid.to_time(opened), "run": session.flow_run,
-            "at": grid.to_time(session.now_ms), "equity": report.equity, "capital": report.history[-1].capital,
+            "account": session.settings.account,
+            "opened": grid.to_time(opened),
+            "run": session.flow_run,
+            "at": grid.to_time(session.now_ms),
+            "equity": report.equity,
+            "capital": report.history[-1].capital,
             "summary": json.dumps(summary),
             "positions": json.dumps([asdict(standing) for standing in report.positions], default=wire),
         },
-    )  # fmt: skip
+    )

@@ -96,8 +96,11 @@ def running(*arguments: str) -> Iterator[Simulator]:
     command = [sys.executable, "-m", "simulator", "--port", "0", "--parent-pid", str(os.getpid())]
     process = subprocess.Popen(
         [*command, "--account", ACCOUNT, *arguments],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     line = process.stdout.readline()
     try:

@@ -31,9 +31,10 @@ def running(postgres: EmbeddedServer, logs: Path) -> Iterator[str]:
     application = ("--factory", "prefect.server.api.server:create_app", "--log-level", "error")
     with Processes(logs) as processes:
         server = processes.start(
-            "prefect", python("-m", "uvicorn", *application, "--host", "127.0.0.1", "--port", str(port)),
+            "prefect",
+            python("-m", "uvicorn", *application, "--host", "127.0.0.1", "--port", str(port)),
             {**_RECORDS_ONLY, "PREFECT_SERVER_DATABASE_CONNECTION_URL": url},
-        )  # fmt: skip
+        )
         api = f"http://127.0.0.1:{port}/api"
         server.wait_until(lambda: answers(api), _STARTS_WITHIN)
         yield api

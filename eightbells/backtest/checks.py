@@ -84,7 +84,7 @@ def _sampled(places: npt.NDArray[np.intp], samples: int) -> npt.NDArray[np.intp]
 
 def _opinions(
     strategy: Strategy, frame: pd.DataFrame, at: npt.NDArray[np.intp], found: Checked
-) -> dict[int, Opinion]:  # fmt: skip
+) -> dict[int, Opinion]:
     opinions: dict[int, Opinion] = {}
     seconds = []
     for index in map(int, at):
@@ -125,8 +125,11 @@ def _impure(fresh: Strategy, frame: pd.DataFrame, opinions: dict[int, Opinion]) 
 
 
 def lookahead(
-    signals: Callable[[pd.DataFrame], npt.NDArray[np.bool_]], candles: pd.DataFrame, samples: int = 200, first: int = 0
-) -> list[str]:  # fmt: skip
+    signals: Callable[[pd.DataFrame], npt.NDArray[np.bool_]],
+    candles: pd.DataFrame,
+    samples: int = 200,
+    first: int = 0,
+) -> list[str]:
     """What of the signals changes when the future is cut off at sampled candles; empty where nothing does.
 
     Columns that `signals` adds to the candles are compared, too, and named.
@@ -160,7 +163,7 @@ def lookahead(
 
 def _changed_column(
     whole: pd.DataFrame, cut: pd.DataFrame, given: Iterable[str], first: int
-) -> tuple[str, int] | None:  # fmt: skip
+) -> tuple[str, int] | None:
     known = set(given)
     for name in whole.columns:
         if name in known or name not in cut.columns:

@@ -76,8 +76,13 @@ class Place:
 
 
 def run(
-    settings: Settings, histories: Sequence[History], first_ms: int, last_ms: int, *, decide_only: bool = False
-) -> Result:  # fmt: skip
+    settings: Settings,
+    histories: Sequence[History],
+    first_ms: int,
+    last_ms: int,
+    *,
+    decide_only: bool = False,
+) -> Result:
     """Trade the settings' strategies on the histories, from the candle that opens at `first_ms` to that at `last_ms`.
 
     Earlier candles only fill the first windows.
@@ -94,7 +99,7 @@ def run(
 class _Backtest:
     def __init__(
         self, settings: Settings, histories: Sequence[History], first_ms: int, last_ms: int, decide_only: bool
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._settings, self._histories = settings, histories
         self._first, self._last = first_ms, last_ms
         capital = sum((entry.capital for entry in settings.strategies), _ZERO)
@@ -265,9 +270,19 @@ class _Backtest:
             cost = place.held.cost / place.held.quantity
             trigger, basis = cost * (1 - stop), f"{stop} below its cost of {cost:f}"
         return HeldPosition(
-            place.entry.name, place.symbol, place.held.quantity, place.history.rules, place.sale, place.origin,
-            place.exit, place.exit is not None, place.steps, trigger, basis, last,
-        )  # fmt: skip
+            place.entry.name,
+            place.symbol,
+            place.held.quantity,
+            place.history.rules,
+            place.sale,
+            place.origin,
+            place.exit,
+            place.exit is not None,
+            place.steps,
+            trigger,
+            basis,
+            last,
+        )
 
     def _guard(self, place: Place, slot: int, last: Decimal) -> None:
         """Place the stop of a holding that has none."""
@@ -297,11 +312,35 @@ class _Backtest:
             attempt,
         )
         order = Order(
-            len(self._result.orders) + 1, origin.signal, sized.leg, attempt, self._settings.account,
-            place.entry.name, place.symbol, grid.to_time(origin.open_ms), sized.side, sized.type,
-            "GTC" if sized.price is not None else None, sized.quantity, sized.price, sized.stop_price, identity,
-            State.OPEN, None, None, None, _ZERO, _ZERO, grid.to_time(planned_ms), None, False, None, None, False, None,
-        )  # fmt: skip
+            len(self._result.orders) + 1,
+            origin.signal,
+            sized.leg,
+            attempt,
+            self._settings.account,
+            place.entry.name,
+            place.symbol,
+            grid.to_time(origin.open_ms),
+            sized.side,
+            sized.type,
+            "GTC" if sized.price is not None else None,
+            sized.quantity,
+            sized.price,
+            sized.stop_price,
+            identity,
+            State.OPEN,
+            None,
+            None,
+            None,
+            _ZERO,
+            _ZERO,
+            grid.to_time(planned_ms),
+            None,
+            False,
+            None,
+            None,
+            False,
+            None,
+        )
         self._result.orders[identity] = order
         if sized.side == "BUY":
             place.buy = order
@@ -400,9 +439,16 @@ class _Backtest:
     def _order(self, place: Place, long: bool, slot: int, now_ms: int, exposure: risk.Exposure) -> None:
         version = place.targets.strategy.version
         decision = Decision(
-            0, place.entry.name, version, place.symbol, slot, "long" if long else "flat", place.close, "",
+            0,
+            place.entry.name,
+            version,
+            place.symbol,
+            slot,
+            "long" if long else "flat",
+            place.close,
+            "",
             weight=place.targets.weight(place.index) if long else None,
-        )  # fmt: skip
+        )
         of_strategy = [it for it in self._places if it.entry is place.entry]
         reserved = sum(
             (it.buy.quantity * (it.buy.price or it.close) for it in of_strategy if it.buy is not None), _ZERO
@@ -437,8 +483,14 @@ class _Backtest:
         exposure.add(place.symbol, sized.quantity * (sized.price or decision.price))
 
     def _blocked(
-        self, place: Place, decision: Decision, sized: Sized, last: Decimal, exposure: risk.Exposure, now_ms: int
-    ) -> tuple[str, str] | None:  # fmt: skip
+        self,
+        place: Place,
+        decision: Decision,
+        sized: Sized,
+        last: Decimal,
+        exposure: risk.Exposure,
+        now_ms: int,
+    ) -> tuple[str, str] | None:
         """Stage and reason for which nothing is bought, asked in the cycle's order."""
         limits = self._settings.risk
         if place.sale is not None:
@@ -498,11 +550,21 @@ class _Backtest:
             reason_out = "the stop was reached" if leg == "stop" else "still held at the last close"
         self._result.trades.append(
             Trade(
-                place.entry.name, place.symbol, entries[0].at_ms, slot, bought, paid / bought,
-                place.close if leg == "open" else brought / sold, paid, brought - sum(in_quote, _ZERO), fees, leg,
-                reason_in, reason_out,
+                place.entry.name,
+                place.symbol,
+                entries[0].at_ms,
+                slot,
+                bought,
+                paid / bought,
+                place.close if leg == "open" else brought / sold,
+                paid,
+                brought - sum(in_quote, _ZERO),
+                fees,
+                leg,
+                reason_in,
+                reason_out,
             )
-        )  # fmt: skip
+        )
 
     def _conclude(self, slot: int) -> None:
         result = self._result

@@ -132,11 +132,15 @@ def read_stored(connection: Connection, account: str, symbols: Sequence[str], la
     )
     return [
         History(
-            symbol, frames[symbol], known.get(symbol) or assumed_rules(symbol), absent[symbol],
-            grid.to_ms(splits[symbol]) if symbol in splits else None, symbol not in known,
+            symbol,
+            frames[symbol],
+            known.get(symbol) or assumed_rules(symbol),
+            absent[symbol],
+            grid.to_ms(splits[symbol]) if symbol in splits else None,
+            symbol not in known,
         )
         for symbol in symbols
-    ]  # fmt: skip
+    ]
 
 
 def read_folder(folder: Path, symbols: Sequence[str], quote: str = "USDT") -> list[History]:
@@ -165,10 +169,13 @@ def read_folder(folder: Path, symbols: Sequence[str], quote: str = "USDT") -> li
         absent = np.setdiff1d(np.arange(opens[0], opens[-1] + 1, grid.STEP_MS, dtype=np.int64), opens)
         found.append(
             History(
-                symbol, frame, known.get(symbol) or assumed_rules(symbol, quote), absent,
+                symbol,
+                frame,
+                known.get(symbol) or assumed_rules(symbol, quote),
+                absent,
                 assumed=symbol not in known,
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -183,10 +190,27 @@ def assumed_rules(symbol: str, quote: str = "USDT") -> SymbolRules:
     none = Decimal(0)
     step = Step(_UNIT, none, _UNIT)
     return SymbolRules(
-        symbol, "TRADING", symbol.removesuffix(quote), quote,
-        frozenset({"LIMIT", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT"}), _UNIT, _UNIT, none, none, _UNIT, step,
-        Step(none, none, none), Decimal(5), none, True, False, (none, none), (none, none), none, 0,
-    )  # fmt: skip
+        symbol,
+        "TRADING",
+        symbol.removesuffix(quote),
+        quote,
+        frozenset({"LIMIT", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT"}),
+        _UNIT,
+        _UNIT,
+        none,
+        none,
+        _UNIT,
+        step,
+        Step(none, none, none),
+        Decimal(5),
+        none,
+        True,
+        False,
+        (none, none),
+        (none, none),
+        none,
+        0,
+    )
 
 
 def _rules_of(folder: Path, symbols: Collection[str]) -> dict[str, SymbolRules]:

@@ -97,9 +97,14 @@ def equity_chart(result: Result) -> go.Figure:
         ("drawdown", drop, _LOSS, 2),
     ):
         chart.add_scatter(
-            x=times[keep], y=values[keep], name=name, line={"color": colour, "width": 1.5}, row=row, col=1,
+            x=times[keep],
+            y=values[keep],
+            name=name,
+            line={"color": colour, "width": 1.5},
+            row=row,
+            col=1,
             fill="tozeroy" if row == 2 else None,
-        )  # fmt: skip
+        )
     scales = [
         {"label": name, "method": "relayout", "args": [{"yaxis.type": kind}]}
         for name, kind in (("linear", "linear"), ("logarithmic", "log"))
@@ -132,10 +137,14 @@ def candle_chart(result: Result, histories: Sequence[History]) -> go.Figure:
             rules = {"open": "first", "high": "max", "low": "min", "close": "last"}
             frame = frame.resample("1D").agg(rules).dropna()
         chart.add_candlestick(
-            x=frame.index, **{name: frame[name] for name in ("open", "high", "low", "close")},
-            name=history.symbol, visible=shown, increasing_line_color=_GAIN, decreasing_line_color=_LOSS,
+            x=frame.index,
+            **{name: frame[name] for name in ("open", "high", "low", "close")},
+            name=history.symbol,
+            visible=shown,
+            increasing_line_color=_GAIN,
+            decreasing_line_color=_LOSS,
             line_width=1,
-        )  # fmt: skip
+        )
         fills = [it for it in result.fills if it.order.symbol == history.symbol]
         reasons = _reasons(result.trades, history.symbol)
         for name, legs, mark, colour in (
@@ -150,18 +159,24 @@ def candle_chart(result: Result, histories: Sequence[History]) -> go.Figure:
                 for it in those
             ]
             chart.add_scatter(
-                x=_times([it.at_ms for it in those]), y=[float(it.price) for it in those], mode="markers", name=name,
-                text=words, hoverinfo="text+x", visible=shown,
+                x=_times([it.at_ms for it in those]),
+                y=[float(it.price) for it in those],
+                mode="markers",
+                name=name,
+                text=words,
+                hoverinfo="text+x",
+                visible=shown,
                 marker={"symbol": mark, "color": colour, "size": 10, "line": {"color": "white", "width": 1}},
-            )  # fmt: skip
+            )
         counts.append((history.symbol, before, len(chart.data) - before))
     buttons = [
         {
-            "label": symbol, "method": "update",
+            "label": symbol,
+            "method": "update",
             "args": [{"visible": [start <= at < start + count for at in range(len(chart.data))]}],
         }
         for symbol, start, count in counts
-    ]  # fmt: skip
+    ]
     if len(buttons) > 1:
         chart.update_layout(updatemenus=[{"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.15}])
     chart.update_layout(xaxis_rangeslider_visible=False)
@@ -170,9 +185,13 @@ def candle_chart(result: Result, histories: Sequence[History]) -> go.Figure:
 
 def _dressed(chart: go.Figure, height: int) -> go.Figure:
     chart.update_layout(
-        height=height, margin={"l": 60, "r": 20, "t": 50, "b": 40}, template="plotly_white", hovermode="x unified",
-        legend={"orientation": "h", "y": 1.08, "x": 0.5, "xanchor": "center"}, font={"family": "system-ui, sans-serif"},
-    )  # fmt: skip
+        height=height,
+        margin={"l": 60, "r": 20, "t": 50, "b": 40},
+        template="plotly_white",
+        hovermode="x unified",
+        legend={"orientation": "h", "y": 1.08, "x": 0.5, "xanchor": "center"},
+        font={"family": "system-ui, sans-serif"},
+    )
     return chart
 
 
@@ -215,9 +234,11 @@ def _tiles(result: Result) -> str:
         ("trades", f"{it.trades}"), ("win rate", _share(it.win_rate)), ("best trade", _share(it.best_trade)),
         ("worst trade", _share(it.worst_trade)), (f"worst day, {it.worst_day_at}", _share(it.worst_day)),
     ]  # fmt: skip
-    return '<div class="tiles">' + "".join(
-        f'<div class="tile"><b>{value}</b><span>{name}</span></div>' for name, value in tiles
-    ) + "</div>"  # fmt: skip
+    return (
+        '<div class="tiles">'
+        + "".join(f'<div class="tile"><b>{value}</b><span>{name}</span></div>' for name, value in tiles)
+        + "</div>"
+    )
 
 
 def _months(result: Result) -> str:
@@ -246,23 +267,36 @@ def _shaded(value: float, *, bold: bool = False) -> str:
 def _places(result: Result) -> str:
     rows = [
         (
-            it["strategy"], it["symbol"], _signed(it["profit"]), f"{it['trades']}", _share(it["win_rate"]),
-            f"{it['stops']}", f"{it['fees']:,.2f}",
+            it["strategy"],
+            it["symbol"],
+            _signed(it["profit"]),
+            f"{it['trades']}",
+            _share(it["win_rate"]),
+            f"{it['stops']}",
+            f"{it['fees']:,.2f}",
         )
         for it in by_place(result)
-    ]  # fmt: skip
+    ]
     return _table(("strategy", "symbol", "profit", "trades", "won", "stops", "fees"), rows, words={0, 1})
 
 
 def _trades(trades: Sequence[Trade]) -> str:
     rows = [
         (
-            grid.label(it.opened_ms), grid.label(it.closed_ms), f"{_text(it.strategy)}<br>{it.symbol}",
-            f"{it.quantity.normalize():f}", f"{float(it.entry_price):.8g}", f"{float(it.exit_price):.8g}",
-            _signed(float(it.profit)), f"{it.share:+.2%}", it.leg, _text(it.reason_in), _text(it.reason_out),
+            grid.label(it.opened_ms),
+            grid.label(it.closed_ms),
+            f"{_text(it.strategy)}<br>{it.symbol}",
+            f"{it.quantity.normalize():f}",
+            f"{float(it.entry_price):.8g}",
+            f"{float(it.exit_price):.8g}",
+            _signed(float(it.profit)),
+            f"{it.share:+.2%}",
+            it.leg,
+            _text(it.reason_in),
+            _text(it.reason_out),
         )
         for it in trades[-_MOST_TRADES:]
-    ]  # fmt: skip
+    ]
     head = (
         "bought (UTC)", "sold (UTC)", "what", "quantity", "paid", "brought", "profit", "share", "by",
         "why bought", "why sold",
@@ -286,7 +320,7 @@ def _refused(result: Result) -> str:
 
 def _table(
     head: Sequence[str], rows: Sequence[Sequence[str]], words: Container[int], wrap: Container[int] = ()
-) -> str:  # fmt: skip
+) -> str:
     if not rows:
         return "<p>None.</p>"
 

@@ -102,7 +102,7 @@ def figures(result: Result) -> Figures:
 
 def daily_returns(
     times: Sequence[int], equity: Floats, capital: float | None = None
-) -> tuple[npt.NDArray[np.int64], Floats]:  # fmt: skip
+) -> tuple[npt.NDArray[np.int64], Floats]:
     """Days since 1970 and the return of each.
 
     Args:
@@ -168,11 +168,17 @@ def by_place(result: Result) -> list[dict[str, Any]]:
         fees = sum(
             float(it.fee) for it in result.fills if (it.order.strategy, it.order.symbol) == (strategy, symbol)
         )
-        rows.append({
-            "strategy": strategy, "symbol": symbol, "profit": float(profit), "trades": len(trades),
-            "win_rate": _ratio(wins(closed), len(closed)), "stops": sum(1 for it in trades if it.leg == "stop"),
-            "fees": fees,
-        })  # fmt: skip
+        rows.append(
+            {
+                "strategy": strategy,
+                "symbol": symbol,
+                "profit": float(profit),
+                "trades": len(trades),
+                "win_rate": _ratio(wins(closed), len(closed)),
+                "stops": sum(1 for it in trades if it.leg == "stop"),
+                "fees": fees,
+            }
+        )
     return rows
 
 

@@ -58,9 +58,12 @@ class Sweep:
 
 
 def sweep(
-    settings: Settings, histories: Sequence[History], span: tuple[int, int], choices: Mapping[str, Sequence[Any]],
+    settings: Settings,
+    histories: Sequence[History],
+    span: tuple[int, int],
+    choices: Mapping[str, Sequence[Any]],
     processes: int,
-) -> Sweep:  # fmt: skip
+) -> Sweep:
     """Backtest the settings' one strategy with every combination of the choices.
 
     Raises:

@@ -75,8 +75,12 @@ def outcome(found: Trades, fee: float = 0.0) -> Outcome:
 
 
 def of_symbols(
-    kind: type, parameters: Parameters, candles: Mapping[str, pd.DataFrame], fee: float = 0.0, slippage: float = 0.0
-) -> dict[str, Outcome]:  # fmt: skip
+    kind: type,
+    parameters: Parameters,
+    candles: Mapping[str, pd.DataFrame],
+    fee: float = 0.0,
+    slippage: float = 0.0,
+) -> dict[str, Outcome]:
     """What a strategy that has `signals` makes of each symbol."""
     strategy = kind(parameters)
     return {symbol: _outcome(strategy, frame, fee, slippage) for symbol, frame in candles.items()}
@@ -84,7 +88,7 @@ def of_symbols(
 
 def of_parameters(
     kind: type, variants: Iterable[Parameters], candles: pd.DataFrame, fee: float = 0.0, slippage: float = 0.0
-) -> list[Outcome]:  # fmt: skip
+) -> list[Outcome]:
     """What each variant of a strategy that has `signals` makes of one symbol."""
     return [_outcome(kind(parameters), candles, fee, slippage) for parameters in variants]
 

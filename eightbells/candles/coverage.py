@@ -81,10 +81,12 @@ def coverage(connection: Connection, now_ms: int, symbols: Collection[str] | Non
     rows = connection.execute(
         text(_KNOWN),
         {
-            "interval": grid.INTERVAL, "step": grid.STEP, "last": grid.to_time(last),
+            "interval": grid.INTERVAL,
+            "step": grid.STEP,
+            "last": grid.to_time(last),
             "symbols": None if symbols is None else list(symbols),
         },
-    ).all()  # fmt: skip
+    ).all()
     counted: dict[str, dict[date, dict[str, int]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(int))
     )

@@ -39,10 +39,12 @@ def missing(connection: Connection, symbol: str, first_ms: int, last_ms: int) ->
     known = connection.execute(
         text(_KNOWN),
         {
-            "symbol": symbol, "interval": grid.INTERVAL,
-            "first": grid.to_time(first_ms), "last": grid.to_time(last_ms),
+            "symbol": symbol,
+            "interval": grid.INTERVAL,
+            "first": grid.to_time(first_ms),
+            "last": grid.to_time(last_ms),
         },
-    ).scalar_one()  # fmt: skip
+    ).scalar_one()
     return np.setdiff1d(wanted, np.array(known or [], dtype=np.int64))
 
 
@@ -93,10 +95,14 @@ def record_asked(connection: Connection, symbol: str, slots: Collection[int], no
         SELECT array_agg(open_time) FROM asked WHERE asked >= 2 AND open_time + :step + :young <= :now
         """),
         {
-            "symbol": symbol, "interval": grid.INTERVAL, "now": grid.to_time(now_ms),
-            "slots": [grid.to_time(int(slot)) for slot in slots], "step": grid.STEP, "young": YOUNG,
+            "symbol": symbol,
+            "interval": grid.INTERVAL,
+            "now": grid.to_time(now_ms),
+            "slots": [grid.to_time(int(slot)) for slot in slots],
+            "step": grid.STEP,
+            "young": YOUNG,
         },
-    ).scalar_one()  # fmt: skip
+    ).scalar_one()
     return _declare_absent(connection, symbol, row or [], now_ms)
 
 
@@ -121,10 +127,12 @@ def open_slots(connection: Connection, symbol: str, first_ms: int, last_ms: int)
             f"AND g.state = 'open' AND g.open_time BETWEEN :first AND :last AND {_NOTHING_BAD} ORDER BY g.open_time"
         ),
         {
-            "symbol": symbol, "interval": grid.INTERVAL,
-            "first": grid.to_time(first_ms), "last": grid.to_time(last_ms),
+            "symbol": symbol,
+            "interval": grid.INTERVAL,
+            "first": grid.to_time(first_ms),
+            "last": grid.to_time(last_ms),
         },
-    ).scalars()  # fmt: skip
+    ).scalars()
     return np.fromiter(map(grid.to_ms, rows), dtype=np.int64)
 
 

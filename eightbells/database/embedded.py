@@ -152,10 +152,17 @@ def _run(running: EmbeddedServer, program: str, *arguments: str, check: bool = T
     # a file, since the server inherits the output and a pipe would never close
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         done = subprocess.run(
-            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd=running.data, check=False,
-            user=user and user.pw_uid, group=user and user.pw_gid, extra_groups=[] if user else None,
+            command,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            cwd=running.data,
+            check=False,
+            user=user and user.pw_uid,
+            group=user and user.pw_gid,
+            extra_groups=[] if user else None,
             start_new_session=True,
-        )  # fmt: skip
+        )
         if check and done.returncode != 0:
             output.seek(0)
             said = " ".join(output.read().split())[-300:]

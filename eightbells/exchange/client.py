@@ -28,9 +28,15 @@ class StampedClient(AsyncClient):  # type: ignore[misc]
     """
 
     def __init__(
-        self, credentials: Credentials, rest_url: str, clock: ExchangeClock, recv_window_ms: int, timeout: float,
-        connections: int, observe: Callable[[Mapping[str, str]], None],
-    ) -> None:  # fmt: skip
+        self,
+        credentials: Credentials,
+        rest_url: str,
+        clock: ExchangeClock,
+        recv_window_ms: int,
+        timeout: float,
+        connections: int,
+        observe: Callable[[Mapping[str, str]], None],
+    ) -> None:
         private = credentials.private_key
         try:
             super().__init__(

@@ -90,9 +90,14 @@ class Gateway:
         self.concurrency = settings.exchange.concurrency
         self._table = remedies(settings.errors)
         self._client = StampedClient(
-            settings.credentials(), settings.rest_url, self.clock, settings.exchange.recv_window_ms,
-            settings.exchange.timeout_seconds, self.concurrency, self._observe,
-        )  # fmt: skip
+            settings.credentials(),
+            settings.rest_url,
+            self.clock,
+            settings.exchange.recv_window_ms,
+            settings.exchange.timeout_seconds,
+            self.concurrency,
+            self._observe,
+        )
 
     async def close(self) -> None:
         await self._client.close_connection()
@@ -253,21 +258,31 @@ class Gateway:
     async def order(self, symbol: str, client_order_id: str) -> OrderReport:
         """The newest order that carries the client id. Raises ExchangeError -2013 where none is visible."""
         return await self._call(
-            "order.get", 4, None,
-            lambda: self._client.get_order(symbol=symbol, origClientOrderId=client_order_id), OrderReport.read,
-        )  # fmt: skip
+            "order.get",
+            4,
+            None,
+            lambda: self._client.get_order(symbol=symbol, origClientOrderId=client_order_id),
+            OrderReport.read,
+        )
 
     async def order_by_number(self, symbol: str, order_id: int) -> ListedOrder:
         """An order by the exchange's number."""
         return await self._call(
-            "order.get", 4, None, lambda: self._client.get_order(symbol=symbol, orderId=order_id), ListedOrder.read
-        )  # fmt: skip
+            "order.get",
+            4,
+            None,
+            lambda: self._client.get_order(symbol=symbol, orderId=order_id),
+            ListedOrder.read,
+        )
 
     async def cancel_order(self, symbol: str, order_id: int) -> OrderReport:
         return await self._call(
-            "order.cancel", 1, "orders", lambda: self._client.cancel_order(symbol=symbol, orderId=order_id),
+            "order.cancel",
+            1,
+            "orders",
+            lambda: self._client.cancel_order(symbol=symbol, orderId=order_id),
             lambda answer: OrderReport.of_cancel(answer, order_id),
-        )  # fmt: skip
+        )
 
     async def open_orders(self) -> Readable[ListedOrder]:
         """Every open order of the account, ours or not."""
@@ -290,9 +305,12 @@ class Gateway:
 
     async def _orders(self, symbol: str, **span: int) -> Readable[ListedOrder]:
         return await self._call(
-            "allOrders", 20, LOOKS, lambda: self._client.get_all_orders(symbol=symbol, limit=1000, **span),
+            "allOrders",
+            20,
+            LOOKS,
+            lambda: self._client.get_all_orders(symbol=symbol, limit=1000, **span),
             _listed,
-        )  # fmt: skip
+        )
 
     async def recently_traded(self, symbol: str, since_ms: int) -> set[int]:
         """The numbers of the orders that our trades belong to, from a time on.
@@ -300,18 +318,23 @@ class Gateway:
         It lies within the day that Binance allows one question to span.
         """
         numbers = await self._call(
-            "myTrades", 20, None,
+            "myTrades",
+            20,
+            None,
             lambda: self._client.get_my_trades(symbol=symbol, startTime=since_ms, limit=1000),
             each(models.order_number),
-        )  # fmt: skip
+        )
         return set(numbers)
 
     async def trades(self, symbol: str, order_id: int) -> list[TradeReport]:
         """Our trades of one order."""
         return await self._call(
-            "myTrades", 5, None, lambda: self._client.get_my_trades(symbol=symbol, orderId=order_id),
+            "myTrades",
+            5,
+            None,
+            lambda: self._client.get_my_trades(symbol=symbol, orderId=order_id),
             each(TradeReport.read),
-        )  # fmt: skip
+        )
 
     async def _call(
         self, endpoint: str, weight: int, budget: str | None, ask: Ask, read: Callable[[object], T]

@@ -254,10 +254,14 @@ def save(connection: Connection, entry: Mapping[str, Any], seen_at: datetime) ->
             rules = excluded.rules, seen_at = excluded.seen_at
         """),
         {
-            "symbol": entry["symbol"], "status": entry["status"], "base": entry["baseAsset"],
-            "quote": entry["quoteAsset"], "rules": as_json(entry), "seen": seen_at,
+            "symbol": entry["symbol"],
+            "status": entry["status"],
+            "base": entry["baseAsset"],
+            "quote": entry["quoteAsset"],
+            "rules": as_json(entry),
+            "seen": seen_at,
         },
-    )  # fmt: skip
+    )
 
 
 def load(connection: Connection, symbol: str) -> SymbolRules | None:

@@ -61,9 +61,12 @@ def _histogram(
 REQUESTS = _counter("binance_api_requests", "Requests sent to Binance.", "endpoint", ENDPOINTS)
 FAILURES = _counter("binance_api_requests_failed", "Requests that failed, by code.", "error", USUAL_ERRORS)
 REQUEST_DURATION = _histogram(
-    "binance_api_request_duration_seconds", "From a request's permit to its answer or failure.",
-    (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10), "endpoint", ENDPOINTS,
-)  # fmt: skip
+    "binance_api_request_duration_seconds",
+    "From a request's permit to its answer or failure.",
+    (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    "endpoint",
+    ENDPOINTS,
+)
 BUDGET_WAIT = _counter(
     "eightbells_budget_wait_seconds", "Time spent waiting for a permit.", "budget", BUDGETS
 )
@@ -78,23 +81,29 @@ CANDLES_STORED = _counter("eightbells_candles_stored", "Candles stored for the f
 CANDLES_REVISED = _counter("eightbells_candles_revised", "Candles the exchange restated.")
 CANDLES_QUARANTINED = _counter("eightbells_candles_quarantined", "Rows set aside as unsound.")
 VALIDATION_FAILURES = _counter(
-    "eightbells_validation_failures", "Expectations that a row did not meet.", "reason",
+    "eightbells_validation_failures",
+    "Expectations that a row did not meet.",
+    "reason",
     USUAL_REASONS,
-)  # fmt: skip
+)
 
 CYCLES = _counter("eightbells_cycles", "Cycles that ended, by outcome.", "outcome", ("complete", "problems"))
 STAGE_DURATION = _histogram(
-    "eightbells_cycle_stage_duration_seconds", "How long a stage of a cycle took, with its retries.",
-    (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300), "stage", STAGES,
-)  # fmt: skip
+    "eightbells_cycle_stage_duration_seconds",
+    "How long a stage of a cycle took, with its retries.",
+    (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+    "stage",
+    STAGES,
+)
 SIGNALS = _counter(
     "eightbells_signals", "Signals, by what the strategy wants to hold.", "target", ("long", "flat")
 )
 ORDERS_SENT = _counter("eightbells_orders_sent", "Orders handed to the exchange.", "side", ("BUY", "SELL"))
 LAST_RECONCILIATION = Reading(
     "eightbells_last_reconciliation_timestamp_seconds",
-    "When books and exchange were last compared.", registry=COUNTED,
-)  # fmt: skip
+    "When books and exchange were last compared.",
+    registry=COUNTED,
+)
 LAST_BACKUP = Reading(
     "eightbells_last_backup_timestamp_seconds", "When the last backup was written.", registry=COUNTED
 )
@@ -103,9 +112,10 @@ STREAM_MESSAGES = _counter("eightbells_stream_messages", "Frames received from t
 STREAM_CANDLES = _counter("eightbells_stream_candles", "Closed candles that came over the streams.")
 STREAM_LOST = _counter("eightbells_stream_lost", "Stream connections lost, by reason.", "reason", LOSSES)
 STREAM_LAG = _histogram(
-    "eightbells_stream_lag_seconds", "From a candle's close to its commit.",
+    "eightbells_stream_lag_seconds",
+    "From a candle's close to its commit.",
     (0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60),
-)  # fmt: skip
+)
 STREAM_LAST_FRAME = Reading(
     "eightbells_stream_last_frame_timestamp_seconds", "When the last frame came.", registry=COUNTED
 )

@@ -167,12 +167,15 @@ def _admit(engine: Engine, judged: _Judged, source: str, now_ms: int, flow_run: 
 def _quarantine(connection: Connection, bad: pd.DataFrame, reasons: dict[int, list[str]], batch: int) -> int:
     rows = [
         {
-            "batch": batch, "symbol": row.symbol, "interval": grid.INTERVAL, "reasons": reasons[int(str(index))],
+            "batch": batch,
+            "symbol": row.symbol,
+            "interval": grid.INTERVAL,
+            "reasons": reasons[int(str(index))],
             "opened": grid.to_time(row.open_time) if type(row.open_time) is int else None,
             "raw": _as_json(row.raw),
         }
         for index, row in zip(bad.index, bad.itertuples(), strict=True)
-    ]  # fmt: skip
+    ]
     return sum(
         connection.execute(
             text(
@@ -241,20 +244,24 @@ def _keep(connection: Connection, verdicts: dict[str, Verdict], batch: int, suit
             "AS w (symbol, opened, success, checked, failed, statistics) RETURNING symbol, id"
         ),
         {
-            **_columns(verdicts), "batch": batch, "suite": suite,
-            "checked": [verdict.checked for verdict in given], "failed": [verdict.failed for verdict in given],
+            **_columns(verdicts),
+            "batch": batch,
+            "suite": suite,
+            "checked": [verdict.checked for verdict in given],
+            "failed": [verdict.failed for verdict in given],
             "statistics": [json.dumps(verdict.reasons) for verdict in given],
         },
-    )  # fmt: skip
+    )
     return _numbered(verdicts, rows)
 
 
 def _columns(verdicts: dict[str, Verdict]) -> dict[str, object]:
     return {
-        "interval": grid.INTERVAL, "symbols": list(verdicts),
+        "interval": grid.INTERVAL,
+        "symbols": list(verdicts),
         "opened": [grid.to_time(verdict.last_open) for verdict in verdicts.values()],
         "success": [verdict.success for verdict in verdicts.values()],
-    }  # fmt: skip
+    }
 
 
 def _numbered(verdicts: dict[str, Verdict], rows: Iterable[Row[tuple[str, int]]]) -> dict[str, Verdict]:
@@ -283,9 +290,13 @@ def _count(written: store.Written, kept: int, reasons: dict[int, list[str]]) -> 
 
 
 def objection(
-    verdict: Verdict | None, open_ms: int, window: pd.DataFrame, absent: gaps.Slots, max_pause: int,
+    verdict: Verdict | None,
+    open_ms: int,
+    window: pd.DataFrame,
+    absent: gaps.Slots,
+    max_pause: int,
     split_ms: int | None = None,
-) -> str | None:  # fmt: skip
+) -> str | None:
     """Why nothing may be decided on a symbol's candle, or None where the window is proven.
 
     Args:

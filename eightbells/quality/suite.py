@@ -121,11 +121,14 @@ def _expectations() -> list[Any]:
     ]
     above = [
         gxe.ExpectColumnPairValuesAToBeGreaterThanB(
-            column_A=larger, column_B=smaller, or_equal=True, ignore_row_if="either_value_is_missing",
+            column_A=larger,
+            column_B=smaller,
+            or_equal=True,
+            ignore_row_if="either_value_is_missing",
             meta={"reason": reason},
         )
         for smaller, larger, reason in _NEVER_ABOVE
-    ]  # fmt: skip
+    ]
     true = [
         gxe.ExpectColumnValuesToBeInSet(column=name, value_set=[True], meta={"reason": reason})
         for name, reason in _TRUE

@@ -70,9 +70,13 @@ class Moment:
 
 
 def evaluate(
-    engine: Engine, panel: Panel, verdicts: dict[str, Verdict], symbols: tuple[str, ...], moment: Moment,
+    engine: Engine,
+    panel: Panel,
+    verdicts: dict[str, Verdict],
+    symbols: tuple[str, ...],
+    moment: Moment,
     max_pause: int,
-) -> list[Decision | Refused]:  # fmt: skip
+) -> list[Decision | Refused]:
     """Ask every strategy about each of its symbols, on one snapshot of the candles as stored.
 
     A symbol without proof is refused with its reason, and so is one on which a strategy fails; one that was decided
@@ -104,9 +108,13 @@ def _trades(entry: StrategySettings, symbol: str) -> bool:
 
 
 def _evaluate(
-    connection: Connection, panel: Panel, asked: list[str],
-    verdicts: dict[str, Verdict], moment: Moment, max_pause: int,
-) -> tuple[list[Decision | Refused], list[Opined]]:  # fmt: skip
+    connection: Connection,
+    panel: Panel,
+    asked: list[str],
+    verdicts: dict[str, Verdict],
+    moment: Moment,
+    max_pause: int,
+) -> tuple[list[Decision | Refused], list[Opined]]:
     """All answers, and those among them that are new."""
     windows = store.read_windows(connection, asked, moment.open_ms, panel.window(0))
     absent = gaps.absent(connection, asked, moment.open_ms)
@@ -195,22 +203,38 @@ class Opined:
 
     def decision(self, signal: int, moment: Moment) -> Decision:
         return Decision(
-            signal, self.entry.name, self.version, self.symbol, moment.open_ms, self.opinion.target,
-            self.price, self.opinion.reason, *self._levels,
-        )  # fmt: skip
+            signal,
+            self.entry.name,
+            self.version,
+            self.symbol,
+            moment.open_ms,
+            self.opinion.target,
+            self.price,
+            self.opinion.reason,
+            *self._levels,
+        )
 
     def row(self) -> dict[str, object]:
         """What the books keep of it, as JSON takes it."""
         parameters = json.dumps(self.entry.parameters, sort_keys=True, default=str)
         stop, take_profit, weight = (None if it is None else str(it) for it in self._levels)
         return {
-            "strategy": self.entry.name, "version": self.version, "parameters": json.loads(parameters),
-            "parameters_hash": _hash(parameters), "symbol": self.symbol,
-            "start": self.window.index[0].isoformat(), "candles": len(self.window),
-            "inputs": self.inputs, "validation": self.validation, "target": self.opinion.target,
-            "price": str(self.price), "reason": self.opinion.reason,
-            "stop": stop, "take_profit": take_profit, "weight": weight,
-        }  # fmt: skip
+            "strategy": self.entry.name,
+            "version": self.version,
+            "parameters": json.loads(parameters),
+            "parameters_hash": _hash(parameters),
+            "symbol": self.symbol,
+            "start": self.window.index[0].isoformat(),
+            "candles": len(self.window),
+            "inputs": self.inputs,
+            "validation": self.validation,
+            "target": self.opinion.target,
+            "price": str(self.price),
+            "reason": self.opinion.reason,
+            "stop": stop,
+            "take_profit": take_profit,
+            "weight": weight,
+        }
 
 
 def _ask(view: View, symbol: str, panel: Panel, member: Member, moment: Moment) -> Refused | Opined:
@@ -269,11 +293,16 @@ def _keep(
     rows = connection.execute(
         text(_KEEP),
         {
-            "rows": json.dumps([answer.row() for answer in answers]), "account": moment.account,
-            "code": code_version(), "interval": grid.INTERVAL, "opened": grid.to_time(moment.open_ms),
-            "batch": batch, "now": grid.to_time(moment.now_ms), "run": moment.flow_run,
+            "rows": json.dumps([answer.row() for answer in answers]),
+            "account": moment.account,
+            "code": code_version(),
+            "interval": grid.INTERVAL,
+            "opened": grid.to_time(moment.open_ms),
+            "batch": batch,
+            "now": grid.to_time(moment.now_ms),
+            "run": moment.flow_run,
         },
-    )  # fmt: skip
+    )
     return {(strategy, symbol): signal for strategy, symbol, signal in rows}
 
 
@@ -289,17 +318,28 @@ def _known(
             'AND e.symbol = ANY(:symbols) AND e."interval" = :interval AND e.open_time = :opened'
         ),
         {
-            "account": moment.account, "symbols": list(symbols), "interval": grid.INTERVAL,
+            "account": moment.account,
+            "symbols": list(symbols),
+            "interval": grid.INTERVAL,
             "opened": grid.to_time(moment.open_ms),
         },
-    )  # fmt: skip
+    )
     return {
         (row.strategy, row.strategy_version, row.symbol): Decision(
-            row.id, row.strategy, row.strategy_version, row.symbol, moment.open_ms, row.target, row.price,
-            row.reason, row.stop, row.take_profit, row.weight,
+            row.id,
+            row.strategy,
+            row.strategy_version,
+            row.symbol,
+            moment.open_ms,
+            row.target,
+            row.price,
+            row.reason,
+            row.stop,
+            row.take_profit,
+            row.weight,
         )
         for row in rows
-    }  # fmt: skip
+    }
 
 
 def _splits(connection: Connection, symbols: Collection[str], moment: Moment) -> dict[str, int]:

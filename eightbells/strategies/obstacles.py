@@ -35,9 +35,13 @@ class Obstacle:
 
 
 def obstacles(
-    settings: Settings, entry: StrategySettings, window: int, listed: Mapping[str, SymbolRules],
-    known: Mapping[str, Known], refused: Mapping[str, str] = MappingProxyType({}),
-) -> list[Obstacle]:  # fmt: skip
+    settings: Settings,
+    entry: StrategySettings,
+    window: int,
+    listed: Mapping[str, SymbolRules],
+    known: Mapping[str, Known],
+    refused: Mapping[str, str] = MappingProxyType({}),
+) -> list[Obstacle]:
     """What keeps a strategy from trading its symbols; those without an obstacle are not in the list.
 
     Args:
@@ -59,8 +63,13 @@ def symbols_of(settings: Settings, entry: StrategySettings) -> list[str]:
 
 
 def _obstacle(
-    settings: Settings, entry: StrategySettings, window: int, symbol: str, listed: SymbolRules | None, known: Known
-) -> Obstacle | None:  # fmt: skip
+    settings: Settings,
+    entry: StrategySettings,
+    window: int,
+    symbol: str,
+    listed: SymbolRules | None,
+    known: Known,
+) -> Obstacle | None:
     if listed is None:
         return Obstacle(symbol, "the exchange does not list it")
     if listed.quote_asset != settings.quote_asset:
@@ -118,9 +127,12 @@ def read_known(connection: Connection, symbols: Collection[str]) -> dict[str, Kn
 
 
 def idle_strategies(
-    connection: Connection, settings: Settings, windows: Mapping[str, int], refused: Mapping[str, str],
+    connection: Connection,
+    settings: Settings,
+    windows: Mapping[str, int],
+    refused: Mapping[str, str],
     asked: Collection[str],
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """A line for each strategy that cannot trade any of its symbols.
 
     Args:

@@ -61,15 +61,13 @@ def replay(connection: Connection, settings: Settings, evaluation: int) -> Repla
 
 def replay_between(
     connection: Connection, settings: Settings, since: datetime, until: datetime
-) -> Iterator[Replayed]:  # fmt: skip
+) -> Iterator[Replayed]:
     """Make the evaluations again whose candles opened from `since` on and before `until`."""
     which = "e.open_time >= :since AND e.open_time < :until"
     return _replayed(connection, settings, which, since=since, until=until)
 
 
-def _replayed(
-    connection: Connection, settings: Settings, which: str, **values: object
-) -> Iterator[Replayed]:  # fmt: skip
+def _replayed(connection: Connection, settings: Settings, which: str, **values: object) -> Iterator[Replayed]:
     entries = {entry.name: entry for entry in settings.strategies}
     rows = connection.execute(
         text(_EVALUATIONS.format(which=which)), {"account": settings.account, **values}

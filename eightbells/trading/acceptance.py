@@ -121,12 +121,19 @@ async def _write_off(
             ),
             [
                 {
-                    "id": number, "account": account, "strategy": strategy, "symbol": drift.symbol,
-                    "quantity": quantity, "proceeds": part, "reason": reason.strip(), "by": by, "at": at,
+                    "id": number,
+                    "account": account,
+                    "strategy": strategy,
+                    "symbol": drift.symbol,
+                    "quantity": quantity,
+                    "proceeds": part,
+                    "reason": reason.strip(),
+                    "by": by,
+                    "at": at,
                 }
                 for strategy, quantity, part in parts
             ],
-        )  # fmt: skip
+        )
         clear(connection, number, at)
     taken = ", ".join(f"{wire(quantity)} of {strategy}" for strategy, quantity, _ in parts)
     return Accepted(number, drift.symbol, f"{drift.detail}; written off: {taken}")

@@ -175,9 +175,12 @@ def _ownerless(
 
 
 def _sized(
-    wanted: Wanted, symbol_rules: SymbolRules, bought: tuple[Decimal, Decimal] | None, last: Decimal | None,
+    wanted: Wanted,
+    symbol_rules: SymbolRules,
+    bought: tuple[Decimal, Decimal] | None,
+    last: Decimal | None,
     free: Decimal,
-) -> Adopted:  # fmt: skip
+) -> Adopted:
     asset = symbol_rules.base_asset
     price = wanted.price or last
     if bought is not None:
@@ -203,9 +206,15 @@ def _sized(
 
 
 def _book(
-    connection: Connection, account: str, adopted: Adopted, signal: int, wanted: Wanted, reason: str, by: str,
+    connection: Connection,
+    account: str,
+    adopted: Adopted,
+    signal: int,
+    wanted: Wanted,
+    reason: str,
+    by: str,
     now_ms: int,
-) -> Adopted:  # fmt: skip
+) -> Adopted:
     arguments = {
         "symbol": adopted.symbol, "strategy": adopted.strategy, "quantity": wire(adopted.quantity),
         "quote_quantity": wire(adopted.quote_quantity), "order": wanted.order,
@@ -220,11 +229,17 @@ def _book(
             ":money, :order, :at)"
         ),
         {
-            "command": number, "account": account, "strategy": adopted.strategy, "symbol": adopted.symbol,
-            "signal": signal, "quantity": adopted.quantity, "money": adopted.quote_quantity,
-            "order": wanted.order, "at": grid.to_time(now_ms),
+            "command": number,
+            "account": account,
+            "strategy": adopted.strategy,
+            "symbol": adopted.symbol,
+            "signal": signal,
+            "quantity": adopted.quantity,
+            "money": adopted.quote_quantity,
+            "order": wanted.order,
+            "at": grid.to_time(now_ms),
         },
-    )  # fmt: skip
+    )
     multiplied.forget(connection, account, adopted.symbol)
     return adopted
 

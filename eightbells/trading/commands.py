@@ -31,10 +31,13 @@ def record(
             "VALUES (:account, :command, CAST(:arguments AS jsonb), :why, :by) RETURNING id"
         ),
         {
-            "account": account, "command": command, "arguments": json.dumps(dict(arguments)),
-            "why": why.strip(), "by": by,
+            "account": account,
+            "command": command,
+            "arguments": json.dumps(dict(arguments)),
+            "why": why.strip(),
+            "by": by,
         },
-    ).scalar_one()  # fmt: skip
+    ).scalar_one()
     return number
 
 

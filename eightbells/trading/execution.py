@@ -429,8 +429,13 @@ def _fills(report: OrderReport) -> list[Fill]:
         return []
     return [
         Fill(
-            trade.trade_id, trade.price, trade.quantity, trade.quote_quantity, trade.commission,
-            trade.commission_asset, grid.to_time(trade.time_ms),
+            trade.trade_id,
+            trade.price,
+            trade.quantity,
+            trade.quote_quantity,
+            trade.commission,
+            trade.commission_asset,
+            grid.to_time(trade.time_ms),
         )
         for trade in report.fills
-    ]  # fmt: skip
+    ]

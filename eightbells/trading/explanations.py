@@ -96,9 +96,15 @@ async def _follow_orders(engine: Engine, account: str, desk: Desk, symbol: str) 
 
 
 def _book(
-    connection: Connection, account: str, there: dict[str, Decimal], symbol: str, ratio: Decimal, reason: str,
-    by: str, now_ms: int,
-) -> Split:  # fmt: skip
+    connection: Connection,
+    account: str,
+    there: dict[str, Decimal],
+    symbol: str,
+    ratio: Decimal,
+    reason: str,
+    by: str,
+    now_ms: int,
+) -> Split:
     _require_no_orders(connection, account, symbol)
     asset: str = connection.execute(
         text("SELECT base_asset FROM symbols WHERE symbol = :symbol"), {"symbol": symbol}
@@ -116,10 +122,15 @@ def _book(
             "VALUES (:account, :symbol, :ratio, :candle, :reason, :by, :at)"
         ),
         {
-            "account": account, "symbol": symbol, "ratio": ratio, "reason": reason, "by": by,
-            "candle": _first_candle(connection, account, symbol, now_ms), "at": grid.to_time(now_ms),
+            "account": account,
+            "symbol": symbol,
+            "ratio": ratio,
+            "reason": reason,
+            "by": by,
+            "candle": _first_candle(connection, account, symbol, now_ms),
+            "at": grid.to_time(now_ms),
         },
-    )  # fmt: skip
+    )
     released = holds.release(connection, account, symbol, by, reason, grid.to_time(now_ms))
     multiplied.forget(connection, account, symbol)
     return Split(symbol, ratio, before, _positions(connection, account, symbol), released)

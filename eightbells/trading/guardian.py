@@ -245,17 +245,30 @@ class Guardian:
         attempt = outbox.next_attempt(connection, origin.signal, move.sized.leg)
         account, run = self.settings.account, self.flow_run
         planned = outbox.plan(
-            connection, account, origin.signal,
-            (holding.strategy, origin.version, holding.symbol, origin.open_ms), move.sized, now_ms, run,
-            attempt, move.old,
-        )  # fmt: skip
+            connection,
+            account,
+            origin.signal,
+            (holding.strategy, origin.version, holding.symbol, origin.open_ms),
+            move.sized,
+            now_ms,
+            run,
+            attempt,
+            move.old,
+        )
         above = move.sized.above
         if planned is not None and above is not None:
             of = holding.exit if above.leg == "exit" and holding.exit is not None else origin
             outbox.plan(
-                connection, account, of.signal, (holding.strategy, of.version, holding.symbol, of.open_ms), above,
-                now_ms, run, outbox.next_attempt(connection, of.signal, above.leg), listed_with=planned,
-            )  # fmt: skip
+                connection,
+                account,
+                of.signal,
+                (holding.strategy, of.version, holding.symbol, of.open_ms),
+                above,
+                now_ms,
+                run,
+                outbox.next_attempt(connection, of.signal, above.leg),
+                listed_with=planned,
+            )
         return planned
 
     async def _send(self, order: int, lease: Lease) -> None:
@@ -282,10 +295,11 @@ class Guardian:
                     "WHERE w.strategy = unprotected.strategy AND w.symbol = unprotected.symbol)"
                 ),
                 {
-                    "account": account, "strategies": [it.strategy for it in bare],
+                    "account": account,
+                    "strategies": [it.strategy for it in bare],
                     "symbols": [it.symbol for it in bare],
                 },
-            )  # fmt: skip
+            )
             for holding, reason in bare.items():
                 why = _last_refusal(connection, account, holding) or reason
                 connection.execute(
@@ -295,10 +309,13 @@ class Guardian:
                         "ON CONFLICT (account, strategy, symbol) DO UPDATE SET reason = excluded.reason"
                     ),
                     {
-                        "account": account, "strategy": holding.strategy, "symbol": holding.symbol,
-                        "reason": why, "now": grid.to_time(now),
+                        "account": account,
+                        "strategy": holding.strategy,
+                        "symbol": holding.symbol,
+                        "reason": why,
+                        "now": grid.to_time(now),
                     },
-                )  # fmt: skip
+                )
             return [it.words for it in unprotected(connection, account)]
 
 

@@ -203,14 +203,27 @@ def holdings(
                 trigger, basis = level, f"{wire(trail)} below its highest price"
         found.append(
             HeldPosition(
-                row.strategy, row.symbol, row.quantity, known.get(row.symbol), sale, _entry(row), exit_of,
-                row.exit_signal is not None, row.steps or 0,
-                trigger, basis, prices.get(row.symbol), (row.failures, failed_at), blocked,
+                row.strategy,
+                row.symbol,
+                row.quantity,
+                known.get(row.symbol),
+                sale,
+                _entry(row),
+                exit_of,
+                row.exit_signal is not None,
+                row.steps or 0,
+                trigger,
+                basis,
+                prices.get(row.symbol),
+                (row.failures, failed_at),
+                blocked,
                 _in_new_coins(row.take_profit, row.evaluated_at, splits.get(row.symbol, ())),
-                companions.get(sale.id) if sale is not None else None, floor, int(trail * 10_000) if trail else None,
+                companions.get(sale.id) if sale is not None else None,
+                floor,
+                int(trail * 10_000) if trail else None,
                 leaving.get(row.symbol, ""),
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -264,9 +277,14 @@ def _exit_of(row: Row[tuple[object, ...]], sale: Order | None, since: datetime) 
 
 
 def _trigger(
-    connection: Connection, settings: Settings, row: Row[tuple[object, ...]], sale: Order | None,
-    stop: Decimal | None, costs: Costs, splits: Splits,
-) -> tuple[Decimal | None, str]:  # fmt: skip
+    connection: Connection,
+    settings: Settings,
+    row: Row[tuple[object, ...]],
+    sale: Order | None,
+    stop: Decimal | None,
+    costs: Costs,
+    splits: Splits,
+) -> tuple[Decimal | None, str]:
     """Where the stop lies: below what the holding has cost. One whose strategy is gone keeps the price it had.
 
     A stop from before a split is of no use any more: its price is in old coins.

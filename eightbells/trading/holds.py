@@ -88,9 +88,15 @@ def held_symbols(connection: Connection, account: str, *, buying: bool) -> dict[
 
 
 def begin(
-    connection: Connection, account: str, symbol: str, reason: Reason, scope: Scope, facts: Mapping[str, str],
-    at: datetime, candle: datetime | None = None,
-) -> bool:  # fmt: skip
+    connection: Connection,
+    account: str,
+    symbol: str,
+    reason: Reason,
+    scope: Scope,
+    facts: Mapping[str, str],
+    at: datetime,
+    candle: datetime | None = None,
+) -> bool:
     """Hold a symbol; whether it is new: a jump is held once, and a balance while no such hold is open."""
     return bool(
         connection.execute(
@@ -99,11 +105,16 @@ def begin(
                 "(:account, :symbol, :reason, :scope, :candle, CAST(:facts AS jsonb), :at) ON CONFLICT DO NOTHING"
             ),
             {
-                "account": account, "symbol": symbol, "reason": reason, "scope": scope, "candle": candle,
-                "facts": json.dumps(dict(facts)), "at": at,
+                "account": account,
+                "symbol": symbol,
+                "reason": reason,
+                "scope": scope,
+                "candle": candle,
+                "facts": json.dumps(dict(facts)),
+                "at": at,
             },
         ).rowcount
-    )  # fmt: skip
+    )
 
 
 def release(connection: Connection, account: str, symbol: str, by: str, why: str, at: datetime) -> list[Hold]:

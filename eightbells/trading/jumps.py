@@ -54,9 +54,11 @@ class Jump:
     def facts(self) -> dict[str, str]:
         """What the hold's words are made of."""
         return {
-            "before": wire(self.before), "after": wire(self.after), "pause": str(self.pause),
+            "before": wire(self.before),
+            "after": wire(self.after),
+            "pause": str(self.pause),
             "candle": grid.label(self.candle_ms),
-        }  # fmt: skip
+        }
 
 
 def volatility(closes: Sequence[Close]) -> float | None:
@@ -114,11 +116,15 @@ def find(
     rows = connection.execute(
         text(_CANDIDATES),
         {
-            "symbols": list(symbols), "interval": grid.INTERVAL, "last": grid.to_time(last_ms),
-            "count": max(window, missed) + 1, "step": grid.STEP, "since": grid.to_time(since),
+            "symbols": list(symbols),
+            "interval": grid.INTERVAL,
+            "last": grid.to_time(last_ms),
+            "count": max(window, missed) + 1,
+            "step": grid.STEP,
+            "since": grid.to_time(since),
             "least": min(limit * LEAST_VOLATILITY, _MOST_ACROSS_PAUSE),
         },
-    ).all()  # fmt: skip
+    ).all()
     found = []
     for row in rows:
         before = Close(grid.to_ms(row.before_open), row.before_close)
@@ -142,9 +148,15 @@ def hold(engine: Engine, account: str, found: Iterable[Jump], now_ms: int) -> No
     with engine.begin() as connection:
         for jump in found:
             holds.begin(
-                connection, account, jump.symbol, "jump", jump.scope, jump.facts, grid.to_time(now_ms),
+                connection,
+                account,
+                jump.symbol,
+                "jump",
+                jump.scope,
+                jump.facts,
+                grid.to_time(now_ms),
                 grid.to_time(jump.candle_ms),
-            )  # fmt: skip
+            )
 
 
 # Pairs of neighbouring candles that are across a pause, or newer than the last cycle, and far enough apart.
@@ -226,8 +238,10 @@ def newest_closes(connection: Connection, symbol: str, count: int, last_ms: int 
             "AND (CAST(:last AS timestamptz) IS NULL OR open_time <= :last) ORDER BY open_time DESC LIMIT :count"
         ),
         {
-            "symbol": symbol, "interval": grid.INTERVAL, "count": count,
+            "symbol": symbol,
+            "interval": grid.INTERVAL,
+            "count": count,
             "last": None if last_ms is None else grid.to_time(last_ms),
         },
-    ).all()  # fmt: skip
+    ).all()
     return [Close(grid.to_ms(row.open_time), row.close) for row in rows[::-1]]

@@ -70,9 +70,12 @@ ON CONFLICT DO NOTHING
 
 
 def book(
-    connection: Connection, order: Order, fills: Iterable[Fill], flow_run: str | None = None,
+    connection: Connection,
+    order: Order,
+    fills: Iterable[Fill],
+    flow_run: str | None = None,
     prices: Mapping[str, Decimal] = MappingProxyType({}),
-) -> int:  # fmt: skip
+) -> int:
     """Book fills; one that is in the books already is not booked again. Returns how many were new.
 
     Args:
@@ -326,10 +329,16 @@ def standings(connection: Connection, settings: Settings, open_ms: int | None = 
         taken = sellable(row.quantity, row.close, symbol_rules, market=False) if symbol_rules else Decimal(0)
         found.append(
             Standing(
-                row.strategy, row.symbol, row.quantity, row.quantity - taken, held.cost, held.realised,
-                row.value - held.cost, row.fees,
+                row.strategy,
+                row.symbol,
+                row.quantity,
+                row.quantity - taken,
+                held.cost,
+                held.realised,
+                row.value - held.cost,
+                row.fees,
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -457,7 +466,10 @@ def save_balances(
                 free = excluded.free, locked = excluded.locked, seen_at = excluded.seen_at
             """),
             {
-                "account": account, "asset": balance.asset, "seen": seen_at,
-                "free": balance.free, "locked": balance.locked,
+                "account": account,
+                "asset": balance.asset,
+                "seen": seen_at,
+                "free": balance.free,
+                "locked": balance.locked,
             },
-        )  # fmt: skip
+        )

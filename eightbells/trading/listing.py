@@ -125,11 +125,20 @@ def list_positions(
         why = _unprotected(it, sale, bare.get(place), stops.get(it.strategy))
         found.append(
             ListedPosition(
-                it.strategy, it.symbol, it.quantity, it.average_cost, it.value, it.unrealised, it.realised,
-                it.fees, unvalued.get(place, ""),
-                stop_price, why, it.strategy in stops,
+                it.strategy,
+                it.symbol,
+                it.quantity,
+                it.average_cost,
+                it.value,
+                it.unrealised,
+                it.realised,
+                it.fees,
+                unvalued.get(place, ""),
+                stop_price,
+                why,
+                it.strategy in stops,
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -184,7 +193,12 @@ def list_trades(connection: Connection, account: str, wanted: Wanted) -> list[Tr
 
 def _values(account: str, wanted: Wanted) -> dict[str, Any]:
     return {
-        "account": account, "strategy": wanted.strategy, "since": wanted.since, "limit": wanted.limit,
-        "any_symbol": not wanted.symbols, "symbols": list(wanted.symbols),
-        "any_state": not wanted.states, "states": [str(state) for state in wanted.states],
-    }  # fmt: skip
+        "account": account,
+        "strategy": wanted.strategy,
+        "since": wanted.since,
+        "limit": wanted.limit,
+        "any_symbol": not wanted.symbols,
+        "symbols": list(wanted.symbols),
+        "any_state": not wanted.states,
+        "states": [str(state) for state in wanted.states],
+    }

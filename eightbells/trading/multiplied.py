@@ -57,11 +57,14 @@ def looks(connection: Connection, account: str, balances: Iterable[Balance]) -> 
     )
     found = [
         Look(
-            row.asset, [symbol for symbol in row.symbols if symbol in held], there.get(row.asset, Decimal(0)),
-            row.owned, row.expected,
+            row.asset,
+            [symbol for symbol in row.symbols if symbol in held],
+            there.get(row.asset, Decimal(0)),
+            row.owned,
+            row.expected,
         )
         for row in rows
-    ]  # fmt: skip
+    ]
     return [look for look in found if look.total >= look.owned]
 
 

@@ -72,10 +72,18 @@ def client_order_id(
 
 
 def plan(
-    connection: Connection, account: str, signal: int, identity: tuple[str, str, str, int], sized: Sized,
-    now_ms: int, flow_run: str | None, attempt: int = 1, replaces: Order | None = None, command: int | None = None,
+    connection: Connection,
+    account: str,
+    signal: int,
+    identity: tuple[str, str, str, int],
+    sized: Sized,
+    now_ms: int,
+    flow_run: str | None,
+    attempt: int = 1,
+    replaces: Order | None = None,
+    command: int | None = None,
     listed_with: int | None = None,
-) -> int | None:  # fmt: skip
+) -> int | None:
     """Insert the order of a decision; None where the decision has its order already, or its position is being sold.
 
     A sale is not planned either while fills of its position are not booked: they could be of another sale.
@@ -105,16 +113,30 @@ def plan(
         ) ON CONFLICT DO NOTHING RETURNING id
         """),
         {
-            "signal": signal, "leg": sized.leg, "attempt": attempt, "account": account, "strategy": strategy,
-            "symbol": symbol, "opened": grid.to_time(open_ms), "side": sized.side,
-            "type": sized.type, "tif": "GTC" if sized.type in ("LIMIT", "STOP_LOSS_LIMIT") else None,
-            "listed": listed_with, "paired": listed_with is not None,
+            "signal": signal,
+            "leg": sized.leg,
+            "attempt": attempt,
+            "account": account,
+            "strategy": strategy,
+            "symbol": symbol,
+            "opened": grid.to_time(open_ms),
+            "side": sized.side,
+            "type": sized.type,
+            "tif": "GTC" if sized.type in ("LIMIT", "STOP_LOSS_LIMIT") else None,
+            "listed": listed_with,
+            "paired": listed_with is not None,
             "trailing": sized.trailing_delta,
-            "quantity": sized.quantity, "price": sized.price, "stop": sized.stop_price, "sizing": sized.basis,
-            "now": grid.to_time(now_ms), "run": flow_run, "replaces": replaced, "command": command,
+            "quantity": sized.quantity,
+            "price": sized.price,
+            "stop": sized.stop_price,
+            "sizing": sized.basis,
+            "now": grid.to_time(now_ms),
+            "run": flow_run,
+            "replaces": replaced,
+            "command": command,
             "client": client_order_id(account, strategy, version, symbol, open_ms, sized.leg, attempt),
         },
-    ).scalar_one_or_none()  # fmt: skip
+    ).scalar_one_or_none()
     if planned is None and replaced is not None:
         _yield_no_more(connection, replaced)
     return planned
@@ -171,10 +193,15 @@ def plan_again(
         ON CONFLICT DO NOTHING RETURNING id
         """),
         {
-            "id": order.id, "quantity": quantity, "price": price, "client": successor,
-            "now": grid.to_time(now_ms), "run": flow_run, "replaces": replaced,
+            "id": order.id,
+            "quantity": quantity,
+            "price": price,
+            "client": successor,
+            "now": grid.to_time(now_ms),
+            "run": flow_run,
+            "replaces": replaced,
         },
-    ).scalar_one_or_none()  # fmt: skip
+    ).scalar_one_or_none()
     if found is None and replaced is not None:
         _yield_no_more(connection, replaced)
     return found
@@ -439,10 +466,13 @@ def _superseded(connection: Connection, order: Order) -> str | None:
             'AND e."interval" = :interval AND e.open_time > :opened'
         ),
         {
-            "account": order.account, "strategy": order.strategy, "symbol": order.symbol,
-            "interval": grid.INTERVAL, "opened": order.open_time,
+            "account": order.account,
+            "strategy": order.strategy,
+            "symbol": order.symbol,
+            "interval": grid.INTERVAL,
+            "opened": order.open_time,
         },
-    ).scalar_one()  # fmt: skip
+    ).scalar_one()
     return (
         None if later is None else f"the strategy has decided again on candle {grid.label(grid.to_ms(later))}"
     )
@@ -482,10 +512,14 @@ def move(
             "VALUES (:id, :from, :to, :at, CAST(:detail AS jsonb), :run)"
         ),
         {
-            "id": order.id, "from": order.state, "to": to, "at": at,
-            "detail": json.dumps(detail, default=str), "run": flow_run,
+            "id": order.id,
+            "from": order.state,
+            "to": to,
+            "at": at,
+            "detail": json.dumps(detail, default=str),
+            "run": flow_run,
         },
-    )  # fmt: skip
+    )
 
 
 def note_exchange(connection: Connection, order: Order, exchange_id: int, executed: Decimal) -> None:

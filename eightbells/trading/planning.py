@@ -151,14 +151,25 @@ class Planner:
         return None
 
     def _commit(
-        self, decision: Decision, sized: Sized, attempt: int, replaced: Order | None,
+        self,
+        decision: Decision,
+        sized: Sized,
+        attempt: int,
+        replaced: Order | None,
         listed_with: int | None = None,
-    ) -> int | None:  # fmt: skip
+    ) -> int | None:
         return outbox.plan(
-            self.connection, self.settings.account, decision.signal,
-            (decision.strategy, decision.version, decision.symbol, decision.open_ms), sized, self.moment.now_ms,
-            self.moment.flow_run, attempt, replaced, listed_with=listed_with,
-        )  # fmt: skip
+            self.connection,
+            self.settings.account,
+            decision.signal,
+            (decision.strategy, decision.version, decision.symbol, decision.open_ms),
+            sized,
+            self.moment.now_ms,
+            self.moment.flow_run,
+            attempt,
+            replaced,
+            listed_with=listed_with,
+        )
 
     def _commit_beside(
         self, decision: Decision, sized: Sized, attempt: int, stop: Order | None
@@ -173,9 +184,16 @@ class Planner:
         again = Sized("stop", "SELL", stop.quantity, stop.price, stop.stop_price, "its stop, beside the exit")
         identity = (decision.strategy, decision.version, decision.symbol, grid.to_ms(stop.open_time))
         planned = outbox.plan(
-            self.connection, self.settings.account, stop.signal_id, identity, again, self.moment.now_ms,
-            self.moment.flow_run, outbox.next_attempt(self.connection, stop.signal_id, "stop"), stop,
-        )  # fmt: skip
+            self.connection,
+            self.settings.account,
+            stop.signal_id,
+            identity,
+            again,
+            self.moment.now_ms,
+            self.moment.flow_run,
+            outbox.next_attempt(self.connection, stop.signal_id, "stop"),
+            stop,
+        )
         if planned is not None:
             self._commit(decision, replace(sized, maker=True), attempt, None, planned)
         return planned
@@ -250,9 +268,12 @@ class Planner:
         ):
             return "risk", tried
         proposal = risk.Proposal(
-            decision.symbol, sized.side, sized.quantity, sized.price or decision.price,
+            decision.symbol,
+            sized.side,
+            sized.quantity,
+            sized.price or decision.price,
             self.last_prices.get(decision.symbol),
-        )  # fmt: skip
+        )
         if reason := risk.objection(proposal, self.exposure, self.settings.risk):
             return "risk", reason
         if reason := self.books.protections.objection(
@@ -275,9 +296,14 @@ class Planner:
 
 
 def size(
-    decision: Decision, purse: Purse, symbol_rules: SymbolRules | None, last: Decimal | None,
-    volatility: Decimal | None, strategy: StrategySettings, settings: Settings,
-) -> Sized | None:  # fmt: skip
+    decision: Decision,
+    purse: Purse,
+    symbol_rules: SymbolRules | None,
+    last: Decimal | None,
+    volatility: Decimal | None,
+    strategy: StrategySettings,
+    settings: Settings,
+) -> Sized | None:
     """The order that a decision calls for; None where the strategy is where it wants to be. Pure.
 
     Args:
@@ -311,9 +337,15 @@ def _stands_for(order: Order, strategy: str) -> bool:
 
 
 def plan_orders(
-    engine: Engine, settings: Settings, decisions: Iterable[Decision], moment: Moment, lease: Lease,
-    last_prices: Mapping[str, Decimal], *, again: bool = False,
-) -> Plan:  # fmt: skip
+    engine: Engine,
+    settings: Settings,
+    decisions: Iterable[Decision],
+    moment: Moment,
+    lease: Lease,
+    last_prices: Mapping[str, Decimal],
+    *,
+    again: bool = False,
+) -> Plan:
     """Commit the orders that the decisions call for; deciding and planning again adds nothing.
 
     Args:
@@ -376,7 +408,10 @@ def record_refusals(connection: Connection, refusals: Iterable[Refused], moment:
             WHERE refusals.reason <> excluded.reason
             """),
             {
-                **vars(refusal), "account": moment.account, "opened": grid.to_time(moment.open_ms),
-                "at": grid.to_time(moment.now_ms), "run": moment.flow_run,
+                **vars(refusal),
+                "account": moment.account,
+                "opened": grid.to_time(moment.open_ms),
+                "at": grid.to_time(moment.now_ms),
+                "run": moment.flow_run,
             },
-        )  # fmt: skip
+        )

@@ -214,9 +214,13 @@ async def _suspicion(
 
 
 def _keep_looks(
-    connection: Connection, account: str, before: list[Position], balances: list[Balance],
-    open_orders: list[ListedOrder] | None, at: datetime,
-) -> None:  # fmt: skip
+    connection: Connection,
+    account: str,
+    before: list[Position],
+    balances: list[Balance],
+    open_orders: list[ListedOrder] | None,
+    at: datetime,
+) -> None:
     """Hold the symbols whose balance has multiplied, unless a fill on its way may be the cause: the next look tells."""
     found = multiplied.looks(connection, account, balances)
     if any(look.is_multiplied for look in found) and (
@@ -260,8 +264,14 @@ def _keep_foreign(connection: Connection, account: str, orders: Iterable[ListedO
             SET status = excluded.status, seen_at = excluded.seen_at
             """),
             {
-                "account": account, "symbol": order.symbol, "number": order.order_id,
-                "client": order.client_order_id, "side": order.side, "type": order.type,
-                "status": order.status, "quantity": order.quantity, "at": grid.to_time(at),
+                "account": account,
+                "symbol": order.symbol,
+                "number": order.order_id,
+                "client": order.client_order_id,
+                "side": order.side,
+                "type": order.type,
+                "status": order.status,
+                "quantity": order.quantity,
+                "at": grid.to_time(at),
             },
-        )  # fmt: skip
+        )

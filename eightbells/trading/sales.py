@@ -59,9 +59,14 @@ def saleable(
 
 
 def plan_sales(
-    connection: Connection, account: str, leg: Literal["sellout", "manual"], now_ms: int, flow_run: str | None,
-    places: Collection[Place] | None = None, command: int | None = None,
-) -> list[int]:  # fmt: skip
+    connection: Connection,
+    account: str,
+    leg: Literal["sellout", "manual"],
+    now_ms: int,
+    flow_run: str | None,
+    places: Collection[Place] | None = None,
+    command: int | None = None,
+) -> list[int]:
     """Commit a MARKET sale of each position, as an order under its last signal; one on sale already is left alone.
 
     The sale takes the place of a stop: what the exchange does not sell stays protected.
@@ -83,9 +88,18 @@ def plan_sales(
         attempt = outbox.next_attempt(connection, last.id, leg)
         planned.append(
             outbox.plan(
-                connection, account, last.id, identity, sized, now_ms, flow_run, attempt, sales.get(it.place), command
+                connection,
+                account,
+                last.id,
+                identity,
+                sized,
+                now_ms,
+                flow_run,
+                attempt,
+                sales.get(it.place),
+                command,
             )
-        )  # fmt: skip
+        )
     return [order for order in planned if order is not None]
 
 

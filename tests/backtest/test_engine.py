@@ -59,8 +59,10 @@ def test_a_limit_order_waits_for_its_price_and_is_renewed_at_each_close():
     result = tried(given(), past(candles))
     states = [(it.leg, it.price, str(it.state)) for it in result.orders.values()]
     assert states == [
-        ("entry", D(101), "CANCELED"), ("entry", D(108), "CANCELED"), ("entry", D(111), "FILLED"),
-    ]  # fmt: skip
+        ("entry", D(101), "CANCELED"),
+        ("entry", D(108), "CANCELED"),
+        ("entry", D(111), "FILLED"),
+    ]
     assert filled(result) == [("entry", D(111), FIRST + 5 * STEP)]
 
 
@@ -176,8 +178,9 @@ def test_two_symbols_share_the_capital():
     settings = given(symbols=["BTCUSDT", "ETHUSDT"], trading=MARKET)
     result = tried(settings, past(RISING), past(RISING, "ETHUSDT"))
     assert [(it.order.symbol, it.quote) for it in result.fills] == [
-        ("BTCUSDT", pytest.approx(500, abs=D("0.0001"))), ("ETHUSDT", pytest.approx(500, abs=D("0.0001"))),
-    ]  # fmt: skip
+        ("BTCUSDT", pytest.approx(500, abs=D("0.0001"))),
+        ("ETHUSDT", pytest.approx(500, abs=D("0.0001"))),
+    ]
 
 
 def test_nothing_in_the_span_is_one_clear_line():
@@ -202,9 +205,11 @@ def test_all_at_once_and_window_by_window_make_the_same_orders(
     seed: int, order_type: str, fees_in: str
 ) -> None:
     settings = given(
-        KINDS, symbols=["BTCUSDT", "ETHUSDT"], trading={"order_type": order_type},
+        KINDS,
+        symbols=["BTCUSDT", "ETHUSDT"],
+        trading={"order_type": order_type},
         backtest={"taker_fee": "0.001", "maker_fee": "0.0005", "fees_in": fees_in, "slippage": "0.0005"},
-    )  # fmt: skip
+    )
     histories = [walk(seed, 120), walk(seed + 1, 120, "ETHUSDT")]
     fast = run(settings, histories, 0, 2**42)
     slow = run(settings, histories, 0, 2**42, decide_only=True)
@@ -226,8 +231,11 @@ def test_a_window_is_refused_where_the_gate_refuses_it(
     history = past([RISING[0]] * len(slots), slots=slots.tolist())
     kept = data.draw(st.lists(st.booleans(), min_size=len(history.absent), max_size=len(history.absent)))
     known = type(history)(
-        history.symbol, history.frame, history.rules, history.absent[np.array(kept, dtype=bool)],
+        history.symbol,
+        history.frame,
+        history.rules,
+        history.absent[np.array(kept, dtype=bool)],
         int(history.opens[data.draw(st.integers(0, len(slots) - 1))]) if data.draw(st.booleans()) else None,
-    )  # fmt: skip
+    )
     refused = [known.objection(at, window, pause) is not None for at in range(len(slots))]
     assert known.unsound(window, pause).tolist() == refused

@@ -32,9 +32,11 @@ ENTRIES = [
 def test_its_trades_are_those_of_the_event_engine(seed: int, entry: dict) -> None:
     history = walk(seed, 150)
     settings = given(
-        [entry], trading={"order_type": "market"}, risk={"price_collar": "0"},
+        [entry],
+        trading={"order_type": "market"},
+        risk={"price_collar": "0"},
         backtest={"taker_fee": "0.001", "fees_in": "quote"},
-    )  # fmt: skip
+    )
     result = tried(settings, history)
     long = build(settings.strategies[0]).signals(history.shown)
     long[-1] = long[-2]  # what the last close says can be carried out nowhere

@@ -130,10 +130,14 @@ def _many(python: Path, folder: Path) -> None:
     opened = np.vstack([np.full((1, SERIES), 100.0), close[:-1]])
     close[-1] = opened[-1]  # what is held at the end is sold there by both
     np.savez(
-        folder / "many.npz", panel_open=opened, panel_close=close, sweep_open=opened[:, 0].copy(),
-        sweep_close=close[:, 0].copy(), sweep_fast=np.array([fast for fast, _ in SWEEP]),
+        folder / "many.npz",
+        panel_open=opened,
+        panel_close=close,
+        sweep_open=opened[:, 0].copy(),
+        sweep_close=close[:, 0].copy(),
+        sweep_fast=np.array([fast for fast, _ in SWEEP]),
         sweep_slow=np.array([slow for _, slow in SWEEP]),
-    )  # fmt: skip
+    )
     theirs = _run(python, "with_vectorbt.py", folder / "many.npz", FEE)
     frames = {
         str(at): pd.DataFrame({"open": opened[:, at].copy(), "close": close[:, at].copy()})
@@ -185,8 +189,12 @@ def _show(name: str, seconds: list[float]) -> None:
 
 def _run(python: Path, script: str, *arguments: object) -> dict[str, Any]:
     done = subprocess.run(
-        [python, RIVALS / script, *map(str, arguments)], stdout=subprocess.PIPE, stderr=sys.stderr, text=True,
-        check=True, env={**os.environ, "TQDM_DISABLE": "1"},
-    )  # fmt: skip
+        [python, RIVALS / script, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=sys.stderr,
+        text=True,
+        check=True,
+        env={**os.environ, "TQDM_DISABLE": "1"},
+    )
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer

@@ -121,11 +121,13 @@ def _configure(address: str) -> None:
         for name in ("one", "two")
     ]
     os.environ |= {
-        "EIGHTBELLS_SYMBOLS": json.dumps(names), "EIGHTBELLS_STRATEGIES": json.dumps(strategies),
-        "EIGHTBELLS_STREAM__TRADE_ON_CLOSE": "true", "EIGHTBELLS_TRADING__ORDER_TYPE": "market",
+        "EIGHTBELLS_SYMBOLS": json.dumps(names),
+        "EIGHTBELLS_STRATEGIES": json.dumps(strategies),
+        "EIGHTBELLS_STREAM__TRADE_ON_CLOSE": "true",
+        "EIGHTBELLS_TRADING__ORDER_TYPE": "market",
         "EIGHTBELLS_EXCHANGE__STREAM_URL": f"{streams}/",
         "EIGHTBELLS_EXCHANGE__WS_API_URL": f"{streams}/ws-api/v3",
-    }  # fmt: skip
+    }
 
 
 async def _until(happened: Callable[[Engine, int], bool], engine: Engine, opened: int) -> None:

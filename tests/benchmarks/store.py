@@ -54,7 +54,16 @@ def _klines(seed: int) -> list[list[object]]:
         volume, taken = sorted(source.integers(1, 10**13, 2).tolist(), reverse=True)
         prices = [f"{price / 10**8:.8f}" for price in (middle, high, low, middle)]
         rows.append(
-            [opened, *prices, f"{volume / 10**8:.8f}", opened + grid.STEP_MS - 1, f"{volume / 10**5:.8f}",
-             int(volume % 10**6), f"{taken / 10**8:.8f}", f"{taken / 10**5:.8f}", "0"]
-        )  # fmt: skip
+            [
+                opened,
+                *prices,
+                f"{volume / 10**8:.8f}",
+                opened + grid.STEP_MS - 1,
+                f"{volume / 10**5:.8f}",
+                int(volume % 10**6),
+                f"{taken / 10**8:.8f}",
+                f"{taken / 10**5:.8f}",
+                "0",
+            ]
+        )
     return rows

@@ -56,8 +56,10 @@ class Commanded:
 def stream_server() -> Iterator[Commanded]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.benchmarks.stream_server", str(SYMBOLS)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     try:
         yield Commanded(f"ws://127.0.0.1:{process.stdout.readline().strip()}/", process)
@@ -186,9 +188,13 @@ def _fill(engine: Engine, opened: int) -> None:
                 "1, 1, 1, "
                 "'rest', :batch FROM unnest(CAST(:symbols AS text[])) AS symbol"
             ),
-            {"at": grid.to_time(opened), "closes": grid.to_time(opened + grid.STEP_MS - 1), "symbols": NAMES,
-             "batch": batch},
-        )  # fmt: skip
+            {
+                "at": grid.to_time(opened),
+                "closes": grid.to_time(opened + grid.STEP_MS - 1),
+                "symbols": NAMES,
+                "batch": batch,
+            },
+        )
 
 
 @asynccontextmanager

@@ -99,8 +99,11 @@ def past(up: Installation, market: Simulator) -> None:
         return
     subprocess.run(
         [sys.executable, "-m", "tests.browser.past_cycles", market.url, "60", *SYMBOLS],
-        cwd=ROOT, env=up.given | {"PREFECT_API_URL": up.note.prefect_api}, timeout=10 * PATIENCE, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=up.given | {"PREFECT_API_URL": up.note.prefect_api},
+        timeout=10 * PATIENCE,
+        check=True,
+    )
 
 
 def test_every_deployment_is_listed_and_says_what_it_does(person: Person, past: None) -> None:

@@ -32,9 +32,14 @@ def eightbells(*arguments: str, folder: Path, **environment: str) -> subprocess.
     }
     clean |= {"EIGHTBELLS_DATABASE__DIRECTORY": str(folder), **environment}
     return subprocess.run(
-        [sys.executable, "-m", "cli", *arguments], cwd=PROJECT, env=clean, capture_output=True, text=True, timeout=150,
+        [sys.executable, "-m", "cli", *arguments],
+        cwd=PROJECT,
+        env=clean,
+        capture_output=True,
+        text=True,
+        timeout=150,
         check=False,
-    )  # fmt: skip
+    )
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], words: str) -> None:

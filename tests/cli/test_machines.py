@@ -26,9 +26,13 @@ def test_the_database_starts_whatever_the_environment_says(folder: Path, given: 
     config = folder / "my $HOME, größer.toml"
     shutil.copy(PROJECT / "eightbells.toml", config)
     done = eightbells(
-        "migrate", umask=0o077, **given, EIGHTBELLS_CONFIG=f"{config}\r", EIGHTBELLS_MODE="paper\r",
+        "migrate",
+        umask=0o077,
+        **given,
+        EIGHTBELLS_CONFIG=f"{config}\r",
+        EIGHTBELLS_MODE="paper\r",
         EIGHTBELLS_DATABASE__DIRECTORY=f"{place}\r",
-    )  # fmt: skip
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("the database is at migration")
     assert (place / "postgres" / "PG_VERSION").exists()
@@ -38,6 +42,12 @@ def eightbells(*arguments: str, umask: int, **given: str) -> subprocess.Complete
     """The command as it is installed, with nothing in its environment but what is given."""
     command = [str(Path(sys.executable).with_name("eightbells")), *arguments]
     return subprocess.run(
-        command, env={"PATH": os.defpath, **given}, cwd="/", capture_output=True, encoding="utf-8", timeout=150,
-        umask=umask, check=False,
-    )  # fmt: skip
+        command,
+        env={"PATH": os.defpath, **given},
+        cwd="/",
+        capture_output=True,
+        encoding="utf-8",
+        timeout=150,
+        umask=umask,
+        check=False,
+    )

@@ -43,8 +43,13 @@ def eightbells(
         environment = {f"EIGHTBELLS_{name.upper()}": str(value) for name, value in settings.items()}
         return subprocess.run(
             [sys.executable, "-m", "cli", *arguments],
-            cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
     return run
 

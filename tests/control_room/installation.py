@@ -62,8 +62,13 @@ def eightbells(
     """Run a command to its end, in a folder."""
     return subprocess.run(
         [sys.executable, "-m", "cli", *arguments],
-        cwd=folder, env=dict(given), capture_output=True, text=True, timeout=PATIENCE, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env=dict(given),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
 
 
 class Installation:
@@ -81,8 +86,12 @@ class Installation:
         with open(self._said, "ab") as said:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cli", "up", "--port", "0"],
-                cwd=self._at, env=self.given, stdout=said, stderr=said, start_new_session=True,
-            )  # fmt: skip
+                cwd=self._at,
+                env=self.given,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
         wait_until(lambda: self._is_ready() or self.process.poll() is not None, PATIENCE)
         assert self.process.poll() is None, self.said()
         self.note = self.noted()

@@ -171,10 +171,11 @@ def _look(up: Installation, books: Engine, prefect: Engine, result: Month) -> Da
     result.failed |= {
         f"{name} ({state})"
         for name, state in rows_of(
-            prefect, "SELECT f.name, r.state_name FROM flow_run AS r INNER JOIN flow AS f ON r.flow_id = f.id "
+            prefect,
+            "SELECT f.name, r.state_name FROM flow_run AS r INNER JOIN flow AS f ON r.flow_id = f.id "
             "WHERE r.state_type IN ('FAILED', 'CRASHED')",
         )
-    }  # fmt: skip
+    }
     states = dict(
         rows_of(
             prefect,

@@ -61,13 +61,18 @@ class Scale:
         """Ours, by the names of their variables without the prefix."""
         return {
             "prefect__keep_days": self.keep_days * self.day_seconds / 86400,
-            "exchange__clock_speed": self.speed, "exchange__recv_window_ms": 60_000,
+            "exchange__clock_speed": self.speed,
+            "exchange__recv_window_ms": 60_000,
             # a run needs seconds, and those are hours: what is tried here is not when it trades
-            "trading__max_candle_age_minutes": 24 * 60, "trading__order_type": "market",
-            "budgets__orders": "exchange", "budgets__account": "exchange",
-            "stream__rotate_hours": 20, "stream__silence_seconds": 3, "stream__catch_up_seconds": 0.7,
+            "trading__max_candle_age_minutes": 24 * 60,
+            "trading__order_type": "market",
+            "budgets__orders": "exchange",
+            "budgets__account": "exchange",
+            "stream__rotate_hours": 20,
+            "stream__silence_seconds": 3,
+            "stream__catch_up_seconds": 0.7,
             "stream__heartbeat_seconds": 1,
-        }  # fmt: skip
+        }
 
     def environment(self) -> dict[str, str]:
         """Prefect's: what it does once in so many minutes, hours or days."""

@@ -33,9 +33,13 @@ class ServerAndWorker:
     """The two, on one database of Prefect's; what they log is kept in a folder."""
 
     def __init__(
-        self, folder: Path, given: Mapping[str, str], settings: Settings, postgres: embedded.EmbeddedServer,
+        self,
+        folder: Path,
+        given: Mapping[str, str],
+        settings: Settings,
+        postgres: embedded.EmbeddedServer,
         database: str,
-    ) -> None:  # fmt: skip
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         port = free_port()
         self.api, self._folder = f"http://127.0.0.1:{port}/api", folder
@@ -63,9 +67,13 @@ class ServerAndWorker:
         command, environment = self._commands[name]
         with open(self._folder / f"{name}.log", "ab") as log:
             self._running[name] = subprocess.Popen(
-                command, cwd=ROOT, env={**self.given, **environment, **changed}, stdout=log, stderr=log,
+                command,
+                cwd=ROOT,
+                env={**self.given, **environment, **changed},
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
-            )  # fmt: skip
+            )
 
     def _has_died(self) -> bool:
         return any(process.poll() is not None for process in self._running.values())

@@ -46,9 +46,14 @@ def settings(
     """A watch on five symbols; what restoring leaves beside it is removed."""
     market.begin()
     yield configure(
-        market, database, symbols=SYMBOLS, budgets__klines="exchange", candles__settle_seconds="0",
-        trading__order_type="market", strategies=[strategy()],
-    )  # fmt: skip
+        market,
+        database,
+        symbols=SYMBOLS,
+        budgets__klines="exchange",
+        candles__settle_seconds="0",
+        trading__order_type="market",
+        strategies=[strategy()],
+    )
     for name in databases(postgres):
         if "_before_" in name:
             postgres.drop_database(name)
@@ -207,9 +212,13 @@ def test_nothing_is_restored_while_up_runs(settings: Settings, configure: Config
 def test_a_password_is_in_no_command_line() -> None:
     url = make_url("postgresql://me:hidden@db.example:5433/eightbells?sslmode=require")
     assert variables(url) == {
-        "PGHOST": "db.example", "PGPORT": "5433", "PGUSER": "me", "PGDATABASE": "eightbells",
-        "PGPASSWORD": "hidden", "PGSSLMODE": "require",
-    }  # fmt: skip
+        "PGHOST": "db.example",
+        "PGPORT": "5433",
+        "PGUSER": "me",
+        "PGDATABASE": "eightbells",
+        "PGPASSWORD": "hidden",
+        "PGSSLMODE": "require",
+    }
 
 
 def test_a_password_of_any_signs_backs_up_and_is_in_no_failure(
@@ -235,9 +244,14 @@ def test_the_commands_back_up_and_restore_the_embedded_database(
 
     def eightbells(*arguments: str) -> dict[str, Any]:
         done = subprocess.run(
-            [sys.executable, "-m", "cli", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True,
-            timeout=60, check=False,
-        )  # fmt: skip
+            [sys.executable, "-m", "cli", *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout)) if "--json" in arguments else {}
 

@@ -43,10 +43,11 @@ def settings(proxy: Proxy, configure: Configure) -> Settings:
 
 def _elsewhere(configure: Configure, rest: str, sockets: str) -> Settings:
     return configure(
-        symbols=["BTCUSDT", "ETHUSDT"], exchange__rest_url=f"{rest}://{ELSEWHERE}/api",
+        symbols=["BTCUSDT", "ETHUSDT"],
+        exchange__rest_url=f"{rest}://{ELSEWHERE}/api",
         exchange__stream_url=f"{sockets}://{ELSEWHERE}/",
         exchange__ws_api_url=f"{sockets}://{ELSEWHERE}/ws-api/v3",
-    )  # fmt: skip
+    )
 
 
 async def test_the_doctor_reaches_the_exchange_and_tells_the_way(settings: Settings, proxy: Proxy) -> None:

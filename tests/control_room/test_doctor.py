@@ -20,8 +20,13 @@ from tests.surroundings import ROOT
 def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "cli", "doctor", *arguments],
-        cwd=ROOT, env={**os.environ, "COLUMNS": "80"}, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_the_exit_code_tells_whether_something_fails(use: Use, database: URL, configure: Configure) -> None:
@@ -55,8 +60,12 @@ def test_live_trading_does_not_begin_while_something_fails(
     market.control("settings", accounts={"pape": {"permissions": {"withdraw": True}}})
     done = subprocess.run(
         [sys.executable, "-m", "cli", "up", "--port", "0"],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 1
     assert (
         "no live trading while `eightbells doctor` fails: permissions: the key: it may withdraw"

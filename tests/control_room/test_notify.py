@@ -128,9 +128,13 @@ def test_a_cycle_with_problems(told: Told, engine: Engine, webhook: Webhook) -> 
 
 
 async def test_failed_runs_of_a_deployment_are_told_once_and_again_when_one_completes(
-    settings: Settings, engine: Engine, webhook: Webhook, prefect_server: str, tmp_path: Path,
+    settings: Settings,
+    engine: Engine,
+    webhook: Webhook,
+    prefect_server: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     ended = await endings_of("housekeeping", prefect_server)
     told = Told(settings, engine, tmp_path / "told.json", prefect_server)
@@ -222,9 +226,14 @@ def test_a_restart_repeats_nothing_and_misses_nothing(
 
 
 def test_what_is_not_taken_is_sent_again_after_waits_that_grow(
-    configure: Configure, settings: Settings, webhook: Webhook, engine: Engine, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    configure: Configure,
+    settings: Settings,
+    webhook: Webhook,
+    engine: Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     other = Webhook()
     both = configure(notifications__urls=[webhook.url, other.url])
     told = Told(both, engine, tmp_path / "told.json")
@@ -283,9 +292,13 @@ def test_the_doctor_names_addresses_by_their_kind(settings: Settings, configure:
 
 def eightbells(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "cli", *arguments], cwd=ROOT, env={**os.environ, "PREFECT_API_URL": NOBODY},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "cli", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PREFECT_API_URL": NOBODY},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def test_the_command_tells_and_tries_out(
@@ -329,9 +342,13 @@ def test_a_service_without_an_address_waits_and_a_command_complains(
 
 
 def test_a_refused_live_start_is_told(
-    settings: Settings, configure: Configure, webhook: Webhook, market: Simulator, tmp_path: Path,
+    settings: Settings,
+    configure: Configure,
+    webhook: Webhook,
+    market: Simulator,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     market.begin()
     market.control("clock", time=int(datetime.now(UTC).timestamp() * 1000), speed=1)
     configure(market, mode="live", symbols=["BTCUSDT"], database__directory=str(tmp_path))
@@ -340,8 +357,12 @@ def test_a_refused_live_start_is_told(
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     process = subprocess.run(
         [sys.executable, "-m", "cli", "up", "--port", "0"],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert process.returncode == 1
     assert webhook.titles == ["Live start refused"]
     assert "-2015" in webhook.got[0]["message"]

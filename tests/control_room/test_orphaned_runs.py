@@ -56,8 +56,11 @@ def process_of(folder: Path, run: str) -> Iterator[subprocess.Popen[str]]:
     """A process that says that it runs a flow run, until it is killed."""
     process = subprocess.Popen(
         [sys.executable, "-c", RUNNER, str(folder), run],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "in\n"
     try:

@@ -55,9 +55,14 @@ def room(
     market.begin()
     place = folder / "outage"
     given = environment(
-        place, market, symbols=SYMBOLS, trading__order_type="market", candles__settle_seconds=0,
-        budgets__account="exchange", strategies=[_wanting("long")],
-    ) | {"DATABASE_URL": books.render_as_string(hide_password=False)}  # fmt: skip
+        place,
+        market,
+        symbols=SYMBOLS,
+        trading__order_type="market",
+        candles__settle_seconds=0,
+        budgets__account="exchange",
+        strategies=[_wanting("long")],
+    ) | {"DATABASE_URL": books.render_as_string(hide_password=False)}
     settings = Settings(database={"directory": str(place)})  # type: ignore[arg-type]
     room = ServerAndWorker(place, given, settings, postgres, "prefect_outage")
     room.start()
@@ -140,9 +145,11 @@ def _planned(room: ServerAndWorker) -> tuple[datetime, datetime]:
 
 def _stored(engine: Engine, symbol: str) -> list[tuple[object, ...]]:
     return rows_of(
-        engine, "SELECT open_time, open::text, close::text, volume::text FROM candles WHERE symbol = :symbol "
-        "ORDER BY open_time", symbol=symbol,
-    )  # fmt: skip
+        engine,
+        "SELECT open_time, open::text, close::text, volume::text FROM candles WHERE symbol = :symbol "
+        "ORDER BY open_time",
+        symbol=symbol,
+    )
 
 
 def _served(market: Simulator, symbol: str, newest: int) -> list[tuple[object, ...]]:

@@ -50,10 +50,16 @@ def without_prefect(found: Status) -> list[str]:
 def save_cycle(engine: Engine, opened: int, **summary: Any) -> None:
     with engine.begin() as connection:
         connection.execute(
-            text("INSERT INTO cycles (account, open_time, finished_at, equity, summary) "
-                "VALUES ('paper', :opened, :at, 12345.678, CAST(:summary AS jsonb))"),
-            {"opened": grid.to_time(opened), "at": grid.to_time(opened + STEP + 9000), "summary": json.dumps(summary)},
-        )  # fmt: skip
+            text(
+                "INSERT INTO cycles (account, open_time, finished_at, equity, summary) "
+                "VALUES ('paper', :opened, :at, 12345.678, CAST(:summary AS jsonb))"
+            ),
+            {
+                "opened": grid.to_time(opened),
+                "at": grid.to_time(opened + STEP + 9000),
+                "summary": json.dumps(summary),
+            },
+        )
 
 
 def newest() -> int:
@@ -177,8 +183,14 @@ def test_the_table_keeps_to_80_columns_and_json_is_whole(
     save_cycle(engine, newest(), problems=["x" * 200])
     run = [sys.executable, "-m", "cli", "status"]
     shown = subprocess.run(
-        run, cwd=ROOT, env={**os.environ, "COLUMNS": "80"}, capture_output=True, text=True, timeout=60, check=True
-    ).stdout  # fmt: skip
+        run,
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
     lines = shown.splitlines()
     assert {len(line) for line in lines} == {80}
     unwrapped = "".join(line[14:-1].strip() for line in lines)
@@ -198,9 +210,11 @@ def test_positions_are_shown_with_their_value_and_profit_at_the_newest_close(
     with engine.begin() as connection:
         order = bring(connection, plan_order(connection, signal), State.SENDING, State.FILLED)
         connection.execute(
-            text("INSERT INTO fills VALUES ('paper', 'BTCUSDT', 1, :order, 'BUY', 100, 0.5, 50, 0, 'BNB', now())"),
+            text(
+                "INSERT INTO fills VALUES ('paper', 'BTCUSDT', 1, :order, 'BUY', 100, 0.5, 50, 0, 'BNB', now())"
+            ),
             {"order": order.id},
-        )  # fmt: skip
+        )
     (held,) = read().positions
     value = Decimal("0.5") * Decimal(kline(0)[4])
     assert (held.symbol, held.quantity, held.value) == ("BTCUSDT", Decimal("0.5"), value)

@@ -18,9 +18,10 @@ from tests.klines import wait_until
 ENDS = python("-c", "print('the last words')")
 DEAF = python("-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)")
 PARENT = python(
-    "-c", "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
+    "-c",
+    "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
     "time.sleep(60)",
-)  # fmt: skip
+)
 
 
 @pytest.fixture

@@ -222,8 +222,9 @@ def test_what_is_given_is_used_and_left_running(
     market.begin()
     place = folder / "up-elsewhere"
     given = environment(place, market) | {
-        "DATABASE_URL": database.render_as_string(hide_password=False), "PREFECT_API_URL": prefect_server,
-    }  # fmt: skip
+        "DATABASE_URL": database.render_as_string(hide_password=False),
+        "PREFECT_API_URL": prefect_server,
+    }
     up = Installation(place, given).start()
     assert up.note.prefect_api == prefect_server
     names = {command_of(child).rpartition(" cli ")[2] for child in up.children()}

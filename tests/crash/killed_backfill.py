@@ -39,9 +39,12 @@ def killed_backfill(engine: Engine, simulator: Simulator, kills: int, chance: ra
 
 def _start() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", _BACKFILL], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [sys.executable, "-c", _BACKFILL],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
-    )  # fmt: skip
+    )
 
 
 def _ends_before(engine: Engine, seconds: float) -> bool:

@@ -72,9 +72,12 @@ class Walk:
         """Without faults and kills: two cycles, after which nothing may differ."""
         self._gather()
         self._trial.simulator.control(
-            "settings", visibility_ms=0, taker_fraction=1, fill_parts=1,
+            "settings",
+            visibility_ms=0,
+            taker_fraction=1,
+            fill_parts=1,
             accounts={"paper": {"fees_in_bnb": False}},
-        )  # fmt: skip
+        )
         self._trial.change(
             trading__unfilled="renew", trading__order_type="limit", trading__limit_offset="0.002"
         )
@@ -113,10 +116,12 @@ class Walk:
         simulator, chance = self._trial.simulator, self._chance
         simulator.control(
             "settings",
-            visibility_ms=chance.choice((0, 0, 500, 3000)), taker_fraction=chance.choice(("1", "1", "0.5", "0.1")),
-            fill_parts=chance.choice((1, 1, 3)), fill_gap_ms=chance.choice((1000, 600_000)),
+            visibility_ms=chance.choice((0, 0, 500, 3000)),
+            taker_fraction=chance.choice(("1", "1", "0.5", "0.1")),
+            fill_parts=chance.choice((1, 1, 3)),
+            fill_gap_ms=chance.choice((1000, 600_000)),
             accounts={"paper": {"fees_in_bnb": chance.random() < 0.3}},
-        )  # fmt: skip
+        )
         for script in _FAULTS:
             simulator.control("faults", **script, seed=chance.randrange(2**31))
 

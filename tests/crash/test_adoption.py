@@ -73,10 +73,14 @@ def _by_hand(trial: Trial, **given: str) -> dict[str, Any]:
     """A purchase at market that no strategy makes."""
     query = urlencode(
         {
-            "symbol": SYMBOL, "side": "BUY", "type": "MARKET", "newClientOrderId": "mine", **given,
+            "symbol": SYMBOL,
+            "side": "BUY",
+            "type": "MARKET",
+            "newClientOrderId": "mine",
+            **given,
             "timestamp": trial.simulator.now,
         }
-    )  # fmt: skip
+    )
     signature = hmac.new(b"paper", query.encode(), hashlib.sha256).hexdigest()
     address = f"{trial.simulator.url}/api/v3/order?{query}&signature={signature}"
     request = urllib.request.Request(address, method="POST", headers={"X-MBX-APIKEY": "paper"})

@@ -53,13 +53,18 @@ def _streaming(trial: Trial, **settings: str) -> Iterator[None]:
     """The stream in a process of its own."""
     address = trial.simulator.url.replace("http", "ws", 1)
     trial.change(
-        exchange__stream_url=f"{address}/", exchange__ws_api_url=f"{address}/ws-api/v3",
-        stream__heartbeat_seconds="0.5", **settings,
-    )  # fmt: skip
+        exchange__stream_url=f"{address}/",
+        exchange__ws_api_url=f"{address}/ws-api/v3",
+        stream__heartbeat_seconds="0.5",
+        **settings,
+    )
     worker = subprocess.Popen(
         [sys.executable, "-m", "tests.stream.worker"],
-        cwd=surroundings.ROOT, env={**os.environ, **trial.environment()}, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=surroundings.ROOT,
+        env={**os.environ, **trial.environment()},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         assert worker.stdout is not None
         assert worker.stdout.readline(), "the stream did not start"
@@ -186,24 +191,31 @@ def test_the_rest_of_a_waiting_exit_that_is_filled_in_part_gets_its_stop_again(h
         holding.simulator.advance(1000)
     clean(holding.run("reconcile"))
     assert _sales(holding)[1:] == [
-        ("STOP_LOSS", "EXPIRED"), ("LIMIT_MAKER", "CANCELED"), ("STOP_LOSS", "NEW"), ("LIMIT_MAKER", "NEW"),
-    ]  # fmt: skip
+        ("STOP_LOSS", "EXPIRED"),
+        ("LIMIT_MAKER", "CANCELED"),
+        ("STOP_LOSS", "NEW"),
+        ("LIMIT_MAKER", "NEW"),
+    ]
     assert holding.wrongs() == []
 
 
 def test_a_waiting_exit_takes_its_next_step_when_its_time_is_over(holding: Trial) -> None:
     holding.change(
-        strategies=_FLAT, trading__exit_steps=["close", "market"], trading__limit_offset=RESTING,
+        strategies=_FLAT,
+        trading__exit_steps=["close", "market"],
+        trading__limit_offset=RESTING,
         trading__exit_step_seconds="600",
-    )  # fmt: skip
+    )
     clean(holding.run())
     clean(holding.run("reconcile"))
     assert _sales(holding)[1:] == [("STOP_LOSS", "NEW"), ("LIMIT_MAKER", "NEW")]
     holding.simulator.advance(600_000)
     clean(holding.run("reconcile"))
     assert _sales(holding)[1:] == [
-        ("STOP_LOSS", "CANCELED"), ("LIMIT_MAKER", "CANCELED"), ("MARKET", "FILLED")
-    ]  # fmt: skip
+        ("STOP_LOSS", "CANCELED"),
+        ("LIMIT_MAKER", "CANCELED"),
+        ("MARKET", "FILLED"),
+    ]
     assert holding.wrongs() == []
 
 
@@ -219,8 +231,10 @@ def test_an_exit_that_is_no_longer_wanted_is_replaced_by_the_stop(holding: Trial
     holding.change(strategies=_LONG)
     clean(holding.run())
     assert _sales(holding)[1:] == [
-        ("STOP_LOSS", "CANCELED"), ("LIMIT_MAKER", "CANCELED"), ("STOP_LOSS", "NEW")
-    ]  # fmt: skip
+        ("STOP_LOSS", "CANCELED"),
+        ("LIMIT_MAKER", "CANCELED"),
+        ("STOP_LOSS", "NEW"),
+    ]
     assert holding.wrongs() == []
 
 

@@ -90,8 +90,10 @@ def test_a_position_stays_protected_while_trading_is_halted(holding: Trial) -> N
 def test_selling_out_cancels_the_stops_and_sells_everything_at_market(holding: Trial) -> None:
     _halt(holding, sell_everything=True)
     assert _orders(holding) == [
-        ("LIMIT", "FILLED"), ("STOP_LOSS", "CANCELED"), ("MARKET", "FILLED"),
-    ]  # fmt: skip
+        ("LIMIT", "FILLED"),
+        ("STOP_LOSS", "CANCELED"),
+        ("MARKET", "FILLED"),
+    ]
     clean(holding.run())
     assert holding.wrongs() == []
 

@@ -193,10 +193,20 @@ def machine(world: World, request: pytest.FixtureRequest) -> Iterator[type[Books
 def _order(signal: int, symbol: str, side: str, leg: str) -> dict[str, Any]:
     opened = grid.to_time(START)
     return {
-        "signal_id": signal, "leg": leg, "account": "paper", "strategy": "always", "symbol": symbol,
-        "open_time": opened, "side": side, "type": "LIMIT", "time_in_force": "GTC", "quantity": Decimal(10**9),
-        "price": Decimal(1), "client_order_id": f"eb-{leg}", "planned_at": opened,
-    }  # fmt: skip
+        "signal_id": signal,
+        "leg": leg,
+        "account": "paper",
+        "strategy": "always",
+        "symbol": symbol,
+        "open_time": opened,
+        "side": side,
+        "type": "LIMIT",
+        "time_in_force": "GTC",
+        "quantity": Decimal(10**9),
+        "price": Decimal(1),
+        "client_order_id": f"eb-{leg}",
+        "planned_at": opened,
+    }
 
 
 def test_the_positions_in_the_books_are_what_any_sequence_of_fills_comes_to(machine: type[Books]) -> None:

@@ -86,9 +86,10 @@ def test_a_position_in_parts_is_bought_and_sold_one_part_per_candle(world: World
 
 def test_profit_compounds_with_equity(world: World) -> None:
     with world.trial(
-        strategies=[_wants(sizing="equity", rebalance_band="0.01")], trading__limit_offset=CROSSING,
+        strategies=[_wants(sizing="equity", rebalance_band="0.01")],
+        trading__limit_offset=CROSSING,
         risk__max_jump_sigmas=0,
-    ) as trial:  # fmt: skip
+    ) as trial:
         for _ in range(4):
             clean(trial.run())
             trial.leap()

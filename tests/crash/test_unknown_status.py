@@ -37,11 +37,22 @@ def trial(world: World) -> Iterator[Trial]:
 def _told(trial: Trial, **changed: Any) -> dict[str, Any]:
     """The order of this candle in SYMBOL as the exchange would list it."""
     return {
-        "symbol": SYMBOL, "orderId": 4711, "orderListId": -1, "price": "1", "origQty": "0.01", "executedQty": "0.000",
+        "symbol": SYMBOL,
+        "orderId": 4711,
+        "orderListId": -1,
+        "price": "1",
+        "origQty": "0.01",
+        "executedQty": "0.000",
         "clientOrderId": client_order_id("paper", "always", "1", SYMBOL, trial.opened, "entry", 1),
-        "cummulativeQuoteQty": "0", "status": STATUS, "timeInForce": "GTC", "type": "LIMIT", "side": "BUY",
-        "time": trial.simulator.now, "updateTime": trial.simulator.now, **changed,
-    }  # fmt: skip
+        "cummulativeQuoteQty": "0",
+        "status": STATUS,
+        "timeInForce": "GTC",
+        "type": "LIMIT",
+        "side": "BUY",
+        "time": trial.simulator.now,
+        "updateTime": trial.simulator.now,
+        **changed,
+    }
 
 
 def _everywhere(trial: Trial, told: dict[str, Any], places: tuple[str, ...]) -> None:
@@ -171,10 +182,21 @@ def test_in_a_report_of_the_stream_it_books_fills_and_leaves_the_state(
     def report(status: str, executed: str) -> OrderReport:
         return OrderReport.of_event(
             {
-                "s": SYMBOL, "i": told["orderId"], "c": told["clientOrderId"], "x": "TRADE", "X": status, "z": executed,
-                "t": 1, "L": "2", "l": "0.001", "Y": "0.002", "n": "0", "N": "BNB", "T": trial.simulator.now,
+                "s": SYMBOL,
+                "i": told["orderId"],
+                "c": told["clientOrderId"],
+                "x": "TRADE",
+                "X": status,
+                "z": executed,
+                "t": 1,
+                "L": "2",
+                "l": "0.001",
+                "Y": "0.002",
+                "n": "0",
+                "N": "BNB",
+                "T": trial.simulator.now,
             }
-        )  # fmt: skip
+        )
 
     async def follow() -> None:
         settings = load_settings()

@@ -110,8 +110,11 @@ def _compare(trial: Trial, books: Ledger, capital: Decimal, *, rewritten: bool) 
     assert equity == capital + books.flow + worth - books.fees
     figures = {name: D(standing[name]) for name in ("quantity", "cost", "realised", "unrealised", "fees")}
     assert figures == {
-        "quantity": books.coins, "cost": books.cost, "realised": books.earned, "unrealised": worth - books.cost,
+        "quantity": books.coins,
+        "cost": books.cost,
+        "realised": books.earned,
+        "unrealised": worth - books.cost,
         "fees": books.fees,
-    }  # fmt: skip
+    }
     assert books.earned + worth - books.cost - books.fees == equity - capital
     assert trial.wrongs() == []

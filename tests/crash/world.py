@@ -40,9 +40,12 @@ FAST: dict[str, Any] = {
 def strategy(target: str = "long", stop_loss: str = "0", name: str = "always") -> dict[str, Any]:
     """The settings of one that wants the same whatever the candles say."""
     return {
-        "name": name, "kind": "tests.always:Always", "capital": "1000", "stop_loss": stop_loss,
+        "name": name,
+        "kind": "tests.always:Always",
+        "capital": "1000",
+        "stop_loss": stop_loss,
         "parameters": {"target": target},
-    }  # fmt: skip
+    }
 
 
 class World:
@@ -200,9 +203,12 @@ def _stuck(trial: Trial) -> Iterator[str]:
         yield f"drift: {reason} {facts}"
     if trial.protected:
         held = {symbol for (symbol,) in trial.rows(f"SELECT symbol FROM positions WHERE quantity > {DUST}")}
-        out = {symbol for (symbol,) in trial.rows(
-            "SELECT symbol FROM orders WHERE side = 'SELL' AND state IN ('OPEN', 'PARTIALLY_FILLED')"
-        )}  # fmt: skip
+        out = {
+            symbol
+            for (symbol,) in trial.rows(
+                "SELECT symbol FROM orders WHERE side = 'SELL' AND state IN ('OPEN', 'PARTIALLY_FILLED')"
+            )
+        }
         yield from (f"{symbol} is held without a stop" for symbol in held - out)
         yield from (f"{symbol} has a stop and is not held" for symbol in out - held)
 

@@ -37,8 +37,9 @@ def most_in_a_window(engine: Engine, name: str, seconds: float) -> int:
         engine,
         "SELECT max(total) FROM (SELECT sum(cost) OVER (ORDER BY at RANGE BETWEEN CURRENT ROW AND "
         "make_interval(secs => :seconds) FOLLOWING) AS total FROM granted WHERE name = :name) AS windows",
-        name=name, seconds=seconds,
-    )  # fmt: skip
+        name=name,
+        seconds=seconds,
+    )
     return found
 
 

@@ -30,8 +30,10 @@ def test_every_table_view_and_column_says_what_it_holds(engine: Engine) -> None:
 
 
 def test_a_tables_own_words_come_before_the_words_for_all(engine: Engine) -> None:
-    said = "SELECT col_description(CAST(:of AS regclass), attnum) FROM pg_attribute " \
-           "WHERE attrelid = CAST(:of AS regclass) AND attname = :name"  # fmt: skip
+    said = (
+        "SELECT col_description(CAST(:of AS regclass), attnum) FROM pg_attribute "
+        "WHERE attrelid = CAST(:of AS regclass) AND attname = :name"
+    )
     words = {
         (of, name): rows_of(engine, said, of=of, name=name)[0][0]
         for of, name in (("pauses", "symbol"), ("fills", "symbol"), ("live_orders", "leg"), ("orders", "leg"))
@@ -43,9 +45,12 @@ def test_a_tables_own_words_come_before_the_words_for_all(engine: Engine) -> Non
 
 def test_the_diagram_has_the_tables_columns_and_keys_of_the_database(engine: Engine) -> None:
     (diagram,) = re.findall(r"```mermaid\n(.*?)```", (ROOT / "docs/data.md").read_text(), re.S)
-    columns = set(rows_of(
-        engine, "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
-    ))  # fmt: skip
+    columns = set(
+        rows_of(
+            engine,
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'",
+        )
+    )
     drawn = {
         (table, line.split()[1])
         for table, body in re.findall(r"(\w+) \{\n(.*?)\}", diagram, re.S)

@@ -109,9 +109,15 @@ def test_people_read_it_at_80_columns_and_scripts_as_json(
     assert f"{2 * MARCH - 2} slots: {2 * MARCH - 2} stored, 0 quarantined, 0 open, 0 absent" in lines
     (row,) = json.loads(command({}, "coverage", "--symbols", "BTCUSDT", "--json").answer)["coverage"]
     assert row == {
-        "symbol": "BTCUSDT", "month": "2021-03", "slots": MARCH - 1, "stored": MARCH - 1, "quarantined": 0,
-        "open": 0, "absent": 0, "share": 1.0,
-    }  # fmt: skip
+        "symbol": "BTCUSDT",
+        "month": "2021-03",
+        "slots": MARCH - 1,
+        "stored": MARCH - 1,
+        "quarantined": 0,
+        "open": 0,
+        "absent": 0,
+        "share": 1.0,
+    }
 
 
 def test_what_is_unknown_is_one_line(engine: Engine) -> None:

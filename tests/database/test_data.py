@@ -38,18 +38,33 @@ def opened(engine: Engine, database: URL, configure: Configure) -> Engine:
 
 def _rising(count: int) -> list[list[object]]:
     return [
-        kline(slot, open=str(100 + slot), high=str(200 + slot), low=str(50 + slot), close=str(101 + slot), trades=slot)
+        kline(
+            slot,
+            open=str(100 + slot),
+            high=str(200 + slot),
+            low=str(50 + slot),
+            close=str(101 + slot),
+            trades=slot,
+        )
         for slot in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def test_candles_of_one_symbol_are_floats_by_open_time(opened: Engine) -> None:
     admitted(opened, klines(3), after(3))
     found = data.candles("btc/usdt")
     assert list(found.columns) == [
-        "close_time", "open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base",
+        "close_time",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "quote_volume",
+        "trades",
+        "taker_buy_base",
         "taker_buy_quote",
-    ]  # fmt: skip
+    ]
     assert found.index.name == "open_time"
     assert list(found.index) == [MARCH + slot * grid.STEP for slot in range(3)]
     assert found["open"].dtype == np.float64
@@ -120,8 +135,14 @@ def test_orders_trades_and_equity_are_those_of_the_account(opened: Engine) -> No
                     "INSERT INTO fills VALUES ('paper', 'BTCUSDT', :number, :order, 'BUY', 99.5, 0.25, 24.875, 0.1, "
                     ":asset, :at, 'run', :worth)"
                 ),
-                {"number": number, "order": order.id, "asset": asset, "at": MARCH + grid.STEP, "worth": worth},
-            )  # fmt: skip
+                {
+                    "number": number,
+                    "order": order.id,
+                    "asset": asset,
+                    "at": MARCH + grid.STEP,
+                    "worth": worth,
+                },
+            )
         connection.execute(
             text(
                 "INSERT INTO cycles (account, open_time, finished_at, equity, summary, capital) "

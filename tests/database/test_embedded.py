@@ -39,8 +39,12 @@ class User:
     def __init__(self, place: Path, first: str = "") -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", first + USER, str(place)],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def enter(self) -> User:
         assert self.process.stdout is not None

@@ -32,8 +32,12 @@ def known(engine: Engine, database: URL, configure: Configure) -> None:
 def told(*arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "cli", "gaps", *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -52,8 +56,10 @@ def test_consecutive_slots_in_one_state_are_one_line_of_at_most_eighty_columns(k
 def test_scripts_get_every_slot(known: None) -> None:
     found = json.loads(told("--json", "--symbols", LONG.lower(), "--state", "absent"))["gaps"]
     assert [(gap["open_time"], gap["asked"]) for gap in found] == [
-        ("2021-03-01T04:00:00+00:00", 2), ("2021-03-01T08:00:00+00:00", 2), ("2021-03-01T12:00:00+00:00", 2),
-    ]  # fmt: skip
+        ("2021-03-01T04:00:00+00:00", 2),
+        ("2021-03-01T08:00:00+00:00", 2),
+        ("2021-03-01T12:00:00+00:00", 2),
+    ]
     assert all(gap["settled_at"] for gap in found)
 
 

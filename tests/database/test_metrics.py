@@ -184,9 +184,11 @@ def test_the_switch_drifts_and_what_is_held(told: Told, engine: Engine) -> None:
     with engine.begin() as connection:
         bring(connection, order, State.SENDING, State.FILLED)
         connection.execute(
-            text("INSERT INTO fills VALUES ('paper', 'BTCUSDT', 1, :order, 'BUY', 100, 0.5, 50, 0, 'BNB', now())"),
+            text(
+                "INSERT INTO fills VALUES ('paper', 'BTCUSDT', 1, :order, 'BUY', 100, 0.5, 50, 0, 'BNB', now())"
+            ),
             {"order": order.id},
-        )  # fmt: skip
+        )
         connection.execute(
             text(
                 "INSERT INTO drifts (account, symbol, reason, facts, found_at, cleared_at) VALUES "

@@ -177,8 +177,11 @@ def test_refused_orders_become_denied_or_rejected_by_whether_they_were_sent(empt
     signal = proven_signal(empty)
     with empty.begin() as connection:
         for attempt, way in ((1, ["REFUSED"]), (2, ["SENDING", "REFUSED"])):
-            order = insert(connection, "orders", {**OLD_ORDER, "signal_id": signal, "attempt": attempt,
-                                                  "client_order_id": f"eb-{attempt}"})  # fmt: skip
+            order = insert(
+                connection,
+                "orders",
+                {**OLD_ORDER, "signal_id": signal, "attempt": attempt, "client_order_id": f"eb-{attempt}"},
+            )
             connection.execute(
                 text("UPDATE orders SET request_time = now() WHERE :sent"), {"sent": len(way) > 1}
             )
@@ -237,17 +240,20 @@ def test_fees_of_before_are_valued_at_the_closes_of_then_and_the_capital_is_note
                 {"number": number, "order": order, "asset": asset, "at": OPENED + later * grid.STEP},
             )
         connection.execute(
-            text("INSERT INTO cycles (account, open_time, finished_at, equity, summary) VALUES "
-            "('paper', now(), now(), 105, '{}')")
-        )  # fmt: skip
+            text(
+                "INSERT INTO cycles (account, open_time, finished_at, equity, summary) VALUES "
+                "('paper', now(), now(), 105, '{}')"
+            )
+        )
     migrate(empty)
     assert one(empty, "SELECT equity FROM cycles") == 100
     values = rows_of(empty, "SELECT commission_quote FROM fills ORDER BY trade_id")
     assert values == [(None,), (5,), (None,), (1,), (Decimal("0.01"),)]
     assert one(empty, "SELECT fees FROM positions") == 5
     assert rows_of(empty, "SELECT asset, amount FROM unvalued_fees ORDER BY asset") == [
-        ("BNB", Decimal("0.01")), ("XYZ", Decimal("0.01")),
-    ]  # fmt: skip
+        ("BNB", Decimal("0.01")),
+        ("XYZ", Decimal("0.01")),
+    ]
     with empty.begin() as connection:
         changes = record_capital(connection, settings, OPENED)
         assert sum(changes.values()) == sum(it.capital for it in settings.strategies) > 0

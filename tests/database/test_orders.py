@@ -67,8 +67,11 @@ def test_every_state_leaves_its_event(decided: Engine, decision: int) -> None:
     with decided.begin() as connection:
         books.bring(connection, order, State.SENDING, State.OPEN, State.FILLED)
     assert rows_of(decided, "SELECT from_state, to_state FROM order_events ORDER BY id") == [
-        (None, "PLANNED"), ("PLANNED", "SENDING"), ("SENDING", "OPEN"), ("OPEN", "FILLED"),
-    ]  # fmt: skip
+        (None, "PLANNED"),
+        ("PLANNED", "SENDING"),
+        ("SENDING", "OPEN"),
+        ("OPEN", "FILLED"),
+    ]
 
 
 def test_an_order_begins_as_planned(decided: Engine, decision: int) -> None:
@@ -108,8 +111,9 @@ def test_after_one_that_certainly_does_not_exist_another_attempt_is_taken_once(
         assert outbox.plan_again(connection, order, Decimal("0.3"), order.price, after(1), None) is None
     assert second is not None
     assert rows_of(decided, "SELECT attempt, state, quantity FROM orders ORDER BY id") == [
-        (1, str(state), Decimal("0.5")), (2, "PLANNED", Decimal("0.4")),
-    ]  # fmt: skip
+        (1, str(state), Decimal("0.5")),
+        (2, "PLANNED", Decimal("0.4")),
+    ]
     ids = [name for (name,) in rows_of(decided, "SELECT client_order_id FROM orders ORDER BY id")]
     assert ids[0][:-1] == ids[1][:-1]
     assert ids[1].endswith("-2")
@@ -183,10 +187,20 @@ def _fill(number: int) -> Fill:
 
 def _row(of: int) -> dict[str, object]:
     return {
-        "signal_id": of, "leg": "entry", "account": ACCOUNT, "strategy": "trend", "symbol": "BTCUSDT",
-        "open_time": OPENED, "side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": Decimal("0.5"),
-        "price": Decimal(100), "client_order_id": "eb-by-hand-1", "planned_at": OPENED,
-    }  # fmt: skip
+        "signal_id": of,
+        "leg": "entry",
+        "account": ACCOUNT,
+        "strategy": "trend",
+        "symbol": "BTCUSDT",
+        "open_time": OPENED,
+        "side": "BUY",
+        "type": "LIMIT",
+        "time_in_force": "GTC",
+        "quantity": Decimal("0.5"),
+        "price": Decimal(100),
+        "client_order_id": "eb-by-hand-1",
+        "planned_at": OPENED,
+    }
 
 
 def test_nothing_is_sold_while_fills_of_its_position_are_not_booked(decided: Engine, decision: int) -> None:

@@ -143,9 +143,10 @@ def test_a_row_that_was_not_asked_for_can_be_released(kept: Engine) -> None:
 
 def test_rows_of_different_slots_are_released_together_those_of_one_are_not(kept: Engine) -> None:
     admit(kept, [candle_frame("XUSDT", klines(2, 5), asked=[FIRST])], "rest", after(9))
-    assert "rows 1, 2 of BTCUSDT are for one slot" in _quarantine(
-        "release", "1", "2", "--reason", "both", code=1
-    ).complaint  # fmt: skip
+    assert (
+        "rows 1, 2 of BTCUSDT are for one slot"
+        in _quarantine("release", "1", "2", "--reason", "both", code=1).complaint
+    )
     _quarantine("release", "1", "4", "5", "--reason", "all sound")
     assert _states(kept) == ["released", "open", "open", "released", "released"]
     written = rows_of(kept, "SELECT inserted, revised FROM batches ORDER BY id DESC LIMIT 3")

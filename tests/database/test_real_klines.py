@@ -48,8 +48,12 @@ def test_real_history_is_stored_whole_and_exactly(engine: Engine, market_data: P
             stored = one(engine, f"SELECT sum({column}) FROM candles WHERE symbol = :symbol", symbol=symbol)
             assert stored == sum(Decimal(row[index]) for row in rows), (symbol, column)
     assert slots_that_never_were(engine, closed) == {
-        "BNBUSDT": 16, "BTCUSDT": 16, "ETHUSDT": 16, "SOLUSDT": 0, "XRPUSDT": 9,
-    }  # fmt: skip
+        "BNBUSDT": 16,
+        "BTCUSDT": 16,
+        "ETHUSDT": 16,
+        "SOLUSDT": 0,
+        "XRPUSDT": 9,
+    }
 
 
 def slots_that_never_were(engine: Engine, history: dict[str, list[list[Any]]]) -> dict[str, int]:

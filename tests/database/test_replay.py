@@ -59,8 +59,9 @@ def test_what_another_code_would_say_is_told(engine, configure, settings, decide
         )
         found = replay(connection, other, decided)
     assert {what: (was, now) for what, was, now in found.differences if what != "reason"} == {
-        "window": ("5", "4"), "target": ("long", "flat"),
-    }  # fmt: skip
+        "window": ("5", "4"),
+        "target": ("long", "flat"),
+    }
     assert "target was long, is flat" in found.line
 
 

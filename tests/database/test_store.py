@@ -99,8 +99,10 @@ def test_candles_as_of_a_moment_are_those_of_the_exchanges_clock(engine: Engine)
     assert rows_of(engine, statement, moment=moments[1]) == []
     assert rows_of(engine, statement, moment=moments[2]) == [(Decimal("105.25"),), (Decimal(101),)]
     assert [close for (close,) in rows_of(engine, statement, moment=moments[3])] == [
-        Decimal("105.25"), Decimal(102), Decimal("105.25"),
-    ]  # fmt: skip
+        Decimal("105.25"),
+        Decimal(102),
+        Decimal("105.25"),
+    ]
 
 
 def test_what_was_judged_earlier_and_committed_later_is_known_at_its_own_moment(engine: Engine) -> None:

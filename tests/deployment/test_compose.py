@@ -40,8 +40,12 @@ def test_docker_accepts_it() -> None:
         pytest.skip("docker has no plugin compose here; the other tests read the file themselves")
     done = subprocess.run(
         ["docker", "compose", "config", "--quiet"],
-        cwd=ROOT, env={**os.environ, **composed.PAPER}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, **composed.PAPER},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -232,8 +236,11 @@ def test_alertmanager_is_given_the_webhook_in_a_file(tmp_path: Any, url: str, co
     [script] = service["command"]
     done = subprocess.run(
         [*service["entrypoint"], script.replace("/tmp/webhook", f"{tmp_path}/webhook")],
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin", **service["environment"]}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", **service["environment"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert f"--config.file=/etc/alertmanager/{config}.yml" in done.stdout.split()
     assert (tmp_path / "webhook").read_text() == url
     assert (tmp_path / "webhook").stat().st_mode & 0o077 == 0

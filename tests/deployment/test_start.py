@@ -74,8 +74,12 @@ class Composed:
         with open(self.folder / f"{name}.log", "wb") as log:
             process = subprocess.Popen(
                 [*service.get("entrypoint", ["eightbells"]), *service["command"]],
-                cwd=ROOT, env=self.environment(name), stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+                cwd=ROOT,
+                env=self.environment(name),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         self._started.append(process)
         return process
 
@@ -86,8 +90,10 @@ class Composed:
         while True:
             asked = subprocess.run(
                 check if kind == "CMD" else ["/bin/sh", "-c", *check],
-                env=self.environment(name), capture_output=True, check=False,
-            )  # fmt: skip
+                env=self.environment(name),
+                capture_output=True,
+                check=False,
+            )
             if asked.returncode == 0:
                 return
             assert time.monotonic() < deadline, (asked.stderr, self.log(name)[-2000:])
@@ -127,8 +133,9 @@ def stack(folder: Path, made_up_market: Simulator) -> Iterator[Composed]:
         psql = [postgres.programs / "psql", "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-q"]
         subprocess.run(
             [*psql, "-h", postgres.socket, "-U", "postgres", "-f", ROOT / "monitoring/postgres/init.sql"],
-            env=stack.environment("postgres"), check=True,
-        )  # fmt: skip
+            env=stack.environment("postgres"),
+            check=True,
+        )
         try:
             migrate = stack.start("migrate")
             for name in ("prefect-server", "simulator"):
@@ -199,8 +206,9 @@ def test_grafana_reads_every_table_and_writes_none(stack: Composed) -> None:
 def test_passwords_are_kept_as_hashes_and_the_superuser_has_none(stack: Composed) -> None:
     found = stack.sql(
         "SELECT rolname, left(rolpassword, 13) FROM pg_authid WHERE rolcanlogin ORDER BY 1",
-        role="postgres", database="postgres",
-    )  # fmt: skip
+        role="postgres",
+        database="postgres",
+    )
     assert found.splitlines() == ["eightbells|SCRAM-SHA-256", "grafana|SCRAM-SHA-256", "postgres|"]
 
 

@@ -117,8 +117,9 @@ class Shell:
         assert (binaries / "eightbells").exists()
         path = f"{binaries}:{up.given['PATH']}"
         self._given = up.given | {
-            "PATH": path, "PREFECT_API_URL": up.note.prefect_api,
-        }  # fmt: skip
+            "PATH": path,
+            "PREFECT_API_URL": up.note.prefect_api,
+        }
         self._up, self._backups, self._webhook = up, backups, webhook
 
     def start(self, line: str) -> subprocess.Popen[str]:
@@ -127,8 +128,12 @@ class Shell:
         exports = [it for it in block if it.startswith("export ")]
         return subprocess.Popen(
             ["sh", "-ec", "\n".join([*map(self._real, exports), f"exec {self._real(line)}"])],
-            cwd=PROJECT, env=self._given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            cwd=PROJECT,
+            env=self._given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def run(self, line: str) -> str:
         """Run a line to its end, which must be a good one; returns what it said."""

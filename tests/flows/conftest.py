@@ -107,10 +107,16 @@ def watch(
     assert prefect_server
     watch = Watch(simulator, engine, database, configure)
     configure(
-        simulator, database, symbols=SYMBOLS, budgets__klines="exchange", budgets__account="exchange",
-        budgets__orders="exchange", candles__settle_seconds="0", trading__order_type="market",
+        simulator,
+        database,
+        symbols=SYMBOLS,
+        budgets__klines="exchange",
+        budgets__account="exchange",
+        budgets__orders="exchange",
+        candles__settle_seconds="0",
+        trading__order_type="market",
         strategies=[strategy()],
-    )  # fmt: skip
+    )
     return watch
 
 

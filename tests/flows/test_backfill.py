@@ -166,5 +166,10 @@ async def test_a_mistake_is_one_clear_error_and_nothing_is_written(
     after = counts(watch.engine)
     assert after["candles"] == after["candle_gaps"] == after["batches"] == 0
     assert {name for name in after if after[name] != before[name]} <= {
-        "symbols", "budgets", "budget_grants", "metric_totals", "mode", "quote",
-    }  # fmt: skip
+        "symbols",
+        "budgets",
+        "budget_grants",
+        "metric_totals",
+        "mode",
+        "quote",
+    }

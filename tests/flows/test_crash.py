@@ -41,9 +41,12 @@ def cycle_in_a_process() -> Iterator[subprocess.Popen[bytes]]:
     """
     process = subprocess.Popen(
         [sys.executable, "-c", CYCLE, grid.to_time(LAST).isoformat()],
-        cwd=ROOT, env={**os.environ, "EIGHTBELLS_TRADING__LEASE_SECONDS": "2"}, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "EIGHTBELLS_TRADING__LEASE_SECONDS": "2"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         yield process
     finally:

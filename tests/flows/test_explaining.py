@@ -35,7 +35,8 @@ async def test_a_held_symbol_is_confirmed_or_split_by_a_flow(watch: Watch) -> No
         before * Decimal("0.5")
     ).quantize(Decimal("1E-8"), "ROUND_DOWN")
     assert watch.rows("SELECT symbol, released_by, why FROM holds ORDER BY symbol") == [
-        ("BTCUSDT", "the Prefect UI", "the news"), ("ETHUSDT", "the owner", "2 for 1"),
-    ]  # fmt: skip
+        ("BTCUSDT", "the Prefect UI", "the news"),
+        ("ETHUSDT", "the owner", "2 for 1"),
+    ]
     with pytest.raises(EightbellsError, match="'2:1' is no ratio"):
         await split("ETHUSDT", "2:1", "once more")

@@ -206,8 +206,10 @@ async def test_a_fill_after_the_cancel_was_asked_for_is_booked(watch: Watch) -> 
 
 async def test_an_order_that_cannot_be_followed_is_a_problem_of_its_cycle(watch: Watch) -> None:
     watch.use(
-        errors={"http-5xx": {"delay": 0, "attempts": 1}}, trading__order_type="limit", trading__limit_offset="-0.04"
-    )  # fmt: skip
+        errors={"http-5xx": {"delay": 0, "attempts": 1}},
+        trading__order_type="limit",
+        trading__limit_offset="-0.04",
+    )
     kept = "SELECT summary -> 'problems' FROM cycles"
     watch.simulator.fault("GET /api/v3/order", {"status": 502, "html": True}, times=99)
     report = await watch.cycle(symbols=["BTCUSDT"])

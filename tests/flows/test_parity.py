@@ -25,10 +25,14 @@ SELECT client_order_id, leg, side, type, quantity, price, stop_price, executed_q
 
 async def test_the_backtest_orders_what_the_cycle_has_ordered(watch: Watch) -> None:
     settings = watch.use(
-        symbols=["BTCUSDT"], strategies=[TREND], trading__order_type="limit", trading__limit_offset="0.02",
-        trading__exit_steps=["close", "market"], risk__max_jump_sigmas=0,
+        symbols=["BTCUSDT"],
+        strategies=[TREND],
+        trading__order_type="limit",
+        trading__limit_offset="0.02",
+        trading__exit_steps=["close", "market"],
+        risk__max_jump_sigmas=0,
         backtest={"taker_fee": "0.001", "maker_fee": "0.001", "slippage": "0"},
-    )  # fmt: skip
+    )
     await watch.cycle()
     for _ in range(CYCLES):
         watch.next_candle()
@@ -44,11 +48,17 @@ async def test_the_backtest_orders_what_the_cycle_has_ordered(watch: Watch) -> N
     found = run(settings, [replace(history, arrivals=arrivals)], LAST, last)
     ours = [
         (
-            it.client_order_id, it.leg, it.side, it.type, it.quantity, it.price, it.stop_price,
+            it.client_order_id,
+            it.leg,
+            it.side,
+            it.type,
+            it.quantity,
+            it.price,
+            it.stop_price,
             it.executed_quantity,
         )
         for it in found.orders.values()
-    ]  # fmt: skip
+    ]
     of_last = watch.rows(
         "SELECT client_order_id FROM orders WHERE planned_at >= :at", at=grid.to_time(last + STEP)
     )

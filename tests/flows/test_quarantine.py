@@ -20,6 +20,8 @@ async def test_rows_are_released_and_dismissed_by_a_flow_whose_form_offers_both(
     with pytest.raises(EightbellsError, match="row 1 was dismissed already, by the owner"):
         await quarantine("release", [1], "second thoughts")
     assert watch.rows("SELECT state, by_whom FROM quarantine ORDER BY id") == [
-        ("dismissed", "the owner"), ("released", "the Prefect UI"), ("dismissed", "the owner"),
-    ]  # fmt: skip
+        ("dismissed", "the owner"),
+        ("released", "the Prefect UI"),
+        ("dismissed", "the owner"),
+    ]
     assert watch.one("SELECT volume FROM candles WHERE symbol = 'BTCUSDT'") == 13

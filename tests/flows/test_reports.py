@@ -33,8 +33,9 @@ async def newest_run(name: str) -> Any:
     async with get_client() as client:
         runs = await client.read_flow_runs(
             flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[name])),
-            sort=FlowRunSort.START_TIME_DESC, limit=1,
-        )  # fmt: skip
+            sort=FlowRunSort.START_TIME_DESC,
+            limit=1,
+        )
     return runs[0]
 
 

@@ -77,9 +77,13 @@ class Machine:
         inside = [*become, "sh", "-c", 'cd "$0" && eval "$1"', f"/{self._project}", command]
         try:
             done = subprocess.run(
-                [*outside, *project, *self._environment(), *inside], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, timeout=seconds, check=False,
-            )  # fmt: skip
+                [*outside, *project, *self._environment(), *inside],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=seconds,
+                check=False,
+            )
         except subprocess.TimeoutExpired as late:
             return 124, f"{(late.stdout or b'').decode(errors='replace')}\nended after {seconds:g} s"
         return done.returncode, done.stdout.decode(errors="replace")

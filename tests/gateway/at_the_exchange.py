@@ -41,9 +41,13 @@ async def rest_buys(
             quantity = rules[symbol].quantity(max(rules[symbol].min_notional, Decimal(1)) * 2 / low, low)
             for _ in range(number):
                 await client.create_order(
-                    symbol=symbol, side="BUY", type="LIMIT", timeInForce="GTC",
-                    quantity=wire(quantity), price=wire(low),
-                )  # fmt: skip
+                    symbol=symbol,
+                    side="BUY",
+                    type="LIMIT",
+                    timeInForce="GTC",
+                    quantity=wire(quantity),
+                    price=wire(low),
+                )
             bought[symbol] = quantity * number
     return bought
 

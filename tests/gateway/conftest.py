@@ -54,7 +54,12 @@ def books(decided: tuple[Engine, int], simulator: Simulator, configure: Configur
     with engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM budgets")
     configure(
-        simulator, engine.url.set(drivername="postgresql"), symbols=[BTC], errors=quick_errors(),
-        budgets__klines="exchange", budgets__orders="exchange", budgets__account="exchange",
-    )  # fmt: skip
+        simulator,
+        engine.url.set(drivername="postgresql"),
+        symbols=[BTC],
+        errors=quick_errors(),
+        budgets__klines="exchange",
+        budgets__orders="exchange",
+        budgets__account="exchange",
+    )
     return Books(engine, validation, simulator)

@@ -54,9 +54,13 @@ def real(keys: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def live(
-    real: Simulator, configure: Configure, database: URL, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    real: Simulator,
+    configure: Configure,
+    database: URL,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     keys: dict[str, Any],
-) -> Any:  # fmt: skip
+) -> Any:
     """Sets the environment of live mode with a key of some kind."""
     real.begin()
 
@@ -80,9 +84,16 @@ async def trade(engine: Engine, price: Decimal) -> tuple[OrderReport, list[Balan
     async with open_gateway(load_settings(), engine) as gateway:
         await require_trading_key(gateway)
         request = OrderRequest(
-            "BTCUSDT", "BUY", "LIMIT", "0.01", "eb-mine_1-1", gateway.clock.now_ms(), 5000, f"{price:.2f}",
+            "BTCUSDT",
+            "BUY",
+            "LIMIT",
+            "0.01",
+            "eb-mine_1-1",
+            gateway.clock.now_ms(),
+            5000,
+            f"{price:.2f}",
             time_in_force="GTC",
-        )  # fmt: skip
+        )
         placed = await gateway.place_order(request)
         asked = await gateway.order("BTCUSDT", "eb-mine_1-1")
         assert asked.order_id == placed.order_id

@@ -163,8 +163,11 @@ async def test_a_report_that_cannot_be_read_is_told_and_asked_for() -> None:
         await reports.aclose()  # type: ignore[attr-defined]
     assert found[0] is None
     assert found[1:] == [
-        OrderReport.of_event(EVENT), None, None, OrderReport.of_event(EVENT | {"X": "PENDING_LIQUIDATION"})
-    ]  # fmt: skip
+        OrderReport.of_event(EVENT),
+        None,
+        None,
+        OrderReport.of_event(EVENT | {"X": "PENDING_LIQUIDATION"}),
+    ]
     assert lost == [
         "an executionReport cannot be read: z is null or missing",
         "an executionReport cannot be read: Y is 'much'",

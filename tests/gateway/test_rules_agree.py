@@ -129,8 +129,9 @@ def test_no_value_however_odd_divides_the_rules_from_the_exchange(
     orders = data.draw(
         st.lists(
             st.builds(Wanted, symbols, st.sampled_from(("BUY", "SELL")), DIGITS, st.none() | DIGITS),
-            min_size=1, max_size=25,
+            min_size=1,
+            max_size=25,
         )
-    )  # fmt: skip
+    )
     for one in judge(real_market, market, orders):
         assert one.agreed, str(one)

@@ -76,8 +76,13 @@ def run_into_failures(url: str) -> str:
     }  # fmt: skip
     ran = subprocess.run(
         [sys.executable, "-m", "tests.gateway.failing_run", url],
-        cwd=ROOT, env={**os.environ, **given}, capture_output=True, text=True, timeout=180, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
     assert ran.returncode == 0, ran.stderr[-3000:]
     return ran.stdout + ran.stderr
 
@@ -93,10 +98,19 @@ def test_after_runs_full_of_failures_no_secret_is_anywhere(
     real.begin()
     strategy = {"name": "always", "kind": "tests.always:Always", "capital": "10000"}
     configure(
-        real, database, mode="live", symbols=SYMBOLS, errors=quick_errors(), exchange__timeout_seconds=0.5,
-        budgets__klines="exchange", budgets__orders="exchange", budgets__account="exchange",
-        candles__settle_seconds="0", trading__order_type="market", strategies=[strategy],
-    )  # fmt: skip
+        real,
+        database,
+        mode="live",
+        symbols=SYMBOLS,
+        errors=quick_errors(),
+        exchange__timeout_seconds=0.5,
+        budgets__klines="exchange",
+        budgets__orders="exchange",
+        budgets__account="exchange",
+        candles__settle_seconds="0",
+        trading__order_type="market",
+        strategies=[strategy],
+    )
     said = run_into_failures(real.url)
     wait_until(lambda: "prefect.flow-run.Failed" in everything_kept(prefects))
     places = {

@@ -102,9 +102,14 @@ def test_a_duplicate_is_asked_for_instead_of_being_refused(
     async def step(session: Session) -> list[State[Any]]:
         async with bare_client(simulator) as client:
             await client.create_order(
-                symbol=BTC, side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.01", price=f"{order.price:f}",
+                symbol=BTC,
+                side="BUY",
+                type="LIMIT",
+                timeInForce="GTC",
+                quantity="0.01",
+                price=f"{order.price:f}",
                 newClientOrderId=order.client_order_id,
-            )  # fmt: skip
+            )
         (sent,) = await sending(order)(session)
         assert books.states(order) == ["UNKNOWN"]
         return [sent, await settle_order(session, order, "an order", False, return_state=True)]

@@ -40,9 +40,14 @@ def banned(simulator: Simulator) -> Answer:
     ],
 )
 def test_a_wait_is_as_long_as_the_exchange_or_the_table_says(
-    prefect_server: str, simulator: Simulator, configure: Configure, books: Books,
-    answer: Callable[[Simulator], Answer], seconds: float, for_all: bool,
-) -> None:  # fmt: skip
+    prefect_server: str,
+    simulator: Simulator,
+    configure: Configure,
+    books: Books,
+    answer: Callable[[Simulator], Answer],
+    seconds: float,
+    for_all: bool,
+) -> None:
     configure(errors={})
     told: list[str] = []
     TERMINAL.set(told.append)

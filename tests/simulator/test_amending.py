@@ -27,8 +27,10 @@ def test_a_smaller_quantity_frees_what_is_not_needed_and_keeps_the_order(simulat
         "GET", "/api/v3/order/amendments", symbol="BTCUSDT", orderId=placed["orderId"]
     ).json()
     assert (told["executionId"], told["origQty"], told["newQty"]) == (
-        answer["executionId"], "0.50000000", "0.20000000"
-    )  # fmt: skip
+        answer["executionId"],
+        "0.50000000",
+        "0.20000000",
+    )
     count = simulator.signed("GET", "/api/v3/rateLimit/order").json()
     assert [limit["count"] for limit in count] == [1, 1]
 

@@ -111,13 +111,18 @@ def test_cancelling_all_orders_of_a_symbol_shows_the_list_once(simulator: Simula
 def test_one_order_takes_the_place_of_a_list(simulator: Simulator) -> None:
     stop = oco(simulator).json()["orders"][0]["orderId"]
     answer = simulator.signed(
-        "POST", "/api/v3/order/cancelReplace", symbol="BTCUSDT", side="SELL", type="MARKET", quantity="0.01",
-        cancelReplaceMode="STOP_ON_FAILURE", cancelOrderId=stop, cancelRestrictions="ONLY_NEW",
-    ).json()  # fmt: skip
+        "POST",
+        "/api/v3/order/cancelReplace",
+        symbol="BTCUSDT",
+        side="SELL",
+        type="MARKET",
+        quantity="0.01",
+        cancelReplaceMode="STOP_ON_FAILURE",
+        cancelOrderId=stop,
+        cancelRestrictions="ONLY_NEW",
+    ).json()
     assert (answer["cancelResult"], answer["newOrderResult"]) == ("SUCCESS", "SUCCESS")
-    assert states(simulator) == [
-        ("STOP_LOSS", "CANCELED"), ("LIMIT_MAKER", "CANCELED"), ("MARKET", "FILLED")
-    ]  # fmt: skip
+    assert states(simulator) == [("STOP_LOSS", "CANCELED"), ("LIMIT_MAKER", "CANCELED"), ("MARKET", "FILLED")]
 
 
 def test_prices_that_are_not_around_the_last_one_are_refused_and_nothing_is_locked(
@@ -160,10 +165,18 @@ def test_a_symbol_without_order_lists_takes_none(simulator: Simulator) -> None:
 def oto(simulator: Simulator, kind: str = "oto", **given: Any) -> Any:
     low = next_candle(simulator)[3]
     return simulator.signed(
-        "POST", f"/api/v3/orderList/{kind}", symbol="BTCUSDT", workingType="LIMIT", workingSide="BUY",
-        workingPrice=tick(low), workingQuantity="0.01", workingTimeInForce="GTC", pendingSide="SELL",
-        pendingQuantity="0.01", **given,
-    )  # fmt: skip
+        "POST",
+        f"/api/v3/orderList/{kind}",
+        symbol="BTCUSDT",
+        workingType="LIMIT",
+        workingSide="BUY",
+        workingPrice=tick(low),
+        workingQuantity="0.01",
+        workingTimeInForce="GTC",
+        pendingSide="SELL",
+        pendingQuantity="0.01",
+        **given,
+    )
 
 
 def test_the_second_order_of_an_oto_starts_when_the_first_one_is_filled(simulator: Simulator) -> None:
@@ -188,9 +201,13 @@ def test_the_second_order_of_an_oto_ends_with_the_first_one(simulator: Simulator
 def test_an_otoco_brings_a_position_with_its_stop_and_its_target(simulator: Simulator) -> None:
     low = next_candle(simulator)[3]
     answer = oto(
-        simulator, "otoco", pendingAboveType="LIMIT_MAKER", pendingAbovePrice=above(simulator, "1.2"),
-        pendingBelowType="STOP_LOSS", pendingBelowStopPrice=tick(Decimal(low) * Decimal("0.9")),
-    ).json()  # fmt: skip
+        simulator,
+        "otoco",
+        pendingAboveType="LIMIT_MAKER",
+        pendingAbovePrice=above(simulator, "1.2"),
+        pendingBelowType="STOP_LOSS",
+        pendingBelowStopPrice=tick(Decimal(low) * Decimal("0.9")),
+    ).json()
     assert len(answer["orders"]) == 3
     simulator.advance(H4)
     assert states(simulator) == [("LIMIT", "FILLED"), ("STOP_LOSS", "NEW"), ("LIMIT_MAKER", "NEW")]

@@ -287,9 +287,15 @@ async def test_lists_over_the_websocket_api_and_their_events(simulator: Simulato
     async with api(simulator) as ws:
         await ws.signed("userDataStream.subscribe.signature")
         placed = await ws.signed(
-            "orderList.place.oco", symbol="BTCUSDT", side="SELL", quantity="0.01", aboveType="LIMIT_MAKER",
-            abovePrice=above(simulator, "1.01"), belowType="STOP_LOSS", belowStopPrice=below(simulator, "0.99"),
-        )  # fmt: skip
+            "orderList.place.oco",
+            symbol="BTCUSDT",
+            side="SELL",
+            quantity="0.01",
+            aboveType="LIMIT_MAKER",
+            abovePrice=above(simulator, "1.01"),
+            belowType="STOP_LOSS",
+            belowStopPrice=below(simulator, "0.99"),
+        )
         number = placed["result"]["orderListId"]
         status = await ws.signed("orderList.status", orderListId=number)
         assert status["result"]["listOrderStatus"] == "EXECUTING"

@@ -34,9 +34,15 @@ def market(fifty: Simulator, database: URL, engine: Engine, configure: Configure
     fifty.control("clock", time=START + 3_500, speed=1)
     address = fifty.url.replace("http", "ws", 1)
     configure(
-        fifty, database, exchange__stream_url=f"{address}/", exchange__ws_api_url=f"{address}/ws-api/v3",
-        budgets__klines="exchange", candles__refetch="1", stream__catch_up_seconds=str(CATCH_UP),
-        stream__silence_seconds=str(SILENCE), stream__heartbeat_seconds="0.5",
+        fifty,
+        database,
+        exchange__stream_url=f"{address}/",
+        exchange__ws_api_url=f"{address}/ws-api/v3",
+        budgets__klines="exchange",
+        candles__refetch="1",
+        stream__catch_up_seconds=str(CATCH_UP),
+        stream__silence_seconds=str(SILENCE),
+        stream__heartbeat_seconds="0.5",
         strategies=[],
-    )  # fmt: skip
+    )
     return fifty

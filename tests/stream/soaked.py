@@ -69,20 +69,30 @@ class Worker:
     ) -> None:
         rotate = 20.0  # of the exchange's hours: an hour is a sixth of a second, and subscribing takes one
         self._environment = environment(
-            simulator, database, symbols,
+            simulator,
+            database,
+            symbols,
             **{
-                "exchange__clock_speed": speed, "stream__rotate_hours": rotate, "stream__silence_seconds": 3,
-                "stream__catch_up_seconds": 0.7, "stream__heartbeat_seconds": 1, **given,
+                "exchange__clock_speed": speed,
+                "stream__rotate_hours": rotate,
+                "stream__silence_seconds": 3,
+                "stream__catch_up_seconds": 0.7,
+                "stream__heartbeat_seconds": 1,
+                **given,
             },
-        )  # fmt: skip
+        )
         self._log, self.facts = log, dict[str, str]()
 
     def __enter__(self) -> Worker:
         with open(self._log, "ab") as sink:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.stream.worker"], cwd=ROOT, env=self._environment,
-                stdout=subprocess.PIPE, stderr=sink, text=True,
-            )  # fmt: skip
+                [sys.executable, "-m", "tests.stream.worker"],
+                cwd=ROOT,
+                env=self._environment,
+                stdout=subprocess.PIPE,
+                stderr=sink,
+                text=True,
+            )
         self._listener = threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True)
         self._listener.start()
         return self

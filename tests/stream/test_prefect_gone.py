@@ -35,9 +35,11 @@ def server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     with open(tmp_path / "server.log", "wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            stdout=log, stderr=log, env={**os.environ, "PREFECT_HOME": str(tmp_path / "prefect")},
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PREFECT_HOME": str(tmp_path / "prefect")},
             start_new_session=True,
-        )  # fmt: skip
+        )
     try:
         wait_until(lambda: _answers(url), _PATIENCE)
         yield url, process
@@ -55,9 +57,13 @@ def _answers(url: str) -> bool:
 
 
 def test_a_stream_whose_prefect_server_is_gone_stores_candles_and_ends_in_time(
-    market: Simulator, database: URL, engine: Engine, symbols: tuple[str, ...], tmp_path: Path,
+    market: Simulator,
+    database: URL,
+    engine: Engine,
+    symbols: tuple[str, ...],
+    tmp_path: Path,
     server: tuple[str, subprocess.Popen[bytes]],
-) -> None:  # fmt: skip
+) -> None:
     url, prefect = server
     given = environment(
         market, database, symbols, exchange__clock_speed=STANDS, stream__heartbeat_seconds=0.5
@@ -69,9 +75,12 @@ def test_a_stream_whose_prefect_server_is_gone_stores_candles_and_ends_in_time(
 
     with open(tmp_path / "flow.log", "wb") as log:
         flow = subprocess.Popen(
-            [Path(sys.executable).with_name("eightbells"), "stream"], cwd=ROOT, stdout=log, stderr=log,
+            [Path(sys.executable).with_name("eightbells"), "stream"],
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
             env={**given, "PREFECT_API_URL": url, "PREFECT_LOGGING_TO_API_ENABLED": "true"},
-        )  # fmt: skip
+        )
     try:
         wait_until(lambda: stored(OPENED - STEP) == len(symbols), _PATIENCE)
         prefect.kill()

@@ -37,9 +37,15 @@ def start(market: Simulator, database: URL, symbols: Symbols, tmp_path: Path) ->
 
 def _worker(market: Simulator, database: URL, symbols: Symbols, folder: Path) -> Worker:
     return Worker(
-        market, database, symbols, STANDS, folder / "worker.log",
-        stream__silence_seconds=SILENCE, stream__catch_up_seconds=CATCH_UP, stream__heartbeat_seconds=0.2,
-    )  # fmt: skip
+        market,
+        database,
+        symbols,
+        STANDS,
+        folder / "worker.log",
+        stream__silence_seconds=SILENCE,
+        stream__catch_up_seconds=CATCH_UP,
+        stream__heartbeat_seconds=0.2,
+    )
 
 
 @contextmanager
@@ -91,9 +97,10 @@ def test_sigterm_ends_the_stream_with_everything_written_that_came(
         assert worker.process.wait(_ENDS_WITHIN) == 0, worker.said()
         assert time.monotonic() - told < _ENDS_WITHIN
     assert rows_of(
-        engine, "SELECT source, count(*) FROM candles WHERE open_time = :at GROUP BY source",
+        engine,
+        "SELECT source, count(*) FROM candles WHERE open_time = :at GROUP BY source",
         at=grid.to_time(OPENED),
-    ) == [("ws", len(symbols))]  # fmt: skip
+    ) == [("ws", len(symbols))]
 
 
 def test_an_account_has_one_stream(market: Simulator, start: Start) -> None:

@@ -81,10 +81,15 @@ async def test_the_cycle_after_a_trade_on_the_close_places_no_order_again(
     symbols = symbols[:8]
 
     configure(
-        symbols=list(symbols), strategies=[HUNG | {"symbols": symbols[:1]}, *STRATEGIES],
-        limits__decide_seconds="1", stream__trade_on_close="true", trading__order_type="market",
-        budgets__orders="exchange", budgets__account="exchange", exchange__clock_speed=str(STANDS),
-    )  # fmt: skip
+        symbols=list(symbols),
+        strategies=[HUNG | {"symbols": symbols[:1]}, *STRATEGIES],
+        limits__decide_seconds="1",
+        stream__trade_on_close="true",
+        trading__order_type="market",
+        budgets__orders="exchange",
+        budgets__account="exchange",
+        exchange__clock_speed=str(STANDS),
+    )
     market.control("clock", time=CLOSE - 1, speed=0)
     async with streaming(engine, symbols):
         await asyncio.sleep(1)
@@ -96,8 +101,13 @@ async def test_the_cycle_after_a_trade_on_the_close_places_no_order_again(
             f"from the close to the first order: {min(entry['real_ts'] for entry in sent) / 1000 - closed:.2f} s"
         )
         assert len(sent) == len(symbols) * len(STRATEGIES)
-        assert dict(rows_of(engine, "SELECT source, count(*) FROM candles WHERE open_time = :at GROUP BY source",
-                            at=grid.to_time(OPENED))) == {"ws": len(symbols)}  # fmt: skip
+        assert dict(
+            rows_of(
+                engine,
+                "SELECT source, count(*) FROM candles WHERE open_time = :at GROUP BY source",
+                at=grid.to_time(OPENED),
+            )
+        ) == {"ws": len(symbols)}
         problems = one(engine, "SELECT summary -> 'problems' FROM cycles")
         assert problems[0].startswith(f"hung on {symbols[0]}: decide did not return"), problems
         configure(
@@ -114,9 +124,14 @@ async def test_what_is_held_outside_the_settings_is_followed_and_not_traded(
 ) -> None:
     traded, held = symbols[:2], symbols[2]
     configure(
-        symbols=list(traded), strategies=STRATEGIES, stream__trade_on_close="true", trading__order_type="market",
-        budgets__orders="exchange", budgets__account="exchange", exchange__clock_speed=str(STANDS),
-    )  # fmt: skip
+        symbols=list(traded),
+        strategies=STRATEGIES,
+        stream__trade_on_close="true",
+        trading__order_type="market",
+        budgets__orders="exchange",
+        budgets__account="exchange",
+        exchange__clock_speed=str(STANDS),
+    )
     with engine.begin() as connection:
         list_symbol(connection, held)
         connection.execute(

@@ -95,9 +95,10 @@ class Watched:
     def sources(self, opened: int = OPENED) -> dict[str, int]:
         """How many of a candle's rows came from where."""
         rows = rows_of(
-            self.engine, "SELECT source, count(*) FROM candles WHERE open_time = :at GROUP BY source",
+            self.engine,
+            "SELECT source, count(*) FROM candles WHERE open_time = :at GROUP BY source",
             at=grid.to_time(opened),
-        )  # fmt: skip
+        )
         return dict(rows)  # type: ignore[arg-type]
 
     def is_complete(self, opened: int = OPENED) -> bool:

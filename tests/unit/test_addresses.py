@@ -125,11 +125,14 @@ def test_what_the_environment_keeps_secret_is_hidden_in_every_form(secret: str) 
         base64.b64encode(secret.encode()).decode(),
     ]  # fmt: skip
     for name, value in {
-        "BINANCE_API_SECRET": secret, "BINANCE_API_KEY": secret, "PREFECT_API_AUTH_STRING": f"admin:{secret}",
-        "DATABASE_URL": f"postgresql://bot:{secret}@host/name", "HTTPS_PROXY": f"http://me:{quote(secret)}@proxy:1",
+        "BINANCE_API_SECRET": secret,
+        "BINANCE_API_KEY": secret,
+        "PREFECT_API_AUTH_STRING": f"admin:{secret}",
+        "DATABASE_URL": f"postgresql://bot:{secret}@host/name",
+        "HTTPS_PROXY": f"http://me:{quote(secret)}@proxy:1",
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://bot:{quote(secret, safe='')}@host/name",
         "EIGHTBELLS_NOTIFICATIONS__URLS": json.dumps([f"tgram://{quote(secret, safe='')}/1"]),
-    }.items():  # fmt: skip
+    }.items():
         with patch.dict(os.environ, {name: value}):
             for form in forms:
                 if secret.strip() == secret:

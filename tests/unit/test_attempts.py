@@ -17,11 +17,12 @@ def ended(*states: str) -> list[FlowRun]:
     """Attempts that came to their state a minute after each other, the newest first."""
     return [
         FlowRun(
-            name=f"run {number}", flow_id=uuid4(),
+            name=f"run {number}",
+            flow_id=uuid4(),
             state=State(type=StateType(state), timestamp=DUE + timedelta(minutes=number)),
         )
         for number, state in reversed(list(enumerate(states, start=1)))
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("count", range(1, len(WAITS) + 1))

@@ -20,14 +20,23 @@ from eightbells.trading.states import TRANSITIONS, State, of_exchange
 D = Decimal
 RULES = SymbolRules.from_exchange_info(
     {
-        "symbol": "BTCUSDT", "status": "TRADING", "baseAsset": "BTC", "quoteAsset": "USDT", "orderTypes": ["LIMIT"],
+        "symbol": "BTCUSDT",
+        "status": "TRADING",
+        "baseAsset": "BTC",
+        "quoteAsset": "USDT",
+        "orderTypes": ["LIMIT"],
         "filters": [
             {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000", "tickSize": "0.01"},
             {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "9000", "stepSize": "0.00001"},
-            {"filterType": "NOTIONAL", "minNotional": "5", "applyMinToMarket": True, "maxNotional": "9000000"},
+            {
+                "filterType": "NOTIONAL",
+                "minNotional": "5",
+                "applyMinToMarket": True,
+                "maxNotional": "9000000",
+            },
         ],
     }
-)  # fmt: skip
+)
 IDENTITY = ("paper", "trend", "1", "BTCUSDT", 1_614_571_200_000, "entry")
 
 

@@ -173,9 +173,18 @@ kinds = st.fixed_dictionaries(
     st.decimals(min_value=D("0.01"), max_value=3, places=2), st.booleans(), st.integers(0, 8), st.integers(0, 8),
 )  # fmt: skip
 def test_no_order_spends_more_than_is_left_nor_sells_more_than_is_owned(
-    settings: dict[str, Any], target: Any, close: Decimal, last: Decimal, owned: Decimal, cash: Decimal,
-    weight: Decimal | None, volatility: Decimal, market: bool, parts: int, sold: int,
-) -> None:  # fmt: skip
+    settings: dict[str, Any],
+    target: Any,
+    close: Decimal,
+    last: Decimal,
+    owned: Decimal,
+    cash: Decimal,
+    weight: Decimal | None,
+    volatility: Decimal,
+    market: bool,
+    parts: int,
+    sold: int,
+) -> None:
     purse = Purse(owned, cash, cash + owned * close, 3, parts, sold)
     wanted = Wanted(target, close, last, weight, volatility)
     try:
@@ -220,8 +229,10 @@ def test_an_opinions_figures_become_the_decimals_that_python_shows(
 ) -> None:
     found = checked(Opinion("long", "up", close * below, close * above, weight), D(repr(close)))
     assert [float(it) for it in (found.stop, found.take_profit, found.weight) if it is not None] == [
-        close * below, close * above, weight,
-    ]  # fmt: skip
+        close * below,
+        close * above,
+        weight,
+    ]
     assert all(isinstance(it, Decimal) for it in (found.stop, found.take_profit, found.weight))
 
 

@@ -34,9 +34,10 @@ def portfolio(opened, close, fast, slow):
 
 def answers_of(found):
     return [
-        np.asarray(found.total_return()).tolist(), np.asarray(found.trades.count()).tolist(),
+        np.asarray(found.total_return()).tolist(),
+        np.asarray(found.trades.count()).tolist(),
         np.asarray(found.orders.fees.sum()).tolist(),
-    ]  # fmt: skip
+    ]
 
 
 def many_symbols(data):
