@@ -22,7 +22,7 @@ from psycopg import sql
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from cli.instance_lock import running_up
+from cli.instance_lock import lock_holder
 from eightbells import metrics
 from eightbells.addresses import hidden
 from eightbells.database import embedded
@@ -163,7 +163,7 @@ def restore(settings: Settings, file: Path) -> dict[str, object]:
     Raises:
         EightbellsError: `up` runs, the file is none of ours, or it cannot be restored; nothing has changed then.
     """
-    if running_up(settings.directory) is not None:
+    if lock_holder(settings.directory) is not None:
         raise EightbellsError("`eightbells up` runs: end it first, so that nothing is written meanwhile")
     if not file.is_file():
         raise EightbellsError(f"there is no file {file}")

@@ -33,7 +33,7 @@ from eightbells.exchange.rules import wire
 from eightbells.proxies import open_directly
 from eightbells.settings import PAPER_KEY, PAPER_SECRET, Settings, load_settings
 from eightbells.settings.symbols import quoted_otherwise
-from eightbells.trading.execution import Desk, to_settle
+from eightbells.trading.execution import OrderExecutor, to_settle
 
 DATABASE = "eightbells_demo"
 PREFECT_DATABASE = "prefect_demo"
@@ -169,9 +169,9 @@ class Demo:
         """Follow the open orders a last time, then hold the exchange's truth against the books."""
         settings = load_settings()
         async with open_gateway(settings, engine) as gateway:
-            desk = Desk(settings, engine, gateway)
+            executor = OrderExecutor(settings, engine, gateway)
             for order in to_settle(engine, settings.account):
-                await desk.refresh(order)
+                await executor.refresh(order)
         differences, count = compare(exchange.truth(), engine)
         self._view.differences(differences)
         return len(differences), count

@@ -17,7 +17,7 @@ _PATIENCE_SECONDS = 0.5  # who only looks whether an `up` runs holds the lock fo
 
 
 @dataclass
-class Note:
+class LockHolder:
     """What others may want to know of the `up` that runs: addresses, and what was started again how often.
 
     Attributes:
@@ -41,14 +41,14 @@ class InstanceLock:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._note = directory / "up.json"
-        self.was_killed = self._note.exists()
+        self._file = directory / "up.json"
+        self.was_killed = self._file.exists()
 
-    def write(self, note: Note) -> None:
-        """Replace the note as a whole: a reader never meets half of it."""
-        part = self._note.with_suffix(".part")
-        part.write_text(json.dumps(asdict(note)))
-        part.replace(self._note)
+    def write(self, holder: LockHolder) -> None:
+        """Replace the file as a whole: a reader never meets half of it."""
+        part = self._file.with_suffix(".part")
+        part.write_text(json.dumps(asdict(holder)))
+        part.replace(self._file)
 
 
 @contextmanager
@@ -86,8 +86,8 @@ def _claim(lock: TextIO, directory: Path) -> None:
             time.sleep(0.05)
 
 
-def running_up(directory: Path) -> Note | None:
-    """The note of the `up` that runs on this data folder; None where none does."""
+def lock_holder(directory: Path) -> LockHolder | None:
+    """What the `up` that runs has written of itself on this data folder; None where none does."""
     try:
         with open(_lock_of(directory)) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -98,12 +98,12 @@ def running_up(directory: Path) -> Note | None:
         return None
 
 
-def _read(directory: Path) -> Note:
+def _read(directory: Path) -> LockHolder:
     try:
         found: dict[str, Any] = json.loads((directory / "up.json").read_text())
-        return Note(**found)
+        return LockHolder(**found)
     except (OSError, ValueError, TypeError):  # it has only begun
-        return Note(0, "")
+        return LockHolder(0, "")
 
 
 def _lock_of(directory: Path) -> Path:
@@ -111,7 +111,7 @@ def _lock_of(directory: Path) -> Path:
 
 
 def _already(directory: Path) -> str:
-    note = _read(directory)
-    who = f" (process {note.pid})" if note.pid else ""
-    where = f": its Prefect UI is at {note.prefect_api.removesuffix('/api')}" if note.prefect_api else ""
+    holder = _read(directory)
+    who = f" (process {holder.pid})" if holder.pid else ""
+    where = f": its Prefect UI is at {holder.prefect_api.removesuffix('/api')}" if holder.prefect_api else ""
     return f"`eightbells up` runs already on {directory}{who}{where}"

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
 
-from cli.instance_lock import Note
+from cli.instance_lock import LockHolder
 from eightbells.addresses import shown, slip, without_credentials
 from eightbells.errors import EightbellsError
 from eightbells.proxies import open_url
@@ -87,6 +87,6 @@ def deployments(api: str = "") -> dict[str, dict[str, Any]]:
     return {entry["name"]: entry for entry in ask("/deployments/filter", {"limit": 200}, api=api)}
 
 
-def likely_address(up: Note | None) -> str:
+def likely_address(up: LockHolder | None) -> str:
     """Where the installation's Prefect API should be: PREFECT_API_URL, that of the `up` that runs, or the usual."""
     return os.environ.get("PREFECT_API_URL") or (up.prefect_api if up else "") or USUAL

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from urllib.parse import quote
 
-from cli.instance_lock import running_up
+from cli.instance_lock import lock_holder
 from cli.prefect_api import USUAL, USUAL_PORT, request
 from cli.processes import Child, Processes, free_port, is_free, python
 from cli.supervisor import Part
@@ -113,7 +113,7 @@ def running(settings: Settings, meanwhile: Callable[[], None]) -> Iterator[None]
             raise EightbellsError(f"no Prefect server answers at {shown(given)} (PREFECT_API_URL)")
         yield
         return
-    up = running_up(settings.directory)
+    up = lock_holder(settings.directory)
     for found in (up.prefect_api if up else "", USUAL):
         if found and answers(found):
             os.environ["PREFECT_API_URL"] = found

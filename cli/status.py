@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from cli import prefect_api
 from cli.failed_runs import failed_runs
-from cli.instance_lock import Note, running_up
+from cli.instance_lock import LockHolder, lock_holder
 from cli.words import span
 from eightbells.addresses import shown
 from eightbells.candles import grid
@@ -85,7 +85,7 @@ class Status:
     trading: bool
     trading_reason: str
     trading_since: datetime
-    up: Note | None
+    up: LockHolder | None
     prefect: str
     stream: bool
     stream_silence_seconds: float | None
@@ -102,7 +102,7 @@ class Status:
 
 def read_status(settings: Settings, connection: Connection) -> Status:
     """Gather it. What cannot be known because a part is away is a problem of its own and no error."""
-    up = running_up(settings.directory)
+    up = lock_holder(settings.directory)
     prefect, next_cycle = _next_cycle(up)
     readings = _readings(connection)
     here = datetime.now(UTC)
@@ -293,7 +293,7 @@ def _readings(connection: Connection) -> dict[str, float]:
     return {row.name: row.total for row in rows}
 
 
-def _next_cycle(up: Note | None) -> tuple[str, datetime | None]:
+def _next_cycle(up: LockHolder | None) -> tuple[str, datetime | None]:
     """The Prefect API that answers, and when it starts the next cycle."""
     api = prefect_api.likely_address(up)
     planned: dict[str, Any] = {

@@ -40,7 +40,8 @@ def show(story: Story) -> None:
             "wanted": f"{order['target']}: {order['reason']}",
             **_levels(order),
             "candle": f"{_time(order['open_time'])}, closed at {_plain(order['close'])}",
-            "evaluated": f"{_time(order['evaluated_at'])} by run {order['evaluated_by']}, as number {order['evaluation']}",
+            "evaluated": f"{_time(order['evaluated_at'])} by run {order['evaluated_by']}, "
+            f"as number {order['evaluation']}",
             "code": order["code_version"],
             "inputs": f"{order['window_candles']} candles from {_time(order['window_start'])}, as of batch "
             f"{order['as_of_batch']}",

@@ -16,7 +16,7 @@ from rich.console import Console
 from sqlalchemy.engine import URL
 
 from cli import prefect_api, prefect_server
-from cli.instance_lock import Note, instance_lock
+from cli.instance_lock import LockHolder, instance_lock
 from cli.notify.addresses import addresses, tell_all
 from cli.paper import PAPER_PORT, paper_exchange
 from cli.processes import Processes, free_port, is_free, python
@@ -56,9 +56,9 @@ class Up:
         ):  # its terminal is closed; nohup would ignore that
             signal.signal(signal.SIGHUP, signal.default_int_handler)
         with instance_lock(settings.directory) as lock, ExitStack() as stack:
-            self._note = Note(os.getpid(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", os.getcwd())
+            self._holder = LockHolder(os.getpid(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", os.getcwd())
             self._lock = lock
-            lock.write(self._note)
+            lock.write(self._holder)
             self._say("starting ...")
             port = self._port()
             self._wait_free(settings.metrics.port)
@@ -114,9 +114,9 @@ class Up:
             self._start_paper(exchange)
         if port is not None:
             prefect_server.wait_ready(start(prefect_server.part(port, self._postgres)))
-        self._note.prefect_api = os.environ["PREFECT_API_URL"]
+        self._holder.prefect_api = os.environ["PREFECT_API_URL"]
         metrics = self._metrics
-        self._note.metrics = (
+        self._holder.metrics = (
             f"http://{settings.metrics.host}:{metrics.environment['EIGHTBELLS_METRICS__PORT']}/metrics"
         )
         sole = ["--sole"] if port is not None else []
@@ -126,7 +126,7 @@ class Up:
         start(Part("stream", python("-m", "cli", "stream")))
         if settings.notifications.urls:
             start(Part("notify", python("-m", "cli", "notify")))
-        serving.wait_until(lambda: _answers(self._note.metrics), _READY_SECONDS)
+        serving.wait_until(lambda: _answers(self._holder.metrics), _READY_SECONDS)
 
     def _start_paper(self, exchange: Part) -> None:
         try:
@@ -165,21 +165,21 @@ class Up:
                 self._complain(str(error))
 
     def _announce(self, settings: Settings) -> None:
-        ui = self._note.prefect_api.removesuffix("/api")
+        ui = self._holder.prefect_api.removesuffix("/api")
         self._say(f"[bold]Eightbells is up[/]: mode {settings.mode}, {len(settings.symbols)} symbols")
         for name, value in (
             ("Prefect UI", ui),
-            ("metrics", self._note.metrics),
+            ("metrics", self._holder.metrics),
             ("logs", f"{settings.directory}/logs"),
         ):
             self._say(f"  {name:11} {value}")
         self._say("Ctrl-C ends everything.")
-        self._note.ready = True
+        self._holder.ready = True
         self._write_note()
 
     def _write_note(self) -> None:
-        self._note.restarts = {part.name: part.restarts for part in self._supervisor.parts}
-        self._lock.write(self._note)
+        self._holder.restarts = {part.name: part.restarts for part in self._supervisor.parts}
+        self._lock.write(self._holder)
 
     def _say(self, words: str) -> None:
         self._console.print(words, soft_wrap=True)

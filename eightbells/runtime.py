@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from eightbells.exchange.gateway import Gateway
 from eightbells.settings import Settings
-from eightbells.trading.execution import Desk
+from eightbells.trading.execution import OrderExecutor
 from eightbells.trading.guardian import Guardian
 from eightbells.trading.holdings import Costs
 
@@ -30,11 +30,11 @@ class Runtime:
         return self.gateway.clock.now_ms()
 
     @property
-    def desk(self) -> Desk:
+    def executor(self) -> OrderExecutor:
         """What sends and follows orders."""
-        return Desk(self.settings, self.engine, self.gateway, self.flow_run)
+        return OrderExecutor(self.settings, self.engine, self.gateway, self.flow_run)
 
     @property
     def guardian(self) -> Guardian:
         """What looks after the holdings."""
-        return Guardian(self.settings, self.engine, self.gateway, self.desk, self.flow_run, self._costs)
+        return Guardian(self.settings, self.engine, self.gateway, self.executor, self.flow_run, self._costs)

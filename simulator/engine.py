@@ -338,7 +338,7 @@ class Engine:
         heapq.heappush(self._agenda, (planned, order.id, time is not None))
 
     def look_again(self, symbol: str, now: int) -> None:
-        """Plan a symbol's open orders anew, because its price is not what was foreseen."""
+        """Plan a symbol's open orders again, because its price is not what was foreseen."""
         for orders in self.open_of.values():
             for order in orders.values():
                 if order.symbol == symbol and order.status != "PENDING_NEW":

@@ -13,7 +13,7 @@ from prefect.client.schemas import State as PrefectState
 from eightbells.candles import grid
 from eightbells.exchange.gateway import PLACE_LIST, PLACE_ORDER, REPLACE_ORDER, NotReplaced
 from eightbells.exchange.recovery import Action, ExchangeError
-from eightbells.strategies.evaluation import Decision, Moment, Refused
+from eightbells.strategies.evaluation import Decision, EvaluationContext, Refused
 from eightbells.trading import outbox
 from eightbells.trading.drift import Drift, doubtful
 from eightbells.trading.execution import to_settle
@@ -33,8 +33,8 @@ _MOST_ONE_BY_ONE = 20  # orders are asked for singly: more weigh more than the l
 _MOST_ROUNDS = 3  # an order proven ABSENT is planned again while its candle is fresh
 
 
-def moment_of(session: Session, opened: int) -> Moment:
-    return Moment(session.settings.account, opened, session.now_ms, session.flow_run)
+def context_of(session: Session, opened: int) -> EvaluationContext:
+    return EvaluationContext(session.settings.account, opened, session.now_ms, session.flow_run)
 
 
 @asynccontextmanager
@@ -94,7 +94,7 @@ async def reconcile_books(session: Session, symbols: Iterable[str] = ()) -> Reco
     Args:
         symbols: where orders are looked for though the books know of none.
     """
-    return await reconcile(session.settings, session.engine, session.gateway, session.desk, symbols)
+    return await reconcile(session.settings, session.engine, session.gateway, session.executor, symbols)
 
 
 def _doubtful(session: Session) -> list[Drift]:
@@ -108,14 +108,14 @@ async def plan(
     session: Session, decisions: Iterable[Decision], opened: int, lease: Lease, label: str, again: bool
 ) -> Plan:
     """Commit the orders that the decisions call for to the outbox."""
-    moment = moment_of(session, opened)
+    context = context_of(session, opened)
     try:
         last = await session.gateway.prices()
     except ExchangeError as error:
         if attempts_left(error.failure) > 0:
             raise
         last = {}  # who wants out is let out; what is bought needs a price
-    return plan_orders(session.engine, session.settings, decisions, moment, lease, last, again=again)
+    return plan_orders(session.engine, session.settings, decisions, context, lease, last, again=again)
 
 
 @limited_task("guard the positions")
@@ -168,11 +168,11 @@ async def send_order(session: Session, order_id: int, lease: Lease, label: str) 
 
     Every attempt is a row of the outbox of its own, committed before it is sent.
     """
-    desk = session.desk
+    executor = session.executor
     with session.engine.connect() as connection:
         attempt = outbox.latest_attempt(connection, order_id)
     try:
-        return await desk.send(attempt.id, lease)
+        return await executor.send(attempt.id, lease)
     except NotReplaced:  # what it was to replace may be gone: that is mended before anything is waited for
         raise
     except ExchangeError as error:
@@ -188,7 +188,7 @@ async def _is_mended(session: Session, order: Order, error: ExchangeError) -> bo
             await refresh_rules(session, [order.symbol])
         except ExchangeError:
             return False
-    return session.desk.repair(order.id, error)
+    return session.executor.repair(order.id, error)
 
 
 @exchange_task("follow {label}")
@@ -198,7 +198,7 @@ async def settle_order(session: Session, order: Order, label: str, cancel: bool)
     One in flight is asked for until it is known, which takes as long as the exchange could still accept it; one whose
     status there is not known stays as it is.
     """
-    desk, number = session.desk, order.id
+    executor, number = session.executor, order.id
 
     def present() -> Order:
         with session.engine.connect() as connection:
@@ -206,19 +206,19 @@ async def settle_order(session: Session, order: Order, label: str, cancel: bool)
 
     order = present()
     if cancel and order.state is State.PLANNED:
-        await desk.cancel(order)
+        await executor.cancel(order)
         order = present()  # it may have gone out at this very moment
     while order.state in IN_FLIGHT:
-        found, order = await desk.resolve(order), present()
+        found, order = await executor.resolve(order), present()
         if found is State.UNKNOWN:
             if order.exchange_order_id is not None:  # it was found, and its status is not known
                 break
             await asyncio.sleep(_ASK_EVERY_SECONDS)
     if cancel and order.state in (State.OPEN, State.PARTIALLY_FILLED, State.UNKNOWN):
-        return await desk.cancel(order)
+        return await executor.cancel(order)
     if order.state in (State.UNKNOWN, State.ABSENT, State.DENIED, State.REJECTED, State.PLANNED):
         return order.state
-    return await desk.refresh(order)
+    return await executor.refresh(order)
 
 
 async def send_orders(session: Session, orders: list[int], lease: Lease) -> list[str]:
@@ -233,7 +233,7 @@ async def send_orders(session: Session, orders: list[int], lease: Lease) -> list
         async with room:
             return await send_order(session, row.id, lease, f"{row.side} {row.symbol}")
 
-    await session.desk.keep_where_closed(orders)
+    await session.executor.keep_where_closed(orders)
     with session.engine.connect() as connection:
         rows = outbox.load_all(connection, orders)
     outcomes = await asyncio.gather(*(send(row) for row in rows), return_exceptions=True)

@@ -14,7 +14,7 @@ from prefect.runtime import flow_run
 from eightbells.candles import grid
 from eightbells.exchange.rules import wire
 from eightbells.trading.equity_picture import draw, points
-from eightbells.trading.ledger import Standing
+from eightbells.trading.ledger import PositionReport
 from eightbells.trading.reconciliation import Reconciliation
 from orchestration.exchange_task import limited_task
 from tasks.loading import Ingested
@@ -77,7 +77,7 @@ async def publish_reconciliation(found: Reconciliation, problems: list[str]) -> 
 
 
 def _in_short(report: CycleReport) -> str:
-    held = {standing.symbol for standing in report.positions if standing.quantity > standing.dust}
+    held = {it.symbol for it in report.positions if it.quantity > it.dust}
     return (
         f"equity {report.equity:,.2f} {report.asset}, symbols held: {len(held)}, orders: {len(report.orders)}, "
         f"not traded: {len(report.refused)}"
@@ -157,7 +157,7 @@ def _picture(svg: str) -> str:
     return f"![Equity over the last cycles](data:image/svg+xml;base64,{b64encode(svg.encode()).decode()})"
 
 
-def _positions(positions: list[Standing]) -> str:
+def _positions(positions: list[PositionReport]) -> str:
     """What is held, with its profit; of what is sold, what it has brought."""
     head = ("symbol", "strategy", "quantity", "dust", "average cost", "unrealised", "realised", "fees")
     rows: list[tuple[object, ...]] = [

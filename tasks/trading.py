@@ -15,19 +15,19 @@ from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.exchange.permissions import require_trading_key
 from eightbells.exchange.rules import wire
-from eightbells.strategies.evaluation import Decision, Failed, Moment, Refused, evaluate
+from eightbells.strategies.evaluation import Decision, EvaluationContext, Failed, Refused, evaluate
 from eightbells.strategies.obstacles import idle_strategies
 from eightbells.strategies.panel import Panel
 from eightbells.trading import holds, jumps, ledger, outbox
 from eightbells.trading.capital import record_capital
-from eightbells.trading.ledger import Standing, Worth
+from eightbells.trading.ledger import PositionReport, Worth
 from eightbells.trading.outbox import Order
 from eightbells.trading.outcome import Found, Idle, placed_by, reasons, served_before, why_idle
 from eightbells.trading.planning import record_refusals
 from orchestration.exchange_task import exchange_task, limited_task
 from orchestration.limits import progressed
 from tasks.loading import Ingested
-from tasks.orders import moment_of
+from tasks.orders import context_of
 from tasks.session import Session
 
 _ASKED_TOGETHER = 50  # symbols whose answers are one transaction
@@ -76,7 +76,7 @@ async def evaluate_strategies(
 ) -> Evaluated:
     """Ask every strategy about every symbol whose candles are proven; keep why the others were not asked."""
     evaluated = Evaluated()
-    moment = moment_of(session, opened)
+    context = context_of(session, opened)
     for symbol, reason in ingested.failed.items():
         evaluated.refused.append(Refused(symbol, "", "universe", reason))
     asked = tuple(symbol for symbol in symbols if symbol not in ingested.failed)
@@ -84,10 +84,10 @@ async def evaluate_strategies(
     evaluated.refused += [Refused(it, "", "hold", held[it]) for it in asked if it in held]
     open_to_all = tuple(symbol for symbol in asked if symbol not in held)
     # in a thread: the frames of the next close are read meanwhile
-    for outcome in await asyncio.to_thread(_ask, session, panel, open_to_all, ingested, moment):
+    for outcome in await asyncio.to_thread(_ask, session, panel, open_to_all, ingested, context):
         (evaluated.decisions if isinstance(outcome, Decision) else evaluated.refused).append(outcome)  # type: ignore[arg-type]
     with session.engine.begin() as connection:
-        record_refusals(connection, evaluated.refused, moment)
+        record_refusals(connection, evaluated.refused, context)
         windows = {member.name: member.window for member in panel.members}
         evaluated.idle = idle_strategies(connection, session.settings, windows, ingested.failed, asked)
     return evaluated
@@ -106,14 +106,14 @@ def _hold_jumps(session: Session, panel: Panel, symbols: tuple[str, ...], opened
 
 
 def _ask(
-    session: Session, panel: Panel, symbols: tuple[str, ...], ingested: Ingested, moment: Moment
+    session: Session, panel: Panel, symbols: tuple[str, ...], ingested: Ingested, context: EvaluationContext
 ) -> list[Decision | Refused]:
     """The strategies' answers. Where another worker decides at the same moment, its decisions are found and taken."""
     answers: list[Decision | Refused] = []
     for first in range(0, len(symbols), _ASKED_TOGETHER):
         some = symbols[first : first + _ASKED_TOGETHER]
         most = session.settings.candles.max_pause
-        ask = partial(evaluate, session.engine, panel, ingested.verdicts, some, moment, most)
+        ask = partial(evaluate, session.engine, panel, ingested.verdicts, some, context, most)
         try:
             answers += ask()
         except (IntegrityError, OperationalError):  # all of them are in the books by now, or none
@@ -135,7 +135,7 @@ class CycleReport:
     equity: Decimal
     problems: list[str]
     asset: str
-    positions: list[Standing]
+    positions: list[PositionReport]
     history: list[Worth]  # equity of the newest cycles, this one the last
     placed: frozenset[int]  # which of the orders this run has placed
     idle: Idle | None  # why it has placed none
@@ -165,7 +165,7 @@ async def close_books(
         refused = _refusals(connection, account, opened)
         fills = ledger.fills_booked_by(connection, account, session.flow_run)
         outcome = "problems" if problems or ingested.failed else "complete"
-        standings = ledger.standings(connection, session.settings, opened)
+        position_reports = ledger.position_reports(connection, session.settings, opened)
         placed = placed_by(connection, account, grid.to_time(opened), session.flow_run)
         idle = None if placed else _why_idle(session, connection, opened, evaluated, len(orders), trade)
         before = ledger.equity_history(connection, account, grid.to_time(opened) - grid.STEP, _HISTORY - 1)
@@ -180,7 +180,7 @@ async def close_books(
             equity,
             problems,
             session.settings.quote_asset,
-            standings,
+            position_reports,
             [*before, Worth(grid.to_time(opened), equity, capital)],
             placed,
             idle,
@@ -246,6 +246,6 @@ def _save_cycle(session: Session, connection: Connection, opened: int, report: C
             "equity": report.equity,
             "capital": report.history[-1].capital,
             "summary": json.dumps(summary),
-            "positions": json.dumps([asdict(standing) for standing in report.positions], default=wire),
+            "positions": json.dumps([asdict(it) for it in report.positions], default=wire),
         },
     )

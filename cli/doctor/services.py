@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from cli import prefect_api
 from cli.doctor.deployments import look_at_deployments
 from cli.doctor.findings import Finding, fail, ok, warn
-from cli.instance_lock import running_up
+from cli.instance_lock import lock_holder
 from cli.prefect_server import prepare_environment
 from eightbells.addresses import shown
 from eightbells.database import migrations
@@ -87,7 +87,7 @@ def _ban(engine: Engine) -> Iterator[Finding]:
 
 def look_at_prefect(settings: Settings) -> Iterator[Finding]:
     """Whether the server answers, is of our version, knows the deployments as declared, and has its runs done."""
-    up = running_up(settings.directory)
+    up = lock_holder(settings.directory)
     api = prefect_api.likely_address(up)
     try:
         theirs = str(prefect_api.ask("/admin/version", api=api, timeout=5))

@@ -8,7 +8,7 @@ import time
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from cli import prefect_api
-from cli.instance_lock import running_up
+from cli.instance_lock import lock_holder
 from cli.notify.addresses import addresses, tell_all
 from cli.notify.notices import present_notices
 from cli.notify.notifier import Notifier
@@ -34,7 +34,7 @@ def notify(settings: Settings) -> None:
         while True:
             try:
                 with engine.connect() as connection:
-                    api = prefect_api.likely_address(running_up(settings.directory))
+                    api = prefect_api.likely_address(lock_holder(settings.directory))
                     present = present_notices(connection, settings.account, api)
                 notifier.notify(present)
             except (OperationalError, InterfaceError):

@@ -45,7 +45,7 @@ def check(make: Callable[[], Strategy], history: History, samples: int = 200) ->
     """Run all checks of a strategy on a history.
 
     Args:
-        make: builds the strategy anew.
+        make: builds a new instance of the strategy.
         samples: at how many candles it is asked.
     """
     found, strategy = Checked(history.symbol), make()

@@ -455,9 +455,9 @@ class _Backtest:
         )
         held = [Position(it.entry.name, it.symbol, it.held.quantity, it.flow) for it in of_strategy]
         shares = len(place.entry.symbols) or len(self._settings.symbols) or 1
-        means = ledger.means(held, place.symbol, place.entry.capital, 1, reserved)
+        buying_power = ledger.buying_power(held, place.symbol, place.entry.capital, 1, reserved)
         worth = place.entry.capital + sum((self._gain(it) for it in of_strategy), _ZERO)
-        purse = Purse(means.owned, means.spendable, worth, shares)
+        purse = Purse(buying_power.owned, buying_power.spendable, worth, shares)
         last = self._next_open(place)
         try:
             sized = size(

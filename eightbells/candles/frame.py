@@ -54,7 +54,7 @@ def candle_frame(
 
 
 def concatenate(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """One frame of several, numbered anew; the same row twice is one row."""
+    """One frame of several, with a new index; the same row twice is one row."""
     joined = pd.concat([*frames], ignore_index=True)
     if joined.duplicated(["symbol", "open_time"]).any():
         unread = joined[[*KLINE]].isna().any(axis="columns")  # such rows may differ in what was not read

@@ -31,7 +31,7 @@ class ExchangeClock:
         self._distrusted = False
 
     async def sync(self, ask: Callable[[], Awaitable[int]], samples: int = SAMPLES) -> None:
-        """Measure anew; `ask` gives the server's time in ms."""
+        """Measure again; `ask` gives the server's time in ms."""
         best: tuple[float, float, float] | None = None
         for _ in range(samples):
             sent = _steady_ms()

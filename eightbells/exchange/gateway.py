@@ -104,7 +104,7 @@ class Gateway:
         await self.budgets.close()
 
     async def sync_clock(self) -> None:
-        """Measure the exchange's clock anew."""
+        """Measure the exchange's clock again."""
         await self.clock.sync(self._server_time)
 
     async def _server_time(self) -> int:

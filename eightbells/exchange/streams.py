@@ -1,4 +1,4 @@
-"""Closed candles from Binance's combined streams, over connections that are made anew for ever."""
+"""Closed candles from Binance's combined streams, over connections that are replaced for ever."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Pace:
         rotate: age at which another connection takes over.
         overlap: how long both live then, so that no frame falls between them.
         first_wait: before the first new attempt; each further wait is twice as long, up to `longest_wait`.
-        steady: a connection that lived so long was sound: the waits begin anew. With shorter lives they go on
+        steady: a connection that lived so long was sound: the waits begin again. With shorter lives they go on
             growing, so that one feed makes 20 attempts in five minutes at most, of the 300 that are allowed.
     """
 
@@ -158,7 +158,7 @@ class Feed:
             asyncio.get_running_loop().call_later(self.pace.overlap, connection.cancel)
 
     async def change(self, symbols: Iterable[str]) -> None:
-        """Stream other symbols over the connection there is; one that is just lost is made with them anew."""
+        """Stream other symbols over the connection there is; one that is just lost is made again with them."""
         async with self._changing:
             wanted = set(symbols)
             gone, new = self.symbols - wanted, wanted - self.symbols

@@ -25,7 +25,7 @@ LOSSES = ("silence", "closed", "garbage", "server-shutdown", "subscription")
 
 
 class Reading(Gauge):
-    """A gauge that knows how often it was set here: only a process that has read something anew may tell of it."""
+    """A gauge that knows how often it was set here: only a process that has just read something may tell of it."""
 
     readings = 0
 

@@ -60,7 +60,7 @@ class Failed(Refused):
 
 
 @dataclass(frozen=True)
-class Moment:
+class EvaluationContext:
     """What an evaluation is made for: the candle, and when and by which run it is asked."""
 
     account: str
@@ -74,7 +74,7 @@ def evaluate(
     panel: Panel,
     verdicts: dict[str, Verdict],
     symbols: tuple[str, ...],
-    moment: Moment,
+    context: EvaluationContext,
     max_pause: int,
 ) -> list[Decision | Refused]:
     """Ask every strategy about each of its symbols, on one snapshot of the candles as stored.
@@ -91,7 +91,7 @@ def evaluate(
     asked = [symbol for symbol in symbols if any(_trades(member.entry, symbol) for member in panel.members)]
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
     with snapshot.begin() as connection:
-        answers, new = _evaluate(connection, panel, asked, verdicts, moment, max_pause)
+        answers, new = _evaluate(connection, panel, asked, verdicts, context, max_pause)
     for opined in new:  # only now are they in the books
         metrics.SIGNALS.labels(opined.opinion.target).inc()
     unready = [
@@ -112,14 +112,14 @@ def _evaluate(
     panel: Panel,
     asked: list[str],
     verdicts: dict[str, Verdict],
-    moment: Moment,
+    context: EvaluationContext,
     max_pause: int,
 ) -> tuple[list[Decision | Refused], list[Opined]]:
     """All answers, and those among them that are new."""
-    windows = store.read_windows(connection, asked, moment.open_ms, panel.window(0))
-    absent = gaps.absent(connection, asked, moment.open_ms)
-    batch, known = store.newest_batch(connection), _known(connection, asked, moment)
-    splits = _splits(connection, asked, moment)
+    windows = store.read_windows(connection, asked, context.open_ms, panel.window(0))
+    absent = gaps.absent(connection, asked, context.open_ms)
+    batch, known = store.newest_batch(connection), _known(connection, asked, context)
+    splits = _splits(connection, asked, context)
     views = {
         symbol: View(windows[symbol], absent[symbol], verdicts.get(symbol), max_pause, splits.get(symbol))
         for symbol in asked
@@ -129,13 +129,13 @@ def _evaluate(
         for symbol, view in views.items():
             if _trades(member.entry, symbol):
                 place = (member.name, member.version, symbol)
-                found[symbol, member.name] = known.get(place) or _ask(view, symbol, panel, member, moment)
+                found[symbol, member.name] = known.get(place) or _ask(view, symbol, panel, member, context)
     order = [(symbol, member.name) for symbol in asked for member in panel.members]
     answers = [found[place] for place in order if place in found]
     new = [answer for answer in answers if isinstance(answer, Opined)]
-    signals = _keep(connection, new, batch, moment)
+    signals = _keep(connection, new, batch, context)
     return [
-        answer.decision(signals[answer.place], moment) if isinstance(answer, Opined) else answer
+        answer.decision(signals[answer.place], context) if isinstance(answer, Opined) else answer
         for answer in answers
     ], new
 
@@ -201,13 +201,13 @@ class Opined:
         given = (self.opinion.stop, self.opinion.take_profit, self.opinion.weight)
         return tuple(None if it is None else Decimal(it) for it in given)
 
-    def decision(self, signal: int, moment: Moment) -> Decision:
+    def decision(self, signal: int, context: EvaluationContext) -> Decision:
         return Decision(
             signal,
             self.entry.name,
             self.version,
             self.symbol,
-            moment.open_ms,
+            context.open_ms,
             self.opinion.target,
             self.price,
             self.opinion.reason,
@@ -237,9 +237,11 @@ class Opined:
         }
 
 
-def _ask(view: View, symbol: str, panel: Panel, member: Member, moment: Moment) -> Refused | Opined:
+def _ask(
+    view: View, symbol: str, panel: Panel, member: Member, context: EvaluationContext
+) -> Refused | Opined:
     window = view.candles.iloc[-member.window :]
-    if reason := view.objection(moment.open_ms, window):
+    if reason := view.objection(context.open_ms, window):
         return Refused(symbol, member.name, "quality", reason)
     if len(window) < member.window:
         short = f"{member.window} candles are needed, {len(window)} are there"
@@ -285,7 +287,7 @@ SELECT e.strategy, e.symbol, s.id FROM signalled AS s INNER JOIN evaluated AS e 
 
 
 def _keep(
-    connection: Connection, answers: list[Opined], batch: int, moment: Moment
+    connection: Connection, answers: list[Opined], batch: int, context: EvaluationContext
 ) -> dict[tuple[str, str], int]:
     """Keep evaluations and their signals; returns the signals' ids by strategy and symbol."""
     if not answers:
@@ -294,20 +296,20 @@ def _keep(
         text(_KEEP),
         {
             "rows": json.dumps([answer.row() for answer in answers]),
-            "account": moment.account,
+            "account": context.account,
             "code": code_version(),
             "interval": grid.INTERVAL,
-            "opened": grid.to_time(moment.open_ms),
+            "opened": grid.to_time(context.open_ms),
             "batch": batch,
-            "now": grid.to_time(moment.now_ms),
-            "run": moment.flow_run,
+            "now": grid.to_time(context.now_ms),
+            "run": context.flow_run,
         },
     )
     return {(strategy, symbol): signal for strategy, symbol, signal in rows}
 
 
 def _known(
-    connection: Connection, symbols: Collection[str], moment: Moment
+    connection: Connection, symbols: Collection[str], context: EvaluationContext
 ) -> dict[tuple[str, str, str], Decision]:
     """What was decided on the candle before, by strategy, its version, and symbol."""
     rows = connection.execute(
@@ -318,10 +320,10 @@ def _known(
             'AND e.symbol = ANY(:symbols) AND e."interval" = :interval AND e.open_time = :opened'
         ),
         {
-            "account": moment.account,
+            "account": context.account,
             "symbols": list(symbols),
             "interval": grid.INTERVAL,
-            "opened": grid.to_time(moment.open_ms),
+            "opened": grid.to_time(context.open_ms),
         },
     )
     return {
@@ -330,7 +332,7 @@ def _known(
             row.strategy,
             row.strategy_version,
             row.symbol,
-            moment.open_ms,
+            context.open_ms,
             row.target,
             row.price,
             row.reason,
@@ -342,14 +344,14 @@ def _known(
     }
 
 
-def _splits(connection: Connection, symbols: Collection[str], moment: Moment) -> dict[str, int]:
+def _splits(connection: Connection, symbols: Collection[str], context: EvaluationContext) -> dict[str, int]:
     """The first candle in new coins (ms) of the symbols that were split."""
     rows = connection.execute(
         text(
             "SELECT symbol, max(candle) FROM splits WHERE account = :account AND symbol = ANY(:symbols) "
             "AND candle <= :opened GROUP BY symbol"
         ),
-        {"account": moment.account, "symbols": list(symbols), "opened": grid.to_time(moment.open_ms)},
+        {"account": context.account, "symbols": list(symbols), "opened": grid.to_time(context.open_ms)},
     )
     return {symbol: grid.to_ms(candle) for symbol, candle in rows}
 

@@ -56,7 +56,7 @@ class MovingAverageCross:
         fast = talib.SMA(close, self._fast) if self._fast > 1 else close
         slow = talib.SMA(close, self._slow)
         long: npt.NDArray[np.bool_] = fast > slow
-        # a sum that has run along the whole history has been rounded otherwise: near a tie it is made anew
+        # a sum that has run along the whole history has been rounded otherwise: near a tie it is summed again
         for at in np.flatnonzero(np.abs(fast - slow) <= _NEAR * close.max()):
             window = close[at + 1 - self._slow : at + 1]
             mean = talib.SMA(window[-self._fast :], self._fast)[-1] if self._fast > 1 else window[-1]

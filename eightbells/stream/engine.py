@@ -107,7 +107,7 @@ class Stream:
         self._ending.set()
 
     async def run(self) -> None:
-        """Stream until `end` or cancelled. A part that fails ends all, and the supervisor starts it anew."""
+        """Stream until `end` or cancelled. A part that fails ends all, and the supervisor starts it again."""
         store = asyncio.create_task(self._store())
         parts: list[Part] = [*(feed.run for feed in self.feeds), self._catch_up.run, self._beat, *self.others]
         if self.on_close is not None:

@@ -48,7 +48,7 @@ async def _book(runtime: Runtime, report: OrderReport, warn: Callable[[str], Non
     """Book one report; while Postgres is away, wait for it. Returns whether it is about an order of ours."""
     while True:
         try:
-            return await asyncio.to_thread(runtime.desk.take_report, report) is not None
+            return await asyncio.to_thread(runtime.executor.take_report, report) is not None
         except DATABASE_AWAY as error:
             warn(f"a fill waits for Postgres: {str(error).splitlines()[0]}")
             await asyncio.sleep(_AGAIN_SECONDS)

@@ -15,7 +15,7 @@ from eightbells.stream.rest_catch_up import DATABASE_AWAY
 _ONE_STREAM = 8_888_004  # key of the advisory lock
 _LOOK_EVERY_SECONDS = 2.0
 _PATIENCE_SECONDS = (
-    20.0  # an embedded Postgres that was killed is started by who opens it anew: our next process
+    20.0  # an embedded Postgres that was killed is started by who opens it again: our next process
 )
 
 

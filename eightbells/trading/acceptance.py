@@ -20,7 +20,7 @@ from eightbells.exchange.rules import wire
 from eightbells.settings import Settings
 from eightbells.trading import fees, ledger
 from eightbells.trading.drift import clear, require_open
-from eightbells.trading.execution import Desk
+from eightbells.trading.execution import OrderExecutor
 from eightbells.trading.ledger import Position
 from eightbells.trading.reconciliation import at_rest, reconcile
 from eightbells.trading.states import LIVE, of_exchange
@@ -67,7 +67,7 @@ async def accept_drift(
         raise EightbellsError(
             f"drift {number} ({drift.symbol}) is about an order: proceeds are those of coins that are missing"
         )
-    await reconcile(settings, engine, gateway, Desk(settings, engine, gateway), [drift.symbol])
+    await reconcile(settings, engine, gateway, OrderExecutor(settings, engine, gateway), [drift.symbol])
     if drift.exchange_order_id is None:
         return await _write_off(settings.account, engine, gateway, number, reason, by, proceeds or Decimal(0))
     await _require_over(settings, gateway, drift.symbol, drift.exchange_order_id)

@@ -31,7 +31,7 @@ from eightbells.trading.states import IN_FLIGHT, LIVE, TRANSITIONS, State, of_ex
 ENGINE_TIMEOUT_MS = 10_000
 
 
-class Desk:
+class OrderExecutor:
     """Sends and follows one account's orders, writing everything down on the way."""
 
     def __init__(

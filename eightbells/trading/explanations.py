@@ -16,7 +16,7 @@ from eightbells.exchange.rules import wire
 from eightbells.settings import Settings
 from eightbells.settings.symbols import chosen
 from eightbells.trading import holds, ledger, multiplied, outbox
-from eightbells.trading.execution import Desk, to_settle
+from eightbells.trading.execution import OrderExecutor, to_settle
 from eightbells.trading.holds import Hold
 from eightbells.trading.lease import hold_lease
 from eightbells.trading.ledger import Position
@@ -71,11 +71,11 @@ async def book_split(
     with engine.connect() as connection:
         _require_known(connection, settings.account, symbol)
     trading = settings.trading
-    desk = Desk(settings, engine, gateway)
+    executor = OrderExecutor(settings, engine, gateway)
     async with hold_lease(
         engine, settings.account, trading.lease_seconds, trading.lease_patience_seconds
     ) as lease:
-        await _follow_orders(engine, settings.account, desk, symbol)
+        await _follow_orders(engine, settings.account, executor, symbol)
         balances = await gateway.balances()
         now = gateway.clock.now_ms()
         with engine.begin() as connection:
@@ -84,15 +84,15 @@ async def book_split(
             return _book(connection, settings.account, there, symbol, ratio, reason.strip(), by, now)
 
 
-async def _follow_orders(engine: Engine, account: str, desk: Desk, symbol: str) -> None:
+async def _follow_orders(engine: Engine, account: str, executor: OrderExecutor, symbol: str) -> None:
     """Bring the symbol's orders up to date: at such an exchange Binance ends the open ones itself."""
     with engine.connect() as connection:
         planned = [it for it in outbox.live(connection, account, {State.PLANNED}) if it.symbol == symbol]
     for order in planned:
-        await desk.cancel(order)
+        await executor.cancel(order)
     for order in to_settle(engine, account):
         if order.symbol == symbol:
-            await (desk.resolve if order.state in IN_FLIGHT else desk.refresh)(order)
+            await (executor.resolve if order.state in IN_FLIGHT else executor.refresh)(order)
 
 
 def _book(

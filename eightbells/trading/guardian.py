@@ -17,7 +17,7 @@ from eightbells.exchange.recovery import ExchangeError
 from eightbells.settings import Settings
 from eightbells.settings.sections import TradingSettings
 from eightbells.trading import jumps, outbox
-from eightbells.trading.execution import Desk
+from eightbells.trading.execution import OrderExecutor
 from eightbells.trading.holdings import Costs, HeldPosition, holdings
 from eightbells.trading.jumps import Close
 from eightbells.trading.lease import Lease, LeaseLost
@@ -37,7 +37,7 @@ class Guardian:
     settings: Settings
     engine: Engine
     gateway: Gateway
-    desk: Desk
+    executor: OrderExecutor
     flow_run: str | None = None
     costs: Costs = field(default_factory=dict)
 
@@ -58,8 +58,8 @@ class Guardian:
             if not orders and not cancels:
                 break
             for order in cancels:
-                await _quietly(self.desk.cancel, order)
-            await self.desk.keep_where_closed(orders)
+                await _quietly(self.executor.cancel, order)
+            await self.executor.keep_where_closed(orders)
             sent = await asyncio.gather(
                 *(self._send(order, lease) for order in orders), return_exceptions=True
             )
@@ -131,7 +131,7 @@ class Guardian:
             ]
         for order in sales:
             if order.state is State.PLANNED:
-                await _quietly(self.desk.cancel, order)
+                await _quietly(self.executor.cancel, order)
         patience = self.settings.trading.exit_step_seconds * 1000
         asked = [
             order
@@ -141,9 +141,9 @@ class Guardian:
         ]
         in_flight = [order for order in sales if order.state in IN_FLIGHT]
         await asyncio.gather(
-            *(_quietly(self.desk.resolve, order) for order in in_flight),
+            *(_quietly(self.executor.resolve, order) for order in in_flight),
             *(
-                _quietly(self.desk.refresh, order)
+                _quietly(self.executor.refresh, order)
                 for order in {it.id: it for it in [*asked, *unbooked]}.values()
             ),
         )
@@ -157,7 +157,7 @@ class Guardian:
         if not refused:
             return {}
         try:
-            statuses = await self.desk.statuses(refused)
+            statuses = await self.executor.statuses(refused)
         except ExchangeError:  # then the order itself is the question
             return {}
         return {symbol: status for symbol in refused if (status := statuses.get(symbol, "gone")) != "TRADING"}
@@ -273,7 +273,7 @@ class Guardian:
 
     async def _send(self, order: int, lease: Lease) -> None:
         try:
-            await self.desk.send(order, lease)
+            await self.executor.send(order, lease)
         except LeaseLost:
             raise
         except EightbellsError:  # its row says why, and the next round reads it

@@ -18,7 +18,7 @@ from eightbells.exchange.rules import SymbolRules, wire
 from eightbells.settings import Settings
 from eightbells.trading.outbox import Order
 from eightbells.trading.risk import Exposure
-from eightbells.trading.sizing import Means, sellable
+from eightbells.trading.sizing import BuyingPower, sellable
 
 SMALLEST = Decimal("1E-8")  # amounts of the exchange have eight places
 
@@ -230,7 +230,9 @@ def reservations(connection: Connection, account: str) -> dict[str, Decimal]:
     return {row.strategy: row.cost for row in rows}
 
 
-def means(held: list[Position], symbol: str, capital: Decimal, shares: int, reserved: Decimal) -> Means:
+def buying_power(
+    held: list[Position], symbol: str, capital: Decimal, shares: int, reserved: Decimal
+) -> BuyingPower:
     """What a strategy owns of the symbol, and what it may spend on it.
 
     It may spend an equal share of its capital, and never more than is left of the capital after all its trades
@@ -242,7 +244,7 @@ def means(held: list[Position], symbol: str, capital: Decimal, shares: int, rese
     """
     left = capital + sum((position.quote_flow for position in held), Decimal(0)) - reserved
     owned = sum((position.quantity for position in held if position.symbol == symbol), Decimal(0))
-    return Means(owned, min(capital / shares, left))
+    return BuyingPower(owned, min(capital / shares, left))
 
 
 # What is held, at the newest close up to the candle's: a candle that is missing makes nothing worthless.
@@ -287,7 +289,7 @@ def exposure(connection: Connection, settings: Settings, open_ms: int) -> Exposu
 
 
 @dataclass(frozen=True)
-class Standing:
+class PositionReport:
     """How a strategy stands with a symbol; money in the quote asset.
 
     Args:
@@ -315,7 +317,9 @@ class Standing:
         return self.cost / self.quantity if self.quantity > 0 else None
 
 
-def standings(connection: Connection, settings: Settings, open_ms: int | None = None) -> list[Standing]:
+def position_reports(
+    connection: Connection, settings: Settings, open_ms: int | None = None
+) -> list[PositionReport]:
     """What every strategy holds, what it has realised, and what the rest would bring at the candle's close.
 
     Args:
@@ -328,7 +332,7 @@ def standings(connection: Connection, settings: Settings, open_ms: int | None = 
         symbol_rules = rules.load(connection, row.symbol)
         taken = sellable(row.quantity, row.close, symbol_rules, market=False) if symbol_rules else Decimal(0)
         found.append(
-            Standing(
+            PositionReport(
                 row.strategy,
                 row.symbol,
                 row.quantity,

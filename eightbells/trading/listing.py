@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from eightbells.settings import Settings
 from eightbells.trading import ledger, outbox
-from eightbells.trading.ledger import Standing
+from eightbells.trading.ledger import PositionReport
 from eightbells.trading.outbox import Order
 from eightbells.trading.states import State
 from eightbells.trading.unprotected import unprotected
@@ -116,7 +116,7 @@ def list_positions(
     stops = {strategy.name: strategy.stop_loss for strategy in settings.strategies}
     unvalued = ledger.unvalued_fees(connection, account)
     found = []
-    for it in ledger.standings(connection, settings):
+    for it in ledger.position_reports(connection, settings):
         if it.quantity <= 0 and not closed:
             continue
         place = it.strategy, it.symbol
@@ -142,11 +142,13 @@ def list_positions(
     return found
 
 
-def _unprotected(standing: Standing, sale: Order | None, reason: str | None, stop: Decimal | None) -> str:
+def _unprotected(
+    position: PositionReport, sale: Order | None, reason: str | None, stop: Decimal | None
+) -> str:
     """Why a position has no stop; "" where it has one."""
     if sale is not None:
         return "" if sale.stop_price is not None else f"on sale: {sale.leg} {sale.client_order_id}"
-    if standing.quantity <= 0:
+    if position.quantity <= 0:
         return "nothing is held"
     if reason is not None:
         return reason
@@ -156,7 +158,7 @@ def _unprotected(standing: Standing, sale: Order | None, reason: str | None, sto
             if stop == 0
             else "the strategy is not in the settings, and had no stop"
         )
-    return "dust: too little to sell" if standing.quantity == standing.dust else "placed at the next look"
+    return "dust: too little to sell" if position.quantity == position.dust else "placed at the next look"
 
 
 _CHOSEN = """

@@ -12,7 +12,7 @@ from eightbells.candles import grid
 from eightbells.exchange import rules
 from eightbells.exchange.rules import RuleBroken, SymbolRules
 from eightbells.settings import Settings, StrategySettings
-from eightbells.strategies.evaluation import Decision, Moment, Refused
+from eightbells.strategies.evaluation import Decision, EvaluationContext, Refused
 from eightbells.trading import holds, jumps, ledger, outbox, risk
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.lease import Lease
@@ -64,7 +64,7 @@ class Books:
         connection: Connection,
         settings: Settings,
         decisions: Collection[Decision],
-        moment: Moment,
+        context: EvaluationContext,
         again: bool,
     ) -> Books:
         account = settings.account
@@ -79,7 +79,7 @@ class Books:
             out=out,
             rules=rules.load_all(connection, {it.symbol for it in decisions}),
             positions=positions,
-            gains=ledger.gains(connection, account, moment.open_ms),
+            gains=ledger.gains(connection, account, context.open_ms),
             reserved=reserved,
             unbooked={(order.strategy, order.symbol) for order in outbox.unbooked(connection, account)},
             off=outbox.switched_off(connection),
@@ -92,7 +92,7 @@ class Books:
                 connection,
                 settings,
                 {(it.strategy, it.symbol) for it in decisions if it.target == "long"},
-                moment.now_ms,
+                context.now_ms,
             ),
         )
 
@@ -103,7 +103,7 @@ class Planner:
 
     connection: Connection
     settings: Settings
-    moment: Moment
+    context: EvaluationContext
     last_prices: Mapping[str, Decimal]
     exposure: risk.Exposure
     books: Books
@@ -164,8 +164,8 @@ class Planner:
             decision.signal,
             (decision.strategy, decision.version, decision.symbol, decision.open_ms),
             sized,
-            self.moment.now_ms,
-            self.moment.flow_run,
+            self.context.now_ms,
+            self.context.flow_run,
             attempt,
             replaced,
             listed_with=listed_with,
@@ -189,8 +189,8 @@ class Planner:
             stop.signal_id,
             identity,
             again,
-            self.moment.now_ms,
-            self.moment.flow_run,
+            self.context.now_ms,
+            self.context.flow_run,
             outbox.next_attempt(self.connection, stop.signal_id, "stop"),
             stop,
         )
@@ -222,12 +222,14 @@ class Planner:
         # the share is the universe's, also where a run is for some of its symbols only
         shares = len(strategy.symbols) or len(self.settings.symbols) or 1
         held = [position for position in self.books.positions if position.strategy == strategy.name]
-        means = ledger.means(held, decision.symbol, strategy.capital, 1, self._reserved(strategy))
+        buying_power = ledger.buying_power(
+            held, decision.symbol, strategy.capital, 1, self._reserved(strategy)
+        )
         worth = strategy.capital + self.books.gains.get(strategy.name, Decimal(0))
         parts = (1, 0)
         if strategy.scale_steps > 1:
             parts = ledger.parts(self.connection, self.settings.account, strategy.name, decision.symbol)
-        return Purse(means.owned, means.spendable, worth, shares, *parts)
+        return Purse(buying_power.owned, buying_power.spendable, worth, shares, *parts)
 
     def _volatility(self, strategy: StrategySettings, decision: Decision) -> Decimal | None:
         if not strategy.target_volatility or decision.target == "flat":
@@ -244,8 +246,8 @@ class Planner:
         if self.books.off is not None:
             return "switch", f"trading is switched off: {self.books.off}"
         # who wants out is let out as long as no newer candle says otherwise
-        newest = decision.open_ms == grid.last_closed(self.moment.now_ms)
-        late = outbox.lateness(decision.open_ms, self.moment.now_ms, self.settings)
+        newest = decision.open_ms == grid.last_closed(self.context.now_ms)
+        late = outbox.lateness(decision.open_ms, self.context.now_ms, self.settings)
         if late and not (sized.side == "SELL" and newest):
             return "age", late
         if drift := self.books.drifts.get(decision.symbol):
@@ -340,7 +342,7 @@ def plan_orders(
     engine: Engine,
     settings: Settings,
     decisions: Iterable[Decision],
-    moment: Moment,
+    context: EvaluationContext,
     lease: Lease,
     last_prices: Mapping[str, Decimal],
     *,
@@ -360,15 +362,15 @@ def plan_orders(
     strategies = {entry.name: entry for entry in settings.strategies}
     with engine.begin() as connection:
         lease.require(connection)
-        exposure = ledger.exposure(connection, settings, moment.open_ms)
+        exposure = ledger.exposure(connection, settings, context.open_ms)
         decided = sorted(decisions, key=lambda decision: decision.target == "long")  # sales first
-        books = Books.read(connection, settings, decided, moment, again)
-        planner = Planner(connection, settings, moment, last_prices, exposure, books)
+        books = Books.read(connection, settings, decided, context, again)
+        planner = Planner(connection, settings, context, last_prices, exposure, books)
         for decision in decided:
             refused = planner.plan(strategies[decision.strategy], decision)
             if refused is not None:
                 plan.refused.append(refused)
-        record_refusals(connection, plan.refused, moment)
+        record_refusals(connection, plan.refused, context)
         planned = outbox.live(connection, settings.account, {State.PLANNED})
         plan.orders.extend(order.id for order in planned if not order.paired)
     return plan
@@ -396,7 +398,7 @@ def _tried_in_vain(connection: Connection, account: str, strategy: str, decision
     )
 
 
-def record_refusals(connection: Connection, refusals: Iterable[Refused], moment: Moment) -> None:
+def record_refusals(connection: Connection, refusals: Iterable[Refused], context: EvaluationContext) -> None:
     """Keep why something was not traded: of each place, candle and stage the newest reason."""
     for refusal in refusals:
         connection.execute(
@@ -409,9 +411,9 @@ def record_refusals(connection: Connection, refusals: Iterable[Refused], moment:
             """),
             {
                 **vars(refusal),
-                "account": moment.account,
-                "opened": grid.to_time(moment.open_ms),
-                "at": grid.to_time(moment.now_ms),
-                "run": moment.flow_run,
+                "account": context.account,
+                "opened": grid.to_time(context.open_ms),
+                "at": grid.to_time(context.now_ms),
+                "run": context.flow_run,
             },
         )

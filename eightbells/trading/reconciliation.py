@@ -19,7 +19,7 @@ from eightbells.exchange.rules import wire
 from eightbells.settings import Settings
 from eightbells.trading import delistings, drift, fees, ledger, multiplied, outbox
 from eightbells.trading.drift import Drift, Reason
-from eightbells.trading.execution import Desk
+from eightbells.trading.execution import OrderExecutor
 from eightbells.trading.fees import Shortage
 from eightbells.trading.ledger import Position
 from eightbells.trading.states import LIVE, State, of_exchange
@@ -43,7 +43,7 @@ class Reconciliation:
 
 
 async def reconcile(
-    settings: Settings, engine: Engine, gateway: Gateway, desk: Desk, symbols: Iterable[str] = ()
+    settings: Settings, engine: Engine, gateway: Gateway, executor: OrderExecutor, symbols: Iterable[str] = ()
 ) -> Reconciliation:
     """Compare open orders, recent orders and balances with the books, and keep what disagrees; twice changes nothing.
 
@@ -73,7 +73,7 @@ async def reconcile(
         odd_orders += [replace(it, name=symbol) for it in orders.odd]
     for symbol, number in disputed - {_place(order) for order in [*recent, *open_orders]}:
         recent += await _order(gateway, symbol, number)
-    await _book_late_fills(engine, settings.account, desk, recent)
+    await _book_late_fills(engine, settings.account, executor, recent)
     with engine.connect() as connection:
         before = ledger.positions(connection, settings.account)
     balances = await gateway.balances()
@@ -125,13 +125,15 @@ async def _order(gateway: Gateway, symbol: str, number: int) -> list[ListedOrder
         return []
 
 
-async def _book_late_fills(engine: Engine, account: str, desk: Desk, orders: list[ListedOrder]) -> None:
+async def _book_late_fills(
+    engine: Engine, account: str, executor: OrderExecutor, orders: list[ListedOrder]
+) -> None:
     with engine.connect() as connection:
         books = _books(connection, account, orders)
     for order in orders:
         book = books.get(order.client_order_id)
         if book is not None and book.state not in LIVE and order.executed_quantity > book.booked_quantity:
-            await desk.refresh(book)
+            await executor.refresh(book)
 
 
 def _books(connection: Connection, account: str, orders: Iterable[ListedOrder]) -> dict[str, outbox.Order]:

@@ -22,7 +22,7 @@ _CANDLES_PER_YEAR = 365 * 6
 
 
 @dataclass(frozen=True)
-class Means:
+class BuyingPower:
     """What a strategy has to work with: what it owns of the symbol, and what it may still spend on it (quote)."""
 
     owned: Decimal
@@ -120,8 +120,8 @@ def order_for(
             return None
         if missing < 0:
             return _trim(min(-missing / price, purse.owned / strategy.scale_steps), purse.owned, price, rules)
-    means = Means(purse.owned, min(part, missing, purse.cash))
-    return _purchase(price, means, rules, market=market, offset=trading.limit_offset)
+    buying_power = BuyingPower(purse.owned, min(part, missing, purse.cash))
+    return _purchase(price, buying_power, rules, market=market, offset=trading.limit_offset)
 
 
 def _goal(wanted: Wanted, purse: Purse, rules: SymbolRules, strategy: StrategySettings) -> Decimal:
@@ -142,7 +142,7 @@ def _way_out(
     price, step = wanted.price, "market" if trading.order_type == "market" else trading.exit_steps[0]
     if step != "market":
         price = exit_price(wanted.price, wanted.last, step, rules, trading)
-    whole = exit_order(price, Means(purse.owned, Decimal(0)), rules, market=step == "market")
+    whole = exit_order(price, BuyingPower(purse.owned, Decimal(0)), rules, market=step == "market")
     left = strategy.scale_steps - purse.sold
     if whole is None or left <= 1:
         return whole
@@ -158,7 +158,12 @@ def _trim(wanted: Decimal, owned: Decimal, price: Decimal, rules: SymbolRules) -
 
 
 def entry_order(
-    close: Decimal, means: Means, rules: SymbolRules, *, market: bool, offset: Decimal = Decimal(0)
+    close: Decimal,
+    buying_power: BuyingPower,
+    rules: SymbolRules,
+    *,
+    market: bool,
+    offset: Decimal = Decimal(0),
 ) -> Sized | None:
     """The purchase that takes the strategy into the symbol; None where it is there already.
 
@@ -170,30 +175,36 @@ def entry_order(
     Raises:
         RuleBroken: no order is acceptable.
     """
-    if sellable(means.owned, close, rules, market):
+    if sellable(buying_power.owned, close, rules, market):
         return None
-    return _purchase(close, means, rules, market=market, offset=offset)
+    return _purchase(close, buying_power, rules, market=market, offset=offset)
 
 
-def _purchase(close: Decimal, means: Means, rules: SymbolRules, *, market: bool, offset: Decimal) -> Sized:
+def _purchase(
+    close: Decimal, buying_power: BuyingPower, rules: SymbolRules, *, market: bool, offset: Decimal
+) -> Sized:
     price = rules.price("BUY", close * (1 + offset))
-    if means.spendable <= 0:
+    if buying_power.spendable <= 0:
         raise RuleBroken(f"{rules.symbol}: the allocated capital is spent")
-    quantity = rules.quantity(means.spendable / price, price, market=market)
-    basis = f"{wire(means.spendable)} to spend at {wire(price)}, {wire(means.owned)} owned"
+    quantity = rules.quantity(buying_power.spendable / price, price, market=market)
+    basis = f"{wire(buying_power.spendable)} to spend at {wire(price)}, {wire(buying_power.owned)} owned"
     return Sized("entry", "BUY", quantity, None if market else price, basis=basis)
 
 
-def exit_order(price: Decimal, means: Means, rules: SymbolRules, *, market: bool) -> Sized | None:
+def exit_order(
+    price: Decimal, buying_power: BuyingPower, rules: SymbolRules, *, market: bool
+) -> Sized | None:
     """The sale of all that the strategy owns; None where that is nothing, or dust that the exchange would not take.
 
     Args:
         price: the limit; what a MARKET order is valued at.
     """
-    quantity = sellable(means.owned, price, rules, market)
+    quantity = sellable(buying_power.owned, price, rules, market)
     if not quantity:
         return None
-    return Sized("exit", "SELL", quantity, None if market else price, basis=of_owned(means.owned, quantity))
+    return Sized(
+        "exit", "SELL", quantity, None if market else price, basis=of_owned(buying_power.owned, quantity)
+    )
 
 
 def exit_price(

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from eightbells.exchange.gateway import open_gateway
 from eightbells.settings import load_settings
-from eightbells.trading.execution import Desk
+from eightbells.trading.execution import OrderExecutor
 from eightbells.trading.reconciliation import reconcile
 from tests import books
 from tests.benchmarks.surroundings import fresh_database, simulator
@@ -66,14 +66,14 @@ async def _rounds(engine: Engine) -> tuple[list[float], list[float]]:
     settings = load_settings()
     found = []
     async with open_gateway(settings, engine) as gateway:
-        desk = Desk(settings, engine, gateway)
+        executor = OrderExecutor(settings, engine, gateway)
         for first, last in ((1, FEW), (FEW + 1, MANY)):
             _fill_books(engine, first, last)
-            await reconcile(settings, engine, gateway, desk)  # looks at every order once
+            await reconcile(settings, engine, gateway, executor)  # looks at every order once
             seconds = []
             for _ in range(ROUNDS):
                 begun = time.perf_counter()
-                await reconcile(settings, engine, gateway, desk)
+                await reconcile(settings, engine, gateway, executor)
                 seconds.append(time.perf_counter() - begun)
             found.append(seconds)
     return found[0], found[1]

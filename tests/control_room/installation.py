@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 from sqlalchemy.engine import URL
 
-from cli.instance_lock import Note, running_up
+from cli.instance_lock import LockHolder, lock_holder
 from tests.exchange import Simulator
 from tests.klines import wait_until
 from tests.surroundings import ROOT
@@ -105,11 +105,11 @@ class Installation:
             self.end()
 
     def _is_ready(self) -> bool:
-        note = running_up(self.folder)
+        note = lock_holder(self.folder)
         return note is not None and note.ready and note.pid == self.process.pid
 
-    def noted(self) -> Note:
-        note = running_up(self.folder)
+    def noted(self) -> LockHolder:
+        note = lock_holder(self.folder)
         assert note is not None
         return note
 

@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
-from cli.instance_lock import running_up
+from cli.instance_lock import lock_holder
 from cli.paper import paper_exchange
 from cli.processes import Processes, free_port
 from eightbells.database.engine import connect
@@ -246,7 +246,7 @@ def test_a_taken_port_is_one_clear_line_and_nothing_is_left(folder: Path, market
             assert done.returncode == 1
             assert f"port {port}" in done.stderr
             assert "Traceback" not in done.stderr
-    assert running_up(place) is None
+    assert lock_holder(place) is None
     assert not (place / "postgres").exists()
 
 

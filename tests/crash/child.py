@@ -35,7 +35,7 @@ from flows.resume import resume
 from flows.sell import sell
 from tests.crash.jobs import Job, Told
 from tests.crash.points import Points, install
-from tests.crash.standin import Wait, without_prefect
+from tests.crash.prefect_stub import Wait, without_prefect
 from tests.exchange import Simulator
 
 code_version()  # it asks git, once a process

@@ -29,9 +29,9 @@ from eightbells.errors import EightbellsError
 from eightbells.exchange.gateway import Gateway, open_gateway
 from eightbells.exchange.universe import refresh_universe
 from eightbells.settings import Settings, load_settings
-from eightbells.strategies.evaluation import Decision, Moment
+from eightbells.strategies.evaluation import Decision, EvaluationContext
 from eightbells.trading import ledger
-from eightbells.trading.execution import Desk, to_settle
+from eightbells.trading.execution import OrderExecutor, to_settle
 from eightbells.trading.guardian import Guardian
 from eightbells.trading.lease import Lease, hold_lease
 from eightbells.trading.planning import plan_orders
@@ -105,8 +105,8 @@ class Walk:
 
     def __init__(self, trial: Trial, chosen: Settings, gateway: Gateway) -> None:
         self._trial, self._settings, self._gateway = trial, chosen, gateway
-        self._desk = Desk(chosen, trial.engine, gateway)
-        self._guardian = Guardian(chosen, trial.engine, gateway, self._desk)
+        self._executor = OrderExecutor(chosen, trial.engine, gateway)
+        self._guardian = Guardian(chosen, trial.engine, gateway, self._executor)
         self._price = Decimal(trial.close())
         self.days = 0
 
@@ -125,7 +125,7 @@ class Walk:
         candle = self._trial.opened
         with self._trial.engine.begin() as connection:
             decision = _decision(connection, day.target, candle, self._price)
-        moment = Moment(self._settings.account, candle, self._gateway.clock.now_ms(), None)
+        context = EvaluationContext(self._settings.account, candle, self._gateway.clock.now_ms(), None)
         chosen = self._settings.model_copy(
             update={
                 "trading": self._settings.trading.model_copy(update={"limit_offset": Decimal(day.offset)})
@@ -135,11 +135,11 @@ class Walk:
             await self._settle(cancel=True)
             await self._guardian.guard(lease)
             plan = plan_orders(
-                self._trial.engine, chosen, [decision], moment, lease, await self._gateway.prices()
+                self._trial.engine, chosen, [decision], context, lease, await self._gateway.prices()
             )
-            await self._desk.keep_where_closed(plan.orders)
+            await self._executor.keep_where_closed(plan.orders)
             for order in plan.orders:
-                await _tried(self._desk.send(order, lease))
+                await _tried(self._executor.send(order, lease))
             await self._guardian.guard(lease)
 
     async def _happen(self, look: Look) -> None:
@@ -178,11 +178,11 @@ class Walk:
 
     async def _settle(self, *, cancel: bool = False) -> None:
         for order in to_settle(self._trial.engine, self._settings.account):
-            await _tried(self._desk.resolve(order))
+            await _tried(self._executor.resolve(order))
             if cancel and order.side == "BUY":
-                await _tried(self._desk.cancel(order))
+                await _tried(self._executor.cancel(order))
             else:
-                await _tried(self._desk.refresh(order))
+                await _tried(self._executor.refresh(order))
 
     def _lease(self) -> AbstractAsyncContextManager[Lease]:
         return hold_lease(self._trial.engine, self._settings.account, 20, 20)

@@ -164,14 +164,14 @@ class Books(RuleBasedStateMachine):
         assert self.quantity >= 0
         assert held.quantity == self.quantity
         assert held.realised - held.cost == self.flow
-        standings = ledger.standings(self.connection, _SETTINGS)
-        assert [it.fees for it in standings] == ([self.fees] if self.count else [])
-        gained = sum((it.realised + it.unrealised - it.fees for it in standings), _ZERO)
+        position_reports = ledger.position_reports(self.connection, _SETTINGS)
+        assert [it.fees for it in position_reports] == ([self.fees] if self.count else [])
+        gained = sum((it.realised + it.unrealised - it.fees for it in position_reports), _ZERO)
         capital = ledger.capital(self.connection, "paper")
         assert capital == 1000
         assert gained + capital == ledger.equity(self.connection, _SETTINGS, START - grid.STEP_MS)
-        means = ledger.means(found, order.symbol, Decimal(10), 1, Decimal(0))
-        assert means.owned == self.quantity
+        buying_power = ledger.buying_power(found, order.symbol, Decimal(10), 1, Decimal(0))
+        assert buying_power.owned == self.quantity
 
 
 @pytest.fixture(params=["BTCUSDT", "BNBUSDT"])

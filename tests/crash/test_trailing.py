@@ -49,7 +49,7 @@ def test_the_exchange_moves_the_stop_and_a_look_leaves_it(world: World) -> None:
 
 
 def test_a_stop_that_is_lost_after_a_rise_comes_back_at_its_height(world: World) -> None:
-    """It would begin lower where it is placed anew, so it is placed at its price, and follows again from a new top."""
+    """It would begin lower where it is placed again, so it is placed at its price, and follows again from a new top."""
     with world.trial(
         strategies=wants(), trading__limit_offset=CROSSING, risk__max_jump_sigmas=0, risk__price_collar="0"
     ) as trial:

@@ -13,7 +13,7 @@ from eightbells.exchange.gateway import open_gateway
 from eightbells.exchange.models import OrderReport
 from eightbells.settings import load_settings
 from eightbells.trading import outbox
-from eightbells.trading.execution import Desk
+from eightbells.trading.execution import OrderExecutor
 from eightbells.trading.outbox import client_order_id
 from tests.conftest import Configure
 from tests.crash.cells import CROSSING, RESTING, clean
@@ -201,9 +201,9 @@ def test_in_a_report_of_the_stream_it_books_fills_and_leaves_the_state(
     async def follow() -> None:
         settings = load_settings()
         async with open_gateway(settings, trial.engine) as gateway:
-            desk = Desk(settings, trial.engine, gateway)
-            desk.take_report(report(STATUS, "0.001"))
-            desk.take_report(report(STATUS, "0.001"))
+            executor = OrderExecutor(settings, trial.engine, gateway)
+            executor.take_report(report(STATUS, "0.001"))
+            executor.take_report(report(STATUS, "0.001"))
 
     asyncio.run(follow())
     with trial.engine.connect() as connection:

@@ -17,7 +17,7 @@ from eightbells.database.engine import connect
 from eightbells.database.migrations import current, migrate, newest, require_current
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
-from eightbells.strategies.evaluation import Moment, Refused
+from eightbells.strategies.evaluation import EvaluationContext, Refused
 from eightbells.trading.capital import record_capital
 from eightbells.trading.drift import Drift, Reason, accepted, begin, open_drifts, unknown_status
 from eightbells.trading.planning import record_refusals
@@ -215,7 +215,9 @@ def test_of_the_refusals_of_one_stage_the_newest_stays_and_is_reworded(empty: En
     migrate(empty)
     with empty.begin() as connection:
         refused = [Refused("BTCUSDT", "one", "risk", "third"), Refused("BTCUSDT", "one", "risk", "third")]
-        record_refusals(connection, refused, Moment("paper", grid.to_ms(OPENED), grid.to_ms(OPENED), None))
+        record_refusals(
+            connection, refused, EvaluationContext("paper", grid.to_ms(OPENED), grid.to_ms(OPENED), None)
+        )
     found = rows_of(empty, "SELECT stage, reason FROM refusals ORDER BY id")
     assert sorted(map(tuple, found)) == [("age", "too old"), ("risk", "third")]
 

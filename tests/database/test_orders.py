@@ -45,7 +45,7 @@ def test_every_illegal_transition_is_refused_and_every_legal_one_taken(
     decided: Engine, decision: int
 ) -> None:
     for state, to in product(State, State):
-        with decided.connect() as connection:  # nothing is committed: every pair begins anew
+        with decided.connect() as connection:  # nothing is committed: every pair begins again
             order = books.bring(connection, books.plan_order(connection, decision), *PATHS[state])
             assert order.state is state
             if to in TRANSITIONS.get(state, ()):

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from eightbells.errors import EightbellsError
-from eightbells.strategies.evaluation import Decision, Moment, evaluate
+from eightbells.strategies.evaluation import Decision, EvaluationContext, evaluate
 from eightbells.strategies.panel import Panel
 from eightbells.strategies.replay import replay, replay_between
 from tests.klines import FIRST, STEP, admitted, after, kline, one
@@ -27,8 +27,8 @@ def decided(engine: Engine, settings) -> int:
     """The evaluation of the last of nine candles."""
     rows = [kline(slot, close=f"{100 + slot}.5") for slot in range(9)]
     verdicts = admitted(engine, rows, after(9)).verdicts
-    moment = Moment("paper", FIRST + 8 * STEP, after(9), None)
-    (decision,) = evaluate(engine, Panel(settings), verdicts, ("BTCUSDT",), moment, 6)
+    context = EvaluationContext("paper", FIRST + 8 * STEP, after(9), None)
+    (decision,) = evaluate(engine, Panel(settings), verdicts, ("BTCUSDT",), context, 6)
     assert isinstance(decision, Decision)
     return one(engine, "SELECT id FROM evaluations")
 

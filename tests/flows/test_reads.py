@@ -76,7 +76,7 @@ async def test_a_wrong_clock_is_repaired_and_the_question_asked_again(watch: Wat
 
 
 async def test_a_leap_of_the_exchanges_clock_is_followed(watch: Watch) -> None:
-    """It leaps between its measurement and the orders: what is signed with the old one is refused, and signed anew."""
+    """It leaps between its measurement and the orders: what is signed with the old one is refused, and signed again."""
     watch.simulator.fault("GET /api/v3/klines", {"delay": 0.5})
     cycle = asyncio.create_task(watch.cycle(symbols=["BTCUSDT"]))
     await asyncio.to_thread(wait_until, lambda: watch.one("SELECT count(*) FROM symbols"))

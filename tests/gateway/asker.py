@@ -1,4 +1,4 @@
-"""A process that asks for more klines than it may, each time anew as a line on its standard input tells it."""
+"""A process that asks for more klines than it may, once for each line on its standard input tells it."""
 
 from __future__ import annotations
 

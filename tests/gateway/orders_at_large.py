@@ -116,7 +116,7 @@ def plain(value: Fraction) -> str:
     return ("-" if value < 0 else "") + (f"{whole}.{part}" if part else whole)
 
 
-class Whims:
+class OrderFuzzer:
     """Draws orders: mostly near the edges of the filters, where the two sides may come to disagree."""
 
     def __init__(self, market: Market, random: Random) -> None:

@@ -20,7 +20,7 @@ from tests import exchange
 from tests.exchange import Simulator
 from tests.gateway import at_the_exchange
 from tests.gateway.full import FULL
-from tests.gateway.orders_at_large import Market, Wanted, Whims, judge
+from tests.gateway.orders_at_large import Market, OrderFuzzer, Wanted, judge
 
 ORDERS = 100_000 if FULL else 3_000
 EXAMPLES = 400 if FULL else 40
@@ -100,12 +100,12 @@ def test_whatever_the_rules_let_through_is_accepted_and_what_they_refuse_is_refu
     real_market: Simulator, market: Market
 ) -> None:
     random = Random(20240908)
-    whims, symbols = Whims(market, random), sorted(market.rules)
+    fuzzer, symbols = OrderFuzzer(market, random), sorted(market.rules)
     drawn = [
         *symbols,
         *(random.choice(random.choice((symbols, market.rare))) for _ in range(ORDERS - len(symbols))),
     ]
-    judged = list(judge(real_market, market, [whims.order(symbol) for symbol in drawn]))
+    judged = list(judge(real_market, market, [fuzzer.order(symbol) for symbol in drawn]))
     assert (len(judged), len({one.wanted.symbol for one in judged})) == (ORDERS, 1248)
     wrong = [one for one in judged if not one.agreed]
     told = Counter((one.kind, "refused" if one.broken else "accepted") for one in judged)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.exchange import START, STEP, running
-from tests.stream.mischief import Mischief
+from tests.stream.fault_injector import FaultInjector
 from tests.stream.soaked import Worker, fresh_database, stored, wrong_rows
 
 CLOSES_A_DAY = 6
@@ -62,28 +62,28 @@ def soak(symbols: int, days: int, seed: int, close_seconds: float) -> Result:
         worker = stack.enter_context(Worker(simulator, url, names, speed, folder / "worker.log"))
         worker.wait_connected()
         simulator.control("clock", speed=speed)
-        mischief = Mischief(simulator, random.Random(seed), close_seconds)
+        injector = FaultInjector(simulator, random.Random(seed), close_seconds)
         for day in range(1, days + 1):
-            mischief.until(START + STEP // 2 + day * CLOSES_A_DAY * STEP)
+            injector.until(START + STEP // 2 + day * CLOSES_A_DAY * STEP)
             result.memory.append(worker.memory())
-            _tell(day, days, stored(engine), result, mischief, worker)
+            _tell(day, days, stored(engine), result, injector, worker)
         simulator.control("clock", speed=0)
-        mischief.mend()
+        injector.mend()
         last = START + (days * CLOSES_A_DAY - 1) * STEP
         deadline = time.monotonic() + SETTLE_SECONDS
         while stored(engine) < result.expected and time.monotonic() < deadline:
             time.sleep(0.5)
-        result.facts, result.faults = worker.facts, mischief.done
+        result.facts, result.faults = worker.facts, injector.done
         result.missing = result.expected - stored(engine)
         result.wrong, result.revisions = wrong_rows(simulator, engine, names, START, last)
     result.seconds = time.monotonic() - begun
     return result
 
 
-def _tell(day: int, days: int, count: int, result: Result, mischief: Mischief, worker: Worker) -> None:
+def _tell(day: int, days: int, count: int, result: Result, injector: FaultInjector, worker: Worker) -> None:
     facts = worker.facts
     print(
-        f"day {day:>2} of {days}: {count:>7,} candles, {result.memory[-1]:>6.1f} MB, {mischief.done:>3} faults, "
+        f"day {day:>2} of {days}: {count:>7,} candles, {result.memory[-1]:>6.1f} MB, {injector.done:>3} faults, "
         f"{facts.get('reconnects', '0'):>3} lost, {facts.get('taken over by age', '0'):>2} by age",
         flush=True,
     )

@@ -17,13 +17,13 @@ async def test_catching_up_ends_though_it_is_wanted_at_that_moment(
 ) -> None:
     """For some number of turns of the event loop its wait is over, and it does not know yet."""
     async with watched(market, engine, symbols) as watch:
-        catching_up = asyncio.create_task(watch.stream._catch_up.run())
+        catch_up = asyncio.create_task(watch.stream._catch_up.run())
         await asyncio.sleep(0.5)  # it has found nothing missing and waits
         watch.stream._catch_up.wanted.set()
         for _ in range(turns):
             await asyncio.sleep(0)
-        catching_up.cancel()
-        await asyncio.wait([catching_up], timeout=2)
-        ended = catching_up.cancelled()
-        catching_up.cancel()
+        catch_up.cancel()
+        await asyncio.wait([catch_up], timeout=2)
+        ended = catch_up.cancelled()
+        catch_up.cancel()
         assert ended

@@ -35,7 +35,7 @@ class Lines:
 async def _settle(session: Session) -> list[str]:
     """Ask for our open orders, as the flow does once it listens: what happened before is told by nobody else."""
     for order in to_settle(session.engine, session.settings.account):
-        await session.desk.refresh(order)
+        await session.executor.refresh(order)
     return []
 
 

@@ -14,7 +14,7 @@ from eightbells.settings import RiskSettings
 from eightbells.strategies.evaluation import Decision
 from eightbells.trading.outbox import client_order_id, client_order_id_of_attempt
 from eightbells.trading.risk import Exposure, Proposal, objection
-from eightbells.trading.sizing import Means, entry_order, exit_order
+from eightbells.trading.sizing import BuyingPower, entry_order, exit_order
 from eightbells.trading.states import TRANSITIONS, State, of_exchange
 
 D = Decimal
@@ -96,20 +96,20 @@ def test_what_is_too_small_is_refused_with_its_rule(wanted: str, words: str):
 
 
 def test_an_entry_stays_within_what_may_be_spent():
-    sized = entry_order(D(20000), Means(D(0), D(1000)), RULES, market=False)
+    sized = entry_order(D(20000), BuyingPower(D(0), D(1000)), RULES, market=False)
     assert sized is not None
     assert (sized.side, sized.price, sized.quantity) == ("BUY", D("20000"), D("0.05"))
     assert sized.quantity * sized.price <= 1000
 
 
 def test_a_strategy_that_is_where_it_wants_to_be_orders_nothing():
-    held, dust = Means(D("0.05"), D(0)), Means(D("0.0001"), D(1000))
+    held, dust = BuyingPower(D("0.05"), D(0)), BuyingPower(D("0.0001"), D(1000))
     assert entry_order(D(20000), held, RULES, market=False) is None
     assert exit_order(D(20000), dust, RULES, market=False) is None
 
 
 def test_what_is_sold_is_what_is_owned_after_fees_floored_to_the_step():
-    sized = exit_order(D(20000), Means(D("0.04995678"), D(0)), RULES, market=True)
+    sized = exit_order(D(20000), BuyingPower(D("0.04995678"), D(0)), RULES, market=True)
     assert sized is not None
     assert (sized.side, sized.type, sized.quantity) == ("SELL", "MARKET", D("0.04995"))
     assert sized.basis == "0.04995678 owned, 0.00000678 stays as dust"
@@ -117,7 +117,7 @@ def test_what_is_sold_is_what_is_owned_after_fees_floored_to_the_step():
 
 def test_spent_capital_is_refused():
     with pytest.raises(RuleBroken, match="capital is spent"):
-        entry_order(D(20000), Means(D(0), D(0)), RULES, market=False)
+        entry_order(D(20000), BuyingPower(D(0), D(0)), RULES, market=False)
 
 
 PROPOSAL = Proposal("BTCUSDT", "BUY", D("0.1"), D(20000), D(20000))

@@ -18,7 +18,7 @@ from eightbells.settings.sections import TradingSettings
 from eightbells.strategies.contract import Opinion, checked
 from eightbells.trading.jumps import Close
 from eightbells.trading.sizing import (
-    Means,
+    BuyingPower,
     Purse,
     Sized,
     Wanted,
@@ -57,12 +57,12 @@ def test_by_default_it_is_an_equal_share_of_the_capital_bought_once_and_sold_at_
 ) -> None:
     trading = MARKET if market else TRADING
     purse = Purse(owned, cash, cash * 3, symbols)
-    means = Means(owned, min(D(10000) / symbols, cash))
+    buying_power = BuyingPower(owned, min(D(10000) / symbols, cash))
     assert outcome(lambda: sized(Wanted("long", close), purse, trading)) == outcome(
-        lambda: entry_order(close, means, RULES, market=market)
+        lambda: entry_order(close, buying_power, RULES, market=market)
     )
     leaving = sized(Wanted("flat", close), purse, replace_steps(trading))
-    assert leaving == exit_order(RULES.price("SELL", close), means, RULES, market=market)
+    assert leaving == exit_order(RULES.price("SELL", close), buying_power, RULES, market=market)
 
 
 def outcome(make: Callable[[], Sized | None]) -> Sized | str | None:

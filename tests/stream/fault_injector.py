@@ -16,7 +16,7 @@ _PAUSE = (3.0, 9.0)  # candles between two faults: about one a day
 _LASTS = (0.2, 1.5)  # candles that a fault with a duration lasts
 
 
-class Mischief:
+class FaultInjector:
     """Does harm until a moment of the exchange's clock."""
 
     def __init__(self, simulator: Simulator, chance: random.Random, close_seconds: float) -> None:
