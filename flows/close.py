@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefect import flow
+from prefect.client.schemas import State
+from prefect.states import Completed
 
 from eightbells.candles import grid
-from eightbells.quality.gate import Verdict
-from eightbells.stream.engine import OnClose
+from eightbells.stream.engine import OnClose, Proven
 from orchestration.limits import flow_limit
 from tasks.loading import Ingested
 from tasks.session import Session
@@ -15,19 +18,24 @@ from tasks.trading import check_key, prepare_strategies
 
 
 def trade_on_close(session: Session) -> OnClose:
-    """What the stream calls when the candles of a close are in: a flow run of its own, under the stream's."""
+    """What the stream calls shortly before a close: a flow run of its own, under the stream's."""
 
-    async def on_close(opened: int, verdicts: dict[str, Verdict]) -> None:
-        fresh = {symbol: verdict for symbol, verdict in verdicts.items() if verdict.last_open == opened}
-        ingested, symbols = Ingested(verdicts=fresh), tuple(fresh)
-
+    async def on_close(opened: int, proven: Proven) -> None:
         @flow(name="trade-on-close", flow_run_name="close of {candle}")
-        async def trade_the_close(candle: str) -> None:
-            """Evaluate and trade the candle that has just come; the scheduled cycle finds it done."""
+        async def trade_the_close(candle: str) -> State[Any] | None:
+            """Get ready, wait for the candle, evaluate and trade it; the scheduled cycle finds it done."""
             async with flow_limit(session.settings.limits):
                 await check_key(session)
                 panel = await prepare_strategies(session)
-                await trade_candle(session, panel, symbols, opened, ingested, candle)
+                verdicts = await proven()
+                if not verdicts:
+                    return Completed(
+                        name="NothingCame", message="no candle came in time: the scheduled cycle trades it"
+                    )
+                await trade_candle(
+                    session, panel, tuple(verdicts), opened, Ingested(verdicts=verdicts), candle
+                )
+                return None
 
         await trade_the_close(grid.label(opened), return_state=True)
 

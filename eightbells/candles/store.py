@@ -128,15 +128,16 @@ def read_windows(
         "symbols": list(symbols), "interval": grid.INTERVAL, "last": grid.to_time(last_ms), "count": count,
         **({} if as_of_batch is None else {"batch": as_of_batch}),
     }  # fmt: skip
-    rows: dict[str, list[tuple[object, ...]]] = {symbol: [] for symbol in symbols}
-    for symbol, *row in connection.execute(text(_READ.format(source=source)), values):
-        rows[symbol].append(tuple(row))
-    return {symbol: _window(found) for symbol, found in rows.items()}
-
-
-def _window(rows: list[tuple[object, ...]]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=["open_time", *_SHOWN])
-    return frame.set_index(pd.DatetimeIndex(frame.pop("open_time"), tz="UTC", name="open_time"))
+    rows = connection.execute(text(_READ.format(source=source)), values).all()
+    table = pd.DataFrame([row[1:] for row in rows], columns=["open_time", *_SHOWN])
+    table = table.set_index(pd.DatetimeIndex(table.pop("open_time"), tz="UTC", name="open_time"))
+    windows = dict.fromkeys(symbols, table.iloc[:0])
+    start = 0
+    for symbol, found in itertools.groupby(rows, key=lambda row: str(row[0])):
+        end = start + sum(1 for _ in found)
+        windows[symbol] = table.iloc[start:end]
+        start = end
+    return windows
 
 
 def read_window(

@@ -156,23 +156,31 @@ class View:
 
     def objection(self, open_ms: int, window: pd.DataFrame) -> str | None:
         """Why nothing may be decided on one of its windows."""
-        return objection(self.verdict, open_ms, window, self.absent, self.max_pause, self.split_ms)
+        if len(window) not in self._objections:
+            self._objections[len(window)] = objection(
+                self.verdict, open_ms, window, self.absent, self.max_pause, self.split_ms
+            )
+        return self._objections[len(window)]
 
     @functools.cached_property
     def shown(self) -> pd.DataFrame:
         """The candles as strategies get them."""
         return self.candles.astype(float)
 
-    @functools.cached_property
-    def hashes(self) -> dict[int, str]:
-        """Those that were made, by the length of the window: strategies often look equally far back."""
-        return {}
-
     def hash(self, window: pd.DataFrame) -> str:
         """The hash of one of its windows."""
-        if len(window) not in self.hashes:
-            self.hashes[len(window)] = inputs_hash(window)
-        return self.hashes[len(window)]
+        if len(window) not in self._hashes:
+            self._hashes[len(window)] = inputs_hash(window)
+        return self._hashes[len(window)]
+
+    # by the length of the window: strategies often look equally far back
+    @functools.cached_property
+    def _objections(self) -> dict[int, str | None]:
+        return {}
+
+    @functools.cached_property
+    def _hashes(self) -> dict[int, str]:
+        return {}
 
 
 @dataclass(frozen=True)

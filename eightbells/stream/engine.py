@@ -32,10 +32,13 @@ from eightbells.stream.rest_catch_up import DATABASE_AWAY, RestCatchUp
 
 _BURST = 5  # times `gather_seconds`: who is first in a burst waits no longer
 _AGAIN_SECONDS = 0.5  # until Postgres is asked again
+_LEAD_SECONDS = 2.0  # before a close, for what need not wait for its candles
+_LOOK_SECONDS = 0.5  # the exchange's clock may be set
 _TO_WRITE_SECONDS = 6.0  # at the end, for what has come and is not stored; the supervisor waits for ten
 
 T = TypeVar("T")
-OnClose = Callable[[int, dict[str, Verdict]], Awaitable[None]]
+Proven = Callable[[], Awaitable[dict[str, Verdict]]]
+OnClose = Callable[[int, Proven], Awaitable[None]]
 Part = Callable[[], Awaitable[None]]
 
 
@@ -55,7 +58,8 @@ class Stream:
         symbols: those that are traded.
         held: symbols that are held and not traded any more: positions are valued by their candles.
         window: how many of the newest candles are to be there; None: `candles.refetch`.
-        on_close: called with a candle's open time and the verdicts on it, once its symbols are in.
+        on_close: called with a candle's open time shortly before it closes,
+            and with a function that waits for the verdicts on it.
         others: what else is to go on beside it, until it ends.
         gather_seconds: frames of one close come in a burst: judged together they cost one run of the suite. A burst is
             over when none has come for so long.
@@ -76,6 +80,7 @@ class Stream:
     feeds: list[Feed] = field(default_factory=list)
     reconnects: int = 0
     candles: int = 0
+    heard: int = 0
     last: dict[str, int] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     loss: str = "none"
@@ -144,6 +149,7 @@ class Stream:
                 self._note(event)
             candles = [event for event in batch if isinstance(event, ClosedCandle) and self._is_news(event)]
             if candles:
+                self._hear(candles)
                 await self._take(candles)
 
     async def _gather(self, batch: list[StreamEvent | None]) -> None:
@@ -169,6 +175,14 @@ class Stream:
         """Whether this very candle has not just been stored: while connections overlap all come twice."""
         stored = self._stored.get(candle.symbol)
         return stored is None or stored.kline != candle.kline
+
+    def _hear(self, candles: list[ClosedCandle]) -> None:
+        """Note which close has begun, before anything of it is judged."""
+        for candle in candles:
+            opened: int = candle.kline[0]
+            if candle.symbol in self.symbols and opened <= grid.last_closed(candle.said_ms):
+                self.heard = max(self.heard, opened)
+        self._news.set()
 
     @property
     def _connected(self) -> int:
@@ -209,28 +223,55 @@ class Stream:
         return await asyncio.get_running_loop().run_in_executor(self._judge, work)
 
     async def _trade(self) -> None:
-        """Trade once the universe's candles are in, or as many as have come when the settle time is over."""
+        """Trade close after close."""
         assert self.on_close is not None
-        traded = grid.last_closed(self.runtime.now_ms)
+        traded = tried = grid.last_closed(self.runtime.now_ms)
         while True:
-            newest = max((self.last.get(symbol, 0) for symbol in self.symbols), default=0)
-            if newest <= traded:
-                self._news.clear()
-                await self._news.wait()
+            opened = self._next_close(traded, tried)
+            if opened is None:
+                await self._hear_news(_LOOK_SECONDS)
                 continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.runtime.settings.candles.settle_seconds):
-                    while any(self.last.get(symbol, 0) < newest for symbol in self.symbols):
-                        self._news.clear()
-                        await self._news.wait()
-            traded = newest
+            tried = opened
             try:
-                traded_ones = self.verdicts.keys() & set(self.symbols)
-                await self.on_close(newest, {symbol: self.verdicts[symbol] for symbol in traded_ones})
-            except (
-                Exception
-            ) as error:  # whatever it was: the scheduled cycle trades this candle, the stream goes on
-                self.reporter.warn(f"could not trade on the close of {grid.label(newest)}: {error}")
+                await self.on_close(opened, partial(self._proven, opened))
+            except Exception as error:  # the scheduled cycle trades this candle, the stream goes on
+                self.reporter.warn(f"could not trade on the close of {grid.label(opened)}: {error}")
+            if self._newest >= opened:
+                traded = opened
+
+    @property
+    def _newest(self) -> int:
+        return max((self.last.get(symbol, 0) for symbol in self.symbols), default=0)
+
+    def _next_close(self, traded: int, tried: int) -> int | None:
+        """The candle to trade next: one that has come, or one about to come for which no run has waited yet."""
+        if self._newest > traded:
+            return self._newest
+        lead_ms = int(_LEAD_SECONDS * 1000 * self.runtime.settings.exchange.clock_speed)
+        soon = max(self.heard, grid.last_closed(self.runtime.now_ms + lead_ms))
+        return soon if soon > max(traded, tried) else None
+
+    async def _proven(self, opened: int) -> dict[str, Verdict]:
+        """The verdicts on a candle: of the whole universe, or of what has come when the settle time is over."""
+        while self._newest < opened and self.runtime.now_ms < grid.closes_at(opened):
+            await self._hear_news(_LOOK_SECONDS)
+        settle = self.runtime.settings.candles.settle_seconds
+        await self._until(lambda: self._newest >= opened, settle)
+        await self._until(lambda: all(self.last.get(symbol, 0) >= opened for symbol in self.symbols), settle)
+        return {symbol: self.verdicts[symbol] for symbol in self.symbols if self.last.get(symbol) == opened}
+
+    async def _until(self, happened: Callable[[], bool], seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not happened():
+                    await self._hear_news(seconds)
+
+    async def _hear_news(self, seconds: float) -> None:
+        """Wait until something is heard or stored, for so long at most."""
+        self._news.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
 
     async def _beat(self) -> None:
         """Show that it lives, and let its figures outlive it."""

@@ -71,6 +71,19 @@ def client_order_id(
     return f"eb-{hashlib.sha256(decision.encode()).hexdigest()[:28]}-{attempt}"
 
 
+_INSERT = text("""
+INSERT INTO orders (
+    signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
+    price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces, command, listed_with, paired,
+    trailing_delta
+) VALUES (
+    :signal, :leg, :attempt, :account, :strategy, :symbol, :opened, :side, :type, :tif, :quantity,
+    :price, :stop, :sizing, :client, :now, :run, :replaces, :command, :listed, :paired,
+    :trailing
+) ON CONFLICT DO NOTHING RETURNING id
+""")
+
+
 def plan(
     connection: Connection,
     account: str,
@@ -101,17 +114,7 @@ def plan(
     if replaces is not None and replaced is None:
         return None  # it is over, or being replaced: what is held by now is not known here
     planned: int | None = connection.execute(
-        text("""
-        INSERT INTO orders (
-            signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
-            price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces, command, listed_with, paired,
-            trailing_delta
-        ) VALUES (
-            :signal, :leg, :attempt, :account, :strategy, :symbol, :opened, :side, :type, :tif, :quantity,
-            :price, :stop, :sizing, :client, :now, :run, :replaces, :command, :listed, :paired,
-            :trailing
-        ) ON CONFLICT DO NOTHING RETURNING id
-        """),
+        _INSERT,
         {
             "signal": signal,
             "leg": sized.leg,
