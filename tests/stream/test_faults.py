@@ -39,7 +39,7 @@ async def test_closed_candles_come_over_the_streams(
         ("server_shutdown", "announced"),
     ],
 )
-async def test_a_connection_that_ends_or_falls_silent_before_a_close_is_made_anew(
+async def test_a_connection_that_ends_or_falls_silent_before_a_close_is_replaced(
     market: Simulator, engine: Engine, symbols: Symbols, kind: str, told: str
 ) -> None:
     async with watched(market, engine, symbols) as watch:
