@@ -31,7 +31,6 @@ from tests.flows.conftest import strategy
 from tests.klines import counts, one, rows_of
 from tests.surroundings import ROOT
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 FLEETING = frozenset({"budget_grants", "budgets", "metric_totals"})
 
 

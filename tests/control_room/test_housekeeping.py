@@ -27,8 +27,6 @@ from flows.housekeeping import housekeeping
 from tasks.pruning import prune_runs
 from tests.conftest import Configure
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
 
 @task
 async def work() -> None:

@@ -16,7 +16,6 @@ from cli import prefect_api
 from orchestration.orphaned_runs import mark_orphaned_runs
 from tests.surroundings import ROOT
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 RUNNER = (
     "import sys, uuid; from pathlib import Path; from orchestration.orphaned_runs import lock_of_run\n"
     "with lock_of_run(Path(sys.argv[1]), uuid.UUID(sys.argv[2])): print('in', flush=True); sys.stdin.read()"

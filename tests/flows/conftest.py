@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,7 +31,6 @@ FLEETING = frozenset(
     }
 )
 WINDOW = 5
-FOLDER = Path(__file__).parent
 
 
 def strategy(name: str = "always", **changed: Any) -> dict[str, Any]:
@@ -118,13 +116,6 @@ def watch(
         strategies=[strategy()],
     )
     return watch
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Prefect's client leaves sockets to the garbage collector; everything else that warns is an error here too."""
-    for item in items:
-        if FOLDER in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
 
 
 @pytest.fixture(autouse=True, scope="module")

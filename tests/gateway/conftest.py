@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -17,21 +15,6 @@ from tests.gateway.trading import BTC, Books
 from tests.klines import FIRST, STEP, admitted, after, klines
 
 DATABASE = "gateway"
-FOLDER = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Prefect's client leaves sockets to the garbage collector; everything else that warns is an error here too."""
-    for item in items:
-        if FOLDER in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def collect_garbage() -> Iterator[None]:
-    """Nothing that Prefect leaves behind is found, and complained of, in another module's tests."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="package")

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
 from sqlalchemy import Engine, text
 
 from eightbells.candles import grid
@@ -37,9 +36,6 @@ HUNG = {
     "capital": "1",
     "parameters": {"how": "regex"},
 }
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:unclosed <socket:ResourceWarning"
-)  # Prefect's client leaves them
 
 
 @asynccontextmanager
