@@ -3,7 +3,9 @@
     python -m tests.crash.guard_walk [--walks N] [--days N] [--seed S]
 
 After each look of the guardian, while the exchange answers, nothing is held without a stop that covers it, and
-nothing is held at a price below its stop.
+nothing is held at a price below its stop. What is sold goes at no less than the price after the gap: nothing more is
+lost beyond the stop. Stops are the settings', a strategy's own, with a target beside
+them, or trailing.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 from unittest import mock
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -73,9 +76,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Day:
-    """A decision, how the exchange fills what is sent, and the looks that follow."""
+    """A decision, how the exchange fills what is sent, and the looks that follow.
+
+    Args:
+        levels: the decision's own stop and target, as shares of the price; None: it has none.
+    """
 
     target: str
+    levels: tuple[str, str] | None
     offset: str
     parts: str
     looks: tuple[Look, ...]
@@ -92,12 +100,15 @@ looks = st.builds(
 days = st.builds(
     Day,
     target=st.sampled_from(("long", "long", "flat")),
+    levels=st.sampled_from((None, None, ("0.03", "0.02"), ("0.1", "0.08"), ("0.02", "0.25"))),
     offset=st.sampled_from(("0.002", "0.002", "-0.01")),
     parts=st.sampled_from(
         ("1", "1", "0.5")
     ),  # of an order that takes: the guardian sells on, at most twelve times
     looks=st.tuples(*[looks] * _LOOKS),
 )
+
+trailing_stops = st.sampled_from(("0", "0", "0.04"))
 
 
 class Walk:
@@ -124,7 +135,7 @@ class Walk:
     async def _decide(self, day: Day) -> None:
         candle = self._trial.opened
         with self._trial.engine.begin() as connection:
-            decision = _decision(connection, day.target, candle, self._price)
+            decision = _decision(connection, day, candle, self._price)
         context = EvaluationContext(self._settings.account, candle, self._gateway.clock.now_ms(), None)
         chosen = self._settings.model_copy(
             update={
@@ -144,6 +155,7 @@ class Walk:
 
     async def _happen(self, look: Look) -> None:
         simulator = self._trial.simulator
+        price, sold = self._price, len(self._sold())
         simulator.control("settings", symbols={SYMBOL: {"status": look.status}})
         if look.expires:
             simulator.control("expire", symbol=SYMBOL)
@@ -155,6 +167,7 @@ class Walk:
             self._price = min(self._price, Decimal(200_000)).quantize(Decimal("0.01"))
             self._trial.hold(f"{self._price:.2f}")
         await self._look()
+        self._no_more_is_lost(price, sold)
         simulator.ask("/simulator/faults", method="DELETE")
         if look.status == "TRADING" and look.fault is None:
             self._nothing_is_bare()
@@ -192,21 +205,48 @@ class Walk:
             cost = ledger.average_cost(connection, self._settings.account, "always", SYMBOL) or Decimal(0)
         worth = min(self._price, cost * Decimal("0.95"))  # a stop is valued at its own price
         rows = self._trial.rows(f"SELECT quantity FROM positions WHERE quantity * {worth} > {_DUST}")
-        sales = [
-            order
-            for order in self._trial.simulator.orders()
-            if order["side"] == "SELL" and order["status"] in ("NEW", "PARTIALLY_FILLED")
-        ]
-        covered = sum((Decimal(it["origQty"]) - Decimal(it["executedQty"]) for it in sales), Decimal(0))
+        entries: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        for order in self._on_sale():  # a stop and its target are one sale
+            alone = order["orderListId"] == -1
+            entries.setdefault((order["orderListId"], order["orderId"] * alone), []).append(order)
+        sales = list(entries.values())
+        covered = sum((max(map(_left, sale)) for sale in sales), Decimal(0))
         ((all_held,),) = self._trial.rows("SELECT coalesce(sum(quantity), 0) FROM positions")
-        assert covered <= all_held, f"{all_held} held, {covered} on sale"
+        assert covered <= all_held, f"{all_held} held, on sale {sales}"
         if not rows:
             return
         ((held,),) = rows
         assert len(sales) == 1, f"{held} held, on sale {sales}"
         assert held - covered < Decimal("0.00001"), f"{held} held, {covered} covered"
-        stop = Decimal(sales[0]["stopPrice"])
-        assert stop == 0 or stop < self._price, f"held at {self._price} with a stop at {stop}"
+        for order in sales[0]:
+            stop = Decimal(order["stopPrice"])
+            assert stop == 0 or stop < self._price, f"held at {self._price} with a stop at {stop}"
+
+    def _on_sale(self) -> list[dict[str, Any]]:
+        """What is open at the exchange and sells."""
+        return [
+            order
+            for order in self._trial.simulator.orders()
+            if order["side"] == "SELL" and order["status"] in ("NEW", "PARTIALLY_FILLED", "PENDING_NEW")
+        ]
+
+    def _sold(self) -> list[Decimal]:
+        """The prices of all sales so far, at the exchange."""
+        sales = {order["orderId"] for order in self._trial.simulator.orders() if order["side"] == "SELL"}
+        fills = self._trial.simulator.truth()["fills"]
+        return [Decimal(fill["price"]) for fill in fills if fill["orderId"] in sales]
+
+    def _no_more_is_lost(self, price: Decimal, before: int) -> None:
+        """Nothing was sold below the price before and after the gap; the bid lies a bit below them."""
+        least = min(price, self._price) * Decimal("0.999")
+        found = self._sold()[before:]
+        assert all(it >= least for it in found), (
+            f"sold at {found}, the price went from {price} to {self._price}"
+        )
+
+
+def _left(order: dict[str, Any]) -> Decimal:
+    return Decimal(order["origQty"]) - Decimal(order["executedQty"])
 
 
 async def _tried(step: Awaitable[object]) -> None:
@@ -215,10 +255,17 @@ async def _tried(step: Awaitable[object]) -> None:
         await step
 
 
-def _decision(connection: Connection, target: str, opened: int, price: Decimal) -> Decision:
+def _decision(connection: Connection, day: Day, opened: int, price: Decimal) -> Decision:
     """A decision on a proven candle, as the product keeps one."""
     at, close = grid.to_time(opened), grid.to_time(grid.closes_at(opened) - 1)
-    values = {"at": at, "close": close, "price": price, "symbol": SYMBOL, "target": target}
+    stop = take_profit = None
+    if day.levels is not None and day.target == "long":
+        below, above = map(Decimal, day.levels)
+        stop, take_profit = ((price * share).quantize(Decimal("0.01")) for share in (1 - below, 1 + above))
+    values = {
+        "at": at, "close": close, "price": price, "symbol": SYMBOL, "target": day.target, "stop": stop,
+        "take_profit": take_profit,
+    }  # fmt: skip
     signal = connection.execute(
         text("""
         WITH batch AS (
@@ -235,19 +282,35 @@ def _decision(connection: Connection, target: str, opened: int, price: Decimal) 
                 open_time, window_start, window_candles, as_of_batch, inputs_hash, validation_id, evaluated_at
             ) SELECT 'paper', 'always', '1', '{}', 'p', 'walk', :symbol, '4h', :at, :at, 1, batch_id, 'i', id, :close
             FROM validation, candle RETURNING id
-        ) INSERT INTO signals (evaluation_id, target, price, reason) SELECT id, :target, :price, 'walk' FROM evaluation
+        ) INSERT INTO signals (evaluation_id, target, price, reason, stop, take_profit)
+        SELECT id, :target, :price, 'walk', :stop, :take_profit FROM evaluation
         RETURNING id
         """),
         values,
     ).scalar_one()
-    return Decision(signal, "always", "1", SYMBOL, opened, target, price, "walk")  # type: ignore[arg-type]
+    return Decision(
+        signal,
+        "always",
+        "1",
+        SYMBOL,
+        opened,
+        day.target,
+        price,
+        "walk",
+        stop,
+        take_profit,  # type: ignore[arg-type]
+    )
 
 
-def walk(world: World, chosen: list[Day]) -> int:
-    """Walk through days; returns how many there were."""
+def walk(world: World, chosen: list[Day], trailing: str = "0") -> int:
+    """Walk through days; returns how many there were.
+
+    Args:
+        trailing: how far below the highest price a trailing stop lies, as a share; "0": none.
+    """
 
     async def walked() -> int:
-        with_stop = [strategy("long", "0.05") | {"cooldown": 0}]
+        with_stop = [strategy("long", "0.05") | {"cooldown": 0, "trailing_stop": trailing}]
         with world.trial(strategies=with_stop, trading__limit_offset="0.002") as trial:
             with mock.patch.dict(os.environ, trial.environment()):
                 loaded = load_settings()
@@ -275,10 +338,11 @@ def main(arguments: list[str] | None = None) -> int:
             max_examples=chosen.walks, deadline=None, database=None, phases=(Phase.explicit, Phase.generate),
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
-        @given(st.lists(days, min_size=chosen.days, max_size=chosen.days))
-        def all_of_them(some: list[Day]) -> None:
+        @given(st.lists(days, min_size=chosen.days, max_size=chosen.days), trailing_stops)
+        def all_of_them(some: list[Day], trailing: str) -> None:
             nonlocal total
-            total += walk(world, some)
+            total += walk(world, some, trailing)
+            print(f"{total} days", end="\r", flush=True)
 
         try:
             all_of_them()
