@@ -230,16 +230,21 @@ class Walk:
             if order["side"] == "SELL" and order["status"] in ("NEW", "PARTIALLY_FILLED", "PENDING_NEW")
         ]
 
-    def _sold(self) -> list[Decimal]:
-        """The prices of all sales so far, at the exchange."""
-        sales = {order["orderId"] for order in self._trial.simulator.orders() if order["side"] == "SELL"}
-        fills = self._trial.simulator.truth()["fills"]
-        return [Decimal(fill["price"]) for fill in fills if fill["orderId"] in sales]
+    def _sold(self) -> list[tuple[Decimal, Decimal]]:
+        """The price of each sale so far at the exchange, and its order's limit; 0: it has none."""
+        orders = {
+            order["orderId"]: order for order in self._trial.simulator.orders() if order["side"] == "SELL"
+        }
+        return [
+            (Decimal(fill["price"]), Decimal(orders[fill["orderId"]]["price"]))
+            for fill in self._trial.simulator.truth()["fills"]
+            if fill["orderId"] in orders
+        ]
 
     def _no_more_is_lost(self, price: Decimal, before: int) -> None:
-        """Nothing was sold below the price before and after the gap; the bid lies a bit below them."""
+        """What has no limit was not sold below the price before and after the gap; the bid lies a bit below them."""
         least = min(price, self._price) * Decimal("0.999")
-        found = self._sold()[before:]
+        found = [at for at, limit in self._sold()[before:] if not limit]
         assert all(it >= least for it in found), (
             f"sold at {found}, the price went from {price} to {self._price}"
         )
