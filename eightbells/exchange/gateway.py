@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from sqlalchemy import Engine
 
@@ -433,5 +432,5 @@ def _parameters(order: OrderRequest) -> Json:
 
 
 def _json_list(symbols: Sequence[str]) -> str:
-    """The names as python-binance puts them into the query: as they are, so they are encoded here."""
-    return quote("[" + ",".join(f'"{symbol}"' for symbol in symbols) + "]", safe="")
+    """The names as exchangeInfo takes them."""
+    return "[" + ",".join(f'"{symbol}"' for symbol in symbols) + "]"
