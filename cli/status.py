@@ -25,11 +25,12 @@ from eightbells.trading.delistings import advice
 from eightbells.trading.drift import open_drifts
 from eightbells.trading.holds import in_words as in_words_of_holds
 from eightbells.trading.holds import open_holds
-from eightbells.trading.ledger import holding, positions_held
+from eightbells.trading.ledger import holding
 from eightbells.trading.pauses import Pause, open_pauses
 from eightbells.trading.states import LIVE
 from eightbells.trading.switch import read_switch
 from eightbells.trading.unprotected import unprotected
+from eightbells.trading.valuation import positions_held
 
 _LATE_AFTER = grid.STEP + timedelta(minutes=15)  # as the alert NoCycle
 _STREAM_LOCK = 8_888_004  # of eightbells/stream/sole_stream.py

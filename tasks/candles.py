@@ -17,7 +17,7 @@ from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.universe import Universe, by_symbol, first_candle, refresh_universe
 from eightbells.settings.symbols import chosen as normal_names
 from eightbells.strategies.process import PROCESS
-from eightbells.trading import ledger
+from eightbells.trading import valuation
 from orchestration.exchange_task import exchange_task, limited_task
 from orchestration.limits import progressed
 from tasks.loading import Ingested, admit_batch, for_good, load, require_any
@@ -67,7 +67,7 @@ async def refresh_holdings(session: Session, universe: Universe) -> Universe:
     Candles of such symbols are kept too: positions are valued by them. No strategy is asked about them.
     """
     with session.engine.connect() as connection:
-        held = ledger.symbols_held(connection, session.settings.account)
+        held = valuation.symbols_held(connection, session.settings.account)
     others = [symbol for symbol in held if symbol not in {*universe.symbols, *universe.refused}]
     return await _refresh_rules_held(session, others) if others else Universe(())
 

@@ -14,8 +14,8 @@ from prefect.runtime import flow_run
 from eightbells.candles import grid
 from eightbells.exchange.rules import wire
 from eightbells.trading.equity_picture import draw, points
-from eightbells.trading.ledger import PositionReport
 from eightbells.trading.reconciliation import Reconciliation
+from eightbells.trading.valuation import PositionReport
 from orchestration.exchange_task import limited_task
 from tasks.loading import Ingested
 from tasks.trading import CycleReport

@@ -8,7 +8,7 @@ from decimal import Decimal
 from sqlalchemy import Connection, text
 
 from eightbells.settings import Settings
-from eightbells.trading import ledger
+from eightbells.trading import valuation
 
 _ONE_WRITER = 8_888_005  # key of the advisory lock
 _NONE = Decimal(0)
@@ -30,7 +30,9 @@ def record_capital(connection: Connection, settings: Settings, at: datetime) -> 
     wanted = {strategy.name: strategy.capital for strategy in settings.strategies}
     gone = {name for name, amount in recorded.items() if amount and name not in wanted}
     if gone:
-        held = {it.strategy for it in ledger.position_reports(connection, settings) if it.quantity > it.dust}
+        held = {
+            it.strategy for it in valuation.position_reports(connection, settings) if it.quantity > it.dust
+        }
         wanted |= {name: recorded[name] if name in held else _NONE for name in gone}
     changes = {name: amount - recorded.get(name, _NONE) for name, amount in wanted.items()}
     changes = {name: amount for name, amount in changes.items() if amount}

@@ -120,3 +120,20 @@ def charge(connection: Connection, account: str, shortage: Shortage, at: datetim
         """),
         {"account": account, "symbols": shortage.symbols, "missing": shortage.missing, "at": at},
     )
+
+
+def unvalued_fees(connection: Connection, account: str) -> dict[tuple[str, str], str]:
+    """Fees that nothing says the worth of, in words, by strategy and symbol: they are in no profit."""
+    rows = connection.execute(
+        text(
+            "SELECT strategy, symbol, asset, amount FROM unvalued_fees WHERE account = :account "
+            "ORDER BY strategy, symbol, asset"
+        ),
+        {"account": account},
+    )
+    found: dict[tuple[str, str], str] = {}
+    for row in rows:
+        before = found.get((row.strategy, row.symbol))
+        words = f"{wire(row.amount)} {row.asset}"
+        found[row.strategy, row.symbol] = f"{before}, {words}" if before else words
+    return found

@@ -13,7 +13,7 @@ from eightbells.candles import grid
 from eightbells.exchange import rules
 from eightbells.exchange.rules import SymbolRules, wire
 from eightbells.settings import Settings
-from eightbells.trading import delistings, holds, ledger, outbox
+from eightbells.trading import delistings, holds, ledger, outbox, switch
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.outbox import Order
 
@@ -176,7 +176,7 @@ def holdings(
     held = holds.held_symbols(connection, account, buying=False)
     splits = _splits(connection, account)
     drifting = blocked_symbols(connection, account)
-    off = outbox.switched_off(connection)
+    off = switch.switched_off(connection)
     stops = {strategy.name: strategy.stop_loss for strategy in settings.strategies}
     hours = settings.risk.delist_exit_hours
     leaving = {

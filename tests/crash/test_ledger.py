@@ -20,7 +20,7 @@ from sqlalchemy import Engine, text
 
 from eightbells.candles import grid
 from eightbells.settings import Settings
-from eightbells.trading import fees, ledger, outbox
+from eightbells.trading import fees, ledger, outbox, valuation
 from eightbells.trading.fees import Shortage
 from eightbells.trading.ledger import Fill, Holding
 from eightbells.trading.outbox import Order
@@ -164,12 +164,12 @@ class Books(RuleBasedStateMachine):
         assert self.quantity >= 0
         assert held.quantity == self.quantity
         assert held.realised - held.cost == self.flow
-        position_reports = ledger.position_reports(self.connection, _SETTINGS)
+        position_reports = valuation.position_reports(self.connection, _SETTINGS)
         assert [it.fees for it in position_reports] == ([self.fees] if self.count else [])
         gained = sum((it.realised + it.unrealised - it.fees for it in position_reports), _ZERO)
         capital = ledger.capital(self.connection, "paper")
         assert capital == 1000
-        assert gained + capital == ledger.equity(self.connection, _SETTINGS, START - grid.STEP_MS)
+        assert gained + capital == valuation.equity(self.connection, _SETTINGS, START - grid.STEP_MS)
         buying_power = ledger.buying_power(found, order.symbol, Decimal(10), 1, Decimal(0))
         assert buying_power.owned == self.quantity
 
