@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from eightbells.errors import EightbellsError
 from eightbells.exchange.history import Page, fetch_pages
 from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.quality.gate import Admission, Verdict, admit_klines
+from eightbells.quality.oddities import bounds_of
 from orchestration.limits import progressed
 from orchestration.retries import attempts_left
 from tasks.session import Progress, Session
@@ -32,6 +34,7 @@ class Ingested:
     quarantined: int = 0
     checked: int = 0
     absent: int = 0
+    warned: Counter[str] = field(default_factory=Counter)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -40,6 +43,7 @@ class Ingested:
         self.revised += admission.revised
         self.quarantined += admission.quarantined
         self.checked += admission.checked
+        self.warned += Counter(admission.warned)
         for symbol, verdict in admission.verdicts.items():
             if symbol not in self.verdicts or verdict.last_open > self.verdicts[symbol].last_open:
                 self.verdicts[symbol] = verdict
@@ -54,6 +58,7 @@ def merged(first: Ingested, second: Ingested) -> Ingested:
         quarantined=first.quarantined + second.quarantined,
         checked=first.checked + second.checked,
         absent=first.absent + second.absent,
+        warned=first.warned + second.warned,
         failed=first.failed | second.failed,
     )
 
@@ -128,9 +133,10 @@ class _Loading:
 
 
 async def admit_batch(session: Session, klines: list[Klines]) -> Admission:
+    bounds = bounds_of(session.settings.candles)
     with inner_stage("validate"):
         return await asyncio.to_thread(
-            admit_klines, session.engine, klines, "rest", session.now_ms, session.flow_run
+            admit_klines, session.engine, klines, "rest", session.now_ms, session.flow_run, bounds
         )
 
 

@@ -46,12 +46,19 @@ async def publish_backfill(symbols: Sequence[str], start: int, end: int, ingeste
         ("candles checked", f"{ingested.checked:,}"), ("stored", f"{ingested.inserted:,}"),
         ("restated by the exchange", ingested.revised), ("quarantined", ingested.quarantined),
         ("newly recorded as absent", ingested.absent),
+        ("stored, but odd", _odd(ingested)),
         *((f"left out: {symbol}", reason) for symbol, reason in ingested.failed.items()),
     ]  # fmt: skip
     await acreate_markdown_artifact(
         "# Backfill\n\n" + _table(("what", "came of it"), rows),
         key="backfill-report",
         description=f"{ingested.inserted:,} candles of {len(symbols)} symbols stored",
+    )
+
+
+def _odd(ingested: Ingested) -> str:
+    return (
+        ", ".join(f"{code.replace('_', ' ')} ({count})" for code, count in ingested.warned.items()) or "none"
     )
 
 
@@ -139,7 +146,8 @@ def cycle_markdown(report: CycleReport) -> str:
         _table(("symbol", "strategy", "target", "close", "reason"), signals),
         "## Validation",
         f"{ingested.checked} candles checked, {ingested.inserted} stored, {ingested.revised} restated by the "
-        f"exchange, {ingested.quarantined} quarantined, {ingested.absent} recorded as absent.",
+        f"exchange, {ingested.quarantined} quarantined, {ingested.absent} recorded as absent. "
+        f"Stored, but odd: {_odd(ingested)}.",
         _table(("symbol", "checked", "failed", "verdict", "reasons"), verdicts),
     ]
     return "\n\n".join(sections)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,8 +13,12 @@ from sqlalchemy import Connection, Engine, Row, text
 
 from eightbells import metrics
 from eightbells.candles import gaps, grid, store
-from eightbells.candles.frame import KLINE, concatenate, only_closed
+from eightbells.candles.frame import INTEGERS, KLINE, concatenate, only_closed
 from eightbells.candles.klines import Klines, PlainKlines, plain
+from eightbells.quality import oddities
+from eightbells.quality.oddities import Asked, Bounds
+
+_BOUNDS = Bounds()
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Admission:
-    """What became of a batch of klines."""
+    """What became of a batch of klines. `warned` counts stored candles by what is odd about them."""
 
     batch: int
     checked: int = 0
@@ -48,6 +52,7 @@ class Admission:
     revised: int = 0
     quarantined: int = 0
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    warned: Mapping[str, int] = field(default_factory=dict)
 
     def and_then(self, other: Admission) -> Admission:
         """This one and a later one, of other symbols."""
@@ -58,11 +63,17 @@ class Admission:
             self.revised + other.revised,
             self.quarantined + other.quarantined,
             self.verdicts | other.verdicts,
+            Counter(self.warned) + Counter(other.warned),
         )
 
 
 def admit(
-    engine: Engine, frames: list[pd.DataFrame], source: str, now_ms: int, flow_run: str | None = None
+    engine: Engine,
+    frames: list[pd.DataFrame],
+    source: str,
+    now_ms: int,
+    flow_run: str | None = None,
+    bounds: Bounds = _BOUNDS,
 ) -> Admission:
     """Judge the closed candles of any number of symbols, store the sound ones, quarantine the rest row by row.
 
@@ -72,22 +83,24 @@ def admit(
         frames: candle frames; candles that still run are left out.
         source: `rest`, `ws` or `archive`.
         now_ms: the exchange's time.
-    """
-    frame = only_closed(concatenate(frames), now_ms) if frames else pd.DataFrame()
-    if frame.empty:
-        return Admission(batch=0)
-    from eightbells.quality import suite  # over a second to import: only where something is judged
+        bounds: from where on a sound candle is odd, and noted.
 
-    reasons = suite.judge(frame, now_ms)
-    bad = frame.index.isin(list(reasons))
-    judged = _Judged(
-        store.ordered(frame[~bad]), frame[bad], reasons, _verdicts(frame, reasons, now_ms), len(frame)
-    )
-    return _admit(engine, judged, source, now_ms, flow_run)
+    Raises:
+        UnusableBatch: most rows are wrong in the same way; nothing is stored.
+    """
+    judged = _by_rows(frames, now_ms, 0)
+    if judged is None:
+        return Admission(batch=0)
+    return _admit(engine, judged, source, now_ms, flow_run, {}, bounds)
 
 
 def admit_klines(
-    engine: Engine, klines: Sequence[Klines], source: str, now_ms: int, flow_run: str | None = None
+    engine: Engine,
+    klines: Sequence[Klines],
+    source: str,
+    now_ms: int,
+    flow_run: str | None = None,
+    bounds: Bounds = _BOUNDS,
 ) -> Admission:
     """Judge and store as `admit` does. Of a symbol about which nothing is odd no row is looked at by itself.
 
@@ -99,25 +112,58 @@ def admit_klines(
     sound = _sound([read for it, read in plains if read is not None and it.symbol not in odd], now_ms)
     if sound is None:
         sound, odd = _NONE, {it.symbol for it, _ in plains}
-    admission = _admit(engine, sound, source, now_ms, flow_run) if sound.checked else Admission(batch=0)
-    if not odd:
-        return admission
+    asked: dict[str, list[range]] = {}
+    for it, _ in plains:
+        asked.setdefault(it.symbol, []).append(it.asked)
     frames = [it.frame for it, _ in plains if it.symbol in odd]
-    return admission.and_then(admit(engine, frames, source, now_ms, flow_run))
+    parts = [sound if sound.checked else None, _by_rows(frames, now_ms, sound.checked)]
+    admission = Admission(batch=0)
+    for part in parts:
+        if part is not None:
+            admission = admission.and_then(_admit(engine, part, source, now_ms, flow_run, asked, bounds))
+    return admission
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """Rows after the suite: what is to be stored, the bad ones with their reasons, and the verdicts by symbol."""
+    """Rows after the suite: what is to be stored, the bad ones with their reasons, and the verdicts by symbol.
+
+    `numbers` are the good rows once more, as floats and integers.
+    """
 
     good: store.Columns
+    numbers: pd.DataFrame
     bad: pd.DataFrame
     reasons: dict[int, list[str]]
     verdicts: dict[str, Verdict]
     checked: int
 
 
-_NONE = _Judged([], pd.DataFrame(), {}, {}, 0)
+_NONE = _Judged([], pd.DataFrame(), pd.DataFrame(), {}, {}, 0)
+
+
+def _by_rows(frames: list[pd.DataFrame], now_ms: int, others: int) -> _Judged | None:
+    """The closed candles of the frames, judged row by row; None where there are none.
+
+    Args:
+        others: how many sound rows the batch has besides.
+    """
+    frame = only_closed(concatenate(frames), now_ms) if frames else pd.DataFrame()
+    if frame.empty:
+        return None
+    from eightbells.quality import suite  # over a second to import: only where something is judged
+
+    reasons = suite.judge(frame, now_ms)
+    if reasons:
+        suite.require_usable(frame, others, now_ms)
+    bad = frame.index.isin(list(reasons))
+    good = frame[~bad]
+    numbers = good[[*KLINE]].astype({name: "int64" if name in INTEGERS else "float64" for name in KLINE})
+    numbers["symbol"] = pd.Categorical(good["symbol"])
+    verdicts = _verdicts(frame, reasons, now_ms)
+    return _Judged(
+        store.ordered(good), numbers.reset_index(drop=True), frame[bad], reasons, verdicts, len(frame)
+    )
 
 
 def _sound(found: Sequence[PlainKlines], now_ms: int) -> _Judged | None:
@@ -140,13 +186,21 @@ def _sound(found: Sequence[PlainKlines], now_ms: int) -> _Judged | None:
         return None
     good: store.Columns = [list(numbers["symbol"])]
     good += [[value for read in found for value in read.columns[name]] for name in store.ORDER[1:]]
-    return _Judged(good, pd.DataFrame(), {}, verdicts, len(numbers))
+    return _Judged(good, numbers, pd.DataFrame(), {}, verdicts, len(numbers))
 
 
-def _admit(engine: Engine, judged: _Judged, source: str, now_ms: int, flow_run: str | None) -> Admission:
+def _admit(
+    engine: Engine,
+    judged: _Judged,
+    source: str,
+    now_ms: int,
+    flow_run: str | None,
+    asked: Asked,
+    bounds: Bounds,
+) -> Admission:
     from eightbells.quality import suite
 
-    verdicts = judged.verdicts
+    verdicts, odd = judged.verdicts, _odd(engine, judged, asked, bounds)
     with engine.connect() as connection, connection.begin() as transaction:
         written = store.write(connection, judged.good, source, now_ms, flow_run)
         kept = _quarantine(connection, judged.bad, judged.reasons, written.batch)
@@ -155,13 +209,56 @@ def _admit(engine: Engine, judged: _Judged, source: str, now_ms: int, flow_run: 
         if known and all(verdict.validation for verdict in known.values()):
             verdicts = known
             transaction.rollback()
+            warned = Counter[str]()
         else:  # news, or proven for the first time, though stored before
             verdicts = _keep(connection, verdicts, written.batch, suite.NAME)
+            warned = _warn(connection, judged.good, odd, written.batch)
             _close_batch(connection, written, judged.checked, kept)
-    _count(written, kept, judged.reasons)
+    _count(written, kept, judged.reasons, warned)
     return Admission(
-        written.batch, judged.checked, written.inserted, written.revised, len(judged.reasons), verdicts
+        written.batch,
+        judged.checked,
+        written.inserted,
+        written.revised,
+        len(judged.reasons),
+        verdicts,
+        warned,
     )
+
+
+def _odd(engine: Engine, judged: _Judged, asked: Asked, bounds: Bounds) -> dict[int, list[str]]:
+    """What is odd about the good rows, by their place."""
+    if judged.numbers.empty:
+        return {}
+    from eightbells.quality import suite
+
+    exact = dict(zip(store.ORDER, judged.good, strict=True))
+    past = oddities.past_of(engine, judged.numbers)
+    return suite.warnings_of(oddities.look(judged.numbers, exact, past, asked, bounds))
+
+
+def _warn(connection: Connection, good: store.Columns, odd: dict[int, list[str]], batch: int) -> Counter[str]:
+    """Note what is odd beside the candles; returns how often each code is new."""
+    if not odd:
+        return Counter()
+    symbols, opens = good[:2]
+    noted = [(symbols[row], opens[row], code) for row, codes in odd.items() for code in codes]
+    rows = connection.execute(
+        text(
+            'INSERT INTO candle_warnings (symbol, "interval", open_time, warning, batch_id) '
+            "SELECT symbol, :interval, timestamptz 'epoch' + open_ms * interval '1 millisecond', warning, :batch "
+            "FROM unnest(CAST(:symbols AS text[]), CAST(:opens AS bigint[]), CAST(:codes AS text[])) "
+            "AS w (symbol, open_ms, warning) ON CONFLICT DO NOTHING RETURNING warning"
+        ),
+        {
+            "interval": grid.INTERVAL,
+            "batch": batch,
+            "symbols": [symbol for symbol, _, _ in noted],
+            "opens": [opened for _, opened, _ in noted],
+            "codes": [code for _, _, code in noted],
+        },
+    )
+    return Counter(row.warning for row in rows)
 
 
 def _quarantine(connection: Connection, bad: pd.DataFrame, reasons: dict[int, list[str]], batch: int) -> int:
@@ -281,12 +378,14 @@ def _close_batch(connection: Connection, written: store.Written, checked: int, q
     )
 
 
-def _count(written: store.Written, kept: int, reasons: dict[int, list[str]]) -> None:
+def _count(written: store.Written, kept: int, reasons: dict[int, list[str]], warned: Counter[str]) -> None:
     metrics.CANDLES_STORED.inc(written.inserted)
     metrics.CANDLES_REVISED.inc(written.revised)
     metrics.CANDLES_QUARANTINED.inc(kept)
     for reason, times in Counter(reason for row in reasons.values() for reason in row).items():
         metrics.VALIDATION_FAILURES.labels(reason).inc(times)
+    for reason, times in warned.items():
+        metrics.CANDLE_WARNINGS.labels(reason).inc(times)
 
 
 def objection(

@@ -27,6 +27,7 @@ from eightbells.exchange.streams import (
     StreamEvent,
 )
 from eightbells.quality.gate import Verdict, admit_klines
+from eightbells.quality.oddities import bounds_of
 from eightbells.runtime import Runtime
 from eightbells.stream.rest_catch_up import DATABASE_AWAY, RestCatchUp
 
@@ -208,7 +209,15 @@ class Stream:
                 now = max(now_ms, runtime.now_ms)
                 try:
                     admission = await self._in_thread(
-                        partial(admit_klines, runtime.engine, klines, source, now, runtime.flow_run)
+                        partial(
+                            admit_klines,
+                            runtime.engine,
+                            klines,
+                            source,
+                            now,
+                            runtime.flow_run,
+                            bounds_of(runtime.settings.candles),
+                        )
                     )
                     break
                 except DATABASE_AWAY as error:

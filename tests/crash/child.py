@@ -54,6 +54,10 @@ class _Sound:
     def is_sound(numbers: pd.DataFrame, now_ms: int) -> bool:
         return True
 
+    @staticmethod
+    def warnings_of(looks: pd.DataFrame) -> dict[int, list[str]]:
+        return {}
+
 
 eightbells.quality.suite = _Sound  # type: ignore[attr-defined]
 
