@@ -139,12 +139,17 @@ def backfill(
     end: Annotated[
         str | None, typer.Option(help="Last day; default: up to the newest closed candle.")
     ] = None,
+    interval: Annotated[str, typer.Option(help="Length of the candles: 1m to 1w.")] = "4h",
     as_json: AsJson = False,
 ) -> None:
     """Load, prove and store history."""
     from cli.history_view import loading
+    from eightbells.candles.timeframe import Timeframe
 
-    parameters = {"symbols": _symbols(symbols), "quote": quote, "start": _day(start), "end": _day(end)}
+    parameters = {
+        "symbols": _symbols(symbols), "quote": quote, "start": _day(start), "end": _day(end),
+        "interval": Timeframe.named(interval).name,
+    }  # fmt: skip
     with loading(Console(stderr=True)) as show:
         ingested = run_flow("backfill", parameters, progress=show)
     facts = {name: value for name, value in asdict(ingested).items() if isinstance(value, int)}

@@ -12,6 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from eightbells.candles import grid
+from eightbells.candles.timeframe import Timeframe
 from eightbells.exchange.rules import wire
 from eightbells.trading.equity_picture import draw, points
 from eightbells.trading.ledger import PositionReport
@@ -39,10 +40,13 @@ async def publish_cycle(report: CycleReport, label: str) -> None:
 
 
 @limited_task("report of the backfill")
-async def publish_backfill(symbols: Sequence[str], start: int, end: int, ingested: Ingested) -> None:
+async def publish_backfill(
+    symbols: Sequence[str], start: int, end: int, timeframe: Timeframe, ingested: Ingested
+) -> None:
     """Publish what a backfill brought."""
     rows = [
         ("span", f"{grid.label(start)} to {grid.label(end)} UTC"), ("symbols", _first_of(symbols)),
+        ("interval", timeframe.name),
         ("candles checked", f"{ingested.checked:,}"), ("stored", f"{ingested.inserted:,}"),
         ("restated by the exchange", ingested.revised), ("quarantined", ingested.quarantined),
         ("newly recorded as absent", ingested.absent),

@@ -12,9 +12,10 @@ import pandas as pd
 from sqlalchemy import Connection, Engine, Row, text
 
 from eightbells import metrics
-from eightbells.candles import gaps, grid, store
+from eightbells.candles import grid, store
 from eightbells.candles.frame import KLINE, concatenate, only_closed
 from eightbells.candles.klines import Klines, PlainKlines, plain
+from eightbells.candles.timeframe import CYCLE, Slots, Timeframe
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,12 @@ class Admission:
 
 
 def admit(
-    engine: Engine, frames: list[pd.DataFrame], source: str, now_ms: int, flow_run: str | None = None
+    engine: Engine,
+    frames: list[pd.DataFrame],
+    source: str,
+    now_ms: int,
+    flow_run: str | None = None,
+    timeframe: Timeframe = CYCLE,
 ) -> Admission:
     """Judge the closed candles of any number of symbols, store the sound ones, quarantine the rest row by row.
 
@@ -73,15 +79,20 @@ def admit(
         source: `rest`, `ws` or `archive`.
         now_ms: the exchange's time.
     """
-    frame = only_closed(concatenate(frames), now_ms) if frames else pd.DataFrame()
+    frame = only_closed(concatenate(frames), now_ms, timeframe) if frames else pd.DataFrame()
     if frame.empty:
         return Admission(batch=0)
     from eightbells.quality import suite  # over a second to import: only where something is judged
 
-    reasons = suite.judge(frame, now_ms)
+    reasons = suite.judge(frame, now_ms, timeframe)
     bad = frame.index.isin(list(reasons))
     judged = _Judged(
-        store.ordered(frame[~bad]), frame[bad], reasons, _verdicts(frame, reasons, now_ms), len(frame)
+        store.ordered(frame[~bad]),
+        frame[bad],
+        reasons,
+        _verdicts(frame, reasons, now_ms),
+        len(frame),
+        timeframe,
     )
     return _admit(engine, judged, source, now_ms, flow_run)
 
@@ -92,18 +103,21 @@ def admit_klines(
     """Judge and store as `admit` does. Of a symbol about which nothing is odd no row is looked at by itself.
 
     Args:
-        klines: of any number of symbols, as the exchange sent them.
+        klines: of any number of symbols and one timeframe, as the exchange sent them.
     """
+    timeframe = klines[0].timeframe if klines else CYCLE
     plains = [(it, plain(it, now_ms)) for it in klines if len(it)]
     odd = {it.symbol for it, read in plains if read is None}
-    sound = _sound([read for it, read in plains if read is not None and it.symbol not in odd], now_ms)
+    sound = _sound(
+        [read for it, read in plains if read is not None and it.symbol not in odd], now_ms, timeframe
+    )
     if sound is None:
-        sound, odd = _NONE, {it.symbol for it, _ in plains}
+        sound, odd = _nothing(timeframe), {it.symbol for it, _ in plains}
     admission = _admit(engine, sound, source, now_ms, flow_run) if sound.checked else Admission(batch=0)
     if not odd:
         return admission
     frames = [it.frame for it, _ in plains if it.symbol in odd]
-    return admission.and_then(admit(engine, frames, source, now_ms, flow_run))
+    return admission.and_then(admit(engine, frames, source, now_ms, flow_run, timeframe))
 
 
 @dataclass(frozen=True)
@@ -115,12 +129,14 @@ class _Judged:
     reasons: dict[int, list[str]]
     verdicts: dict[str, Verdict]
     checked: int
+    timeframe: Timeframe
 
 
-_NONE = _Judged([], pd.DataFrame(), {}, {}, 0)
+def _nothing(timeframe: Timeframe) -> _Judged:
+    return _Judged([], pd.DataFrame(), {}, {}, 0, timeframe)
 
 
-def _sound(found: Sequence[PlainKlines], now_ms: int) -> _Judged | None:
+def _sound(found: Sequence[PlainKlines], now_ms: int, timeframe: Timeframe) -> _Judged | None:
     """The klines as judged, where all of them are sound; else None."""
     verdicts: dict[str, Verdict] = {}
     for read in found:
@@ -129,34 +145,34 @@ def _sound(found: Sequence[PlainKlines], now_ms: int) -> _Judged | None:
             newest = max(int(read.numbers["open_time"].max()), before.last_open)
             verdicts[read.symbol] = replace(before, last_open=newest, checked=before.checked + len(read))
     if not verdicts:
-        return _NONE
+        return _nothing(timeframe)
     from eightbells.quality import suite
 
     counts = [len(read) for read in found]
     numbers = pd.DataFrame({name: np.concatenate([read.numbers[name] for read in found]) for name in KLINE})
     numbers["symbol"] = pd.Categorical(np.repeat([read.symbol for read in found], counts))
     numbers["asked"] = np.concatenate([read.asked for read in found])
-    if not suite.is_sound(numbers, now_ms):
+    if not suite.is_sound(numbers, now_ms, timeframe):
         return None
     good: store.Columns = [list(numbers["symbol"])]
     good += [[value for read in found for value in read.columns[name]] for name in store.ORDER[1:]]
-    return _Judged(good, pd.DataFrame(), {}, verdicts, len(numbers))
+    return _Judged(good, pd.DataFrame(), {}, verdicts, len(numbers), timeframe)
 
 
 def _admit(engine: Engine, judged: _Judged, source: str, now_ms: int, flow_run: str | None) -> Admission:
     from eightbells.quality import suite
 
-    verdicts = judged.verdicts
+    verdicts, timeframe = judged.verdicts, judged.timeframe
     with engine.connect() as connection, connection.begin() as transaction:
-        written = store.write(connection, judged.good, source, now_ms, flow_run)
-        kept = _quarantine(connection, judged.bad, judged.reasons, written.batch)
+        written = store.write(connection, judged.good, source, now_ms, flow_run, timeframe)
+        kept = _quarantine(connection, judged.bad, judged.reasons, written.batch, timeframe)
         new = bool(written.inserted or written.revised or kept)
-        known = {} if new else _known(connection, verdicts)
+        known = {} if new else _known(connection, verdicts, timeframe)
         if known and all(verdict.validation for verdict in known.values()):
             verdicts = known
             transaction.rollback()
         else:  # news, or proven for the first time, though stored before
-            verdicts = _keep(connection, verdicts, written.batch, suite.NAME)
+            verdicts = _keep(connection, verdicts, written.batch, suite.NAME, timeframe)
             _close_batch(connection, written, judged.checked, kept)
     _count(written, kept, judged.reasons)
     return Admission(
@@ -164,12 +180,18 @@ def _admit(engine: Engine, judged: _Judged, source: str, now_ms: int, flow_run: 
     )
 
 
-def _quarantine(connection: Connection, bad: pd.DataFrame, reasons: dict[int, list[str]], batch: int) -> int:
+def _quarantine(
+    connection: Connection,
+    bad: pd.DataFrame,
+    reasons: dict[int, list[str]],
+    batch: int,
+    timeframe: Timeframe,
+) -> int:
     rows = [
         {
             "batch": batch,
             "symbol": row.symbol,
-            "interval": grid.INTERVAL,
+            "interval": timeframe.name,
             "reasons": reasons[int(str(index))],
             "opened": grid.to_time(row.open_time) if type(row.open_time) is int else None,
             "raw": _as_json(row.raw),
@@ -216,7 +238,7 @@ def _verdicts(frame: pd.DataFrame, reasons: dict[int, list[str]], now_ms: int) -
     }
 
 
-def _known(connection: Connection, verdicts: dict[str, Verdict]) -> dict[str, Verdict]:
+def _known(connection: Connection, verdicts: dict[str, Verdict], timeframe: Timeframe) -> dict[str, Verdict]:
     """The verdicts with the validations that are in the table already; 0 where there is none."""
     rows = connection.execute(
         text(
@@ -227,12 +249,14 @@ def _known(connection: Connection, verdicts: dict[str, Verdict]) -> dict[str, Ve
             "ON v.symbol = w.symbol AND v.last_open_time = w.opened AND v.success = w.success "
             'WHERE v."interval" = :interval GROUP BY v.symbol'
         ),
-        _columns(verdicts),
+        _columns(verdicts, timeframe),
     )
     return _numbered(verdicts, rows)
 
 
-def _keep(connection: Connection, verdicts: dict[str, Verdict], batch: int, suite: str) -> dict[str, Verdict]:
+def _keep(
+    connection: Connection, verdicts: dict[str, Verdict], batch: int, suite: str, timeframe: Timeframe
+) -> dict[str, Verdict]:
     """The verdicts with new validations of this batch."""
     given = verdicts.values()
     rows = connection.execute(
@@ -244,7 +268,7 @@ def _keep(connection: Connection, verdicts: dict[str, Verdict], batch: int, suit
             "AS w (symbol, opened, success, checked, failed, statistics) RETURNING symbol, id"
         ),
         {
-            **_columns(verdicts),
+            **_columns(verdicts, timeframe),
             "batch": batch,
             "suite": suite,
             "checked": [verdict.checked for verdict in given],
@@ -255,9 +279,9 @@ def _keep(connection: Connection, verdicts: dict[str, Verdict], batch: int, suit
     return _numbered(verdicts, rows)
 
 
-def _columns(verdicts: dict[str, Verdict]) -> dict[str, object]:
+def _columns(verdicts: dict[str, Verdict], timeframe: Timeframe) -> dict[str, object]:
     return {
-        "interval": grid.INTERVAL,
+        "interval": timeframe.name,
         "symbols": list(verdicts),
         "opened": [grid.to_time(verdict.last_open) for verdict in verdicts.values()],
         "success": [verdict.success for verdict in verdicts.values()],
@@ -293,7 +317,7 @@ def objection(
     verdict: Verdict | None,
     open_ms: int,
     window: pd.DataFrame,
-    absent: gaps.Slots,
+    absent: Slots,
     max_pause: int,
     split_ms: int | None = None,
 ) -> str | None:
@@ -323,7 +347,7 @@ def objection(
     return _pause(opens, max_pause)
 
 
-def _pause(opens: gaps.Slots, max_pause: int) -> str | None:
+def _pause(opens: Slots, max_pause: int) -> str | None:
     """Why the newest pause is too long to look across: what comes after it may be priced in something else."""
     pauses = np.diff(opens) // grid.STEP_MS - 1
     long = np.flatnonzero(pauses > max_pause)

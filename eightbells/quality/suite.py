@@ -14,8 +14,8 @@ import pandas as pd
 # before the import: no events to the makers of the library, no progress bars in the log
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
-from eightbells.candles import grid
 from eightbells.candles.frame import KLINE, PRICES
+from eightbells.candles.timeframe import CYCLE, Timeframe
 from eightbells.quality.unused import put_off
 
 # half of the time that the import takes, for one expectation, about distributions
@@ -42,7 +42,7 @@ _TRUE = (
 )
 
 
-def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
+def judge(frame: pd.DataFrame, now_ms: int, timeframe: Timeframe = CYCLE) -> dict[int, list[str]]:
     """Judge a candle frame of any number of symbols in one run.
 
     Args:
@@ -53,7 +53,7 @@ def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
         The codes of what each bad row breaks, by its index; a sound frame gives an empty dict.
     """
     batch = frame.drop(columns="raw").assign(
-        on_grid=[type(opened) is int and opened % grid.STEP_MS == 0 for opened in frame["open_time"]],
+        on_grid=[type(opened) is int and timeframe.opens_at(opened) for opened in frame["open_time"]],
         closed=[type(closed) is int and closed < now_ms for closed in frame["close_time"]],
     )
     if _validated(batch, "BOOLEAN_ONLY").success:
@@ -70,7 +70,7 @@ def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
     return reasons
 
 
-def is_sound(numbers: pd.DataFrame, now_ms: int) -> bool:
+def is_sound(numbers: pd.DataFrame, now_ms: int, timeframe: Timeframe = CYCLE) -> bool:
     """Whether all rows of plain klines meet the suite; it is the same suite, at a fiftieth of the time.
 
     Args:
@@ -78,7 +78,8 @@ def is_sound(numbers: pd.DataFrame, now_ms: int) -> bool:
         now_ms: the exchange's time; nothing may close after it.
     """
     batch = numbers.assign(
-        on_grid=numbers["open_time"] % grid.STEP_MS == 0, closed=numbers["close_time"] < now_ms
+        on_grid=(numbers["open_time"] - timeframe.origin_ms) % timeframe.step_ms == 0,
+        closed=numbers["close_time"] < now_ms,
     )
     return bool(_validated(batch, "BOOLEAN_ONLY").success)
 
