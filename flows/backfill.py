@@ -10,6 +10,7 @@ from prefect.runtime import flow_run
 from eightbells.candles import grid
 from eightbells.candles.timeframe import CYCLE, Interval, Timeframe
 from eightbells.errors import EightbellsError
+from tasks.archive import Source, load_archive
 from tasks.candles import refresh_rules
 from tasks.history import ask_again, load_history, plan_history, symbols_quoted_in
 from tasks.loading import Ingested, merged
@@ -33,6 +34,7 @@ async def backfill(
     start: date | None = None,
     end: date | None = None,
     interval: Interval = CYCLE.name,
+    source: Source = "rest",
 ) -> Ingested:
     """Load the candles of a span into Postgres.
 
@@ -45,6 +47,8 @@ async def backfill(
         start: First day, UTC. None: the beginning of history.
         end: Last day, UTC. None: up to the newest closed candle.
         interval: Length of the candles, such as 1h. The cycle trades on 4h, whatever else is stored.
+        source: rest; archive: files of the exchange's archive, and REST for what they lack; auto: files for months
+            that take REST more than one request each.
     """
     async with open_session("backfill_seconds") as session:
         timeframe = Timeframe.named(interval)
@@ -54,8 +58,12 @@ async def backfill(
         wanted = await symbols_quoted_in(session, quote) if quote else symbols or session.settings.symbols
         universe = await refresh_rules(session, wanted, chosen=bool(symbols))
         plan = await plan_history(session, universe.symbols, first, last, timeframe)
-        loaded = await load_history(session, plan, plan.slots)
-        ingested = merged(loaded, await ask_again(session, plan))
+        ingested = Ingested()
+        if source != "rest":
+            ingested = await load_archive(session, plan, source)
+            plan = await plan_history(session, universe.symbols, first, last, timeframe)
+        ingested = merged(ingested, await load_history(session, plan, plan.slots))
+        ingested = merged(ingested, await ask_again(session, plan))
         ingested.failed |= universe.refused | plan.failed
         await publish_backfill(universe.symbols, first, last, timeframe, ingested)
         return ingested

@@ -26,7 +26,11 @@ _WRITERS = 2  # one batch is judged while another is written
 
 @dataclass
 class Ingested:
-    """What an ingestion brought: sums over its batches, the newest verdict of each symbol, and who failed."""
+    """What an ingestion brought: sums over its batches, the newest verdict of each symbol, and who failed.
+
+    Args:
+        unusable: why files of the archive were not used, by their path.
+    """
 
     inserted: int = 0
     revised: int = 0
@@ -35,6 +39,7 @@ class Ingested:
     absent: int = 0
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
 
     def add(self, admission: Admission) -> None:
         self.inserted += admission.inserted
@@ -57,6 +62,7 @@ def merged(first: Ingested, second: Ingested) -> Ingested:
         absent=first.absent + second.absent,
         verdicts=first.verdicts | second.verdicts,
         failed=first.failed | second.failed,
+        unusable=first.unusable | second.unusable,
     )
 
 

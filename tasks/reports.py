@@ -22,6 +22,7 @@ from tasks.loading import Ingested
 from tasks.trading import CycleReport
 
 _MOST_NAMED = 50  # symbols in a row of a report
+_MOST_FILES = 20  # of the archive, named in the report of a backfill
 
 
 async def name_run(name: str) -> None:
@@ -51,6 +52,8 @@ async def publish_backfill(
         ("restated by the exchange", ingested.revised), ("quarantined", ingested.quarantined),
         ("newly recorded as absent", ingested.absent),
         *((f"left out: {symbol}", reason) for symbol, reason in ingested.failed.items()),
+        *((f"not used: {file}", reason) for file, reason in [*ingested.unusable.items()][:_MOST_FILES]),
+        *([("files not used", len(ingested.unusable))] if ingested.unusable else []),
     ]  # fmt: skip
     await acreate_markdown_artifact(
         "# Backfill\n\n" + _table(("what", "came of it"), rows),
