@@ -75,9 +75,7 @@ def export(
     with engine.connect() as connection:
         years = _years(connection, given)
         if symbols is not None and (missing := sorted({*symbols} - {symbol for symbol, *_ in years})):
-            raise EightbellsError(
-                f"no {timeframe.name} candle of {', '.join(missing)} is stored in this span"
-            )
+            raise EightbellsError(f"no candle of {', '.join(missing)} is stored in this span")
         if not years:
             raise EightbellsError("no candle is stored in this span")
         types = _types(connection, given)

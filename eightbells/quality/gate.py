@@ -136,7 +136,7 @@ def _nothing(timeframe: Timeframe) -> _Judged:
     return _Judged([], pd.DataFrame(), {}, {}, 0, timeframe)
 
 
-def _sound(found: Sequence[PlainKlines], now_ms: int, timeframe: Timeframe) -> _Judged | None:
+def _sound(found: Sequence[PlainKlines], now_ms: int, timeframe: Timeframe = CYCLE) -> _Judged | None:
     """The klines as judged, where all of them are sound; else None."""
     verdicts: dict[str, Verdict] = {}
     for read in found:

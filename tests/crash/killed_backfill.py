@@ -28,7 +28,7 @@ from tests.surroundings import ROOT
 _BACKFILL = "import asyncio; from flows.backfill import backfill; asyncio.run(backfill())"
 _A_LOOK = 10  # candles: the first one of a symbol, and the newest
 _SYMBOLS = 5
-_LATENCY = 0.5  # seconds of each answer, as over the internet: at a kill there are pages under way
+_LATENCY = 0.75  # seconds of each answer, as over the internet: at a kill there are pages under way
 _MOST = 2
 _TABLE = "SELECT count(*), md5(string_agg(c::text, '' ORDER BY symbol, open_time)) FROM (SELECT {}) AS c"
 _STORED = _TABLE.format(
