@@ -140,9 +140,8 @@ class _Loading:
             lacking = [page for page, klines in batch if admission.quarantined or len(klines) != page.slots]
             if lacking:
                 self.ingested.absent += await asyncio.to_thread(_note_lacking, self._session, lacking)
-            for page, _ in batch:
-                self._session.spool.done(page)
-                self._session.loaded.add(page)
+            await asyncio.to_thread(self._session.spool.done, [page for page, _ in batch])
+            self._session.loaded.update(page for page, _ in batch)
             self._room = min(2 * self._room, self._most)
             self.done += sum(page.slots for page, _ in batch)
             progressed()

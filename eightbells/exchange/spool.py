@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -109,11 +109,12 @@ class Spool:
             self._file(page, ".asked").unlink(missing_ok=True)
             self.doubtful.discard(page)
 
-    def done(self, page: Page) -> None:
-        """The page's candles are committed."""
-        self.doubtful.discard(page)
-        if file := self._answers.pop(page, None):
-            file.unlink(missing_ok=True)
+    def done(self, pages: Iterable[Page]) -> None:
+        """The candles of the pages are committed."""
+        for page in pages:
+            self.doubtful.discard(page)
+            if file := self._answers.pop(page, None):
+                file.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Leave what is not committed to the next process."""
