@@ -129,21 +129,23 @@ def status(as_json: AsJson = False) -> None:
 def gaps(
     symbols: Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")] = None,
     state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    interval: Annotated[str, typer.Option(help="Length of the candles: 1m to 1w.")] = "4h",
     as_json: AsJson = False,
 ) -> None:
-    """List the slots of the four-hour grid without a candle, and what became of them."""
+    """List the slots of the grid without a candle, and what became of them."""
     from cli.gaps_view import show
     from eightbells.candles.gaps import recorded
+    from eightbells.candles.timeframe import Timeframe
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
 
-    wanted = None if symbols is None else listed(symbols)
+    wanted, timeframe = None if symbols is None else listed(symbols), Timeframe.named(interval)
     with open_database(load_settings()) as engine, engine.connect() as connection:
-        found = recorded(connection, wanted, None if state is None else state.value)
+        found = recorded(connection, wanted, None if state is None else state.value, timeframe)
     if as_json:
         print(json.dumps({"gaps": [asdict(gap) for gap in found]}, default=plain))
     else:
-        show(found)
+        show(found, timeframe)
 
 
 @control_room.command("accept-drift")

@@ -10,6 +10,7 @@ import sys
 import traceback
 from dataclasses import asdict
 from datetime import date
+from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +41,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+class Source(StrEnum):
+    """Where a backfill takes candles from."""
+
+    REST = "rest"
+    ARCHIVE = "archive"
+    AUTO = "auto"
+
 
 Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")]
 
@@ -139,20 +149,35 @@ def backfill(
     end: Annotated[
         str | None, typer.Option(help="Last day; default: up to the newest closed candle.")
     ] = None,
+    interval: Annotated[str, typer.Option(help="Length of the candles: 1m to 1w.")] = "4h",
+    source: Annotated[
+        Source,
+        typer.Option(
+            help="archive: zipped files, REST for the rest; auto: files where REST asks more than once."
+        ),
+    ] = Source.REST,
     as_json: AsJson = False,
 ) -> None:
     """Load, prove and store history."""
     from cli.history_view import loading
+    from eightbells.candles.timeframe import Timeframe
 
-    parameters = {"symbols": _symbols(symbols), "quote": quote, "start": _day(start), "end": _day(end)}
+    parameters = {
+        "symbols": _symbols(symbols), "quote": quote, "start": _day(start), "end": _day(end),
+        "interval": Timeframe.named(interval).name, "source": source.value,
+    }  # fmt: skip
     with loading(Console(stderr=True)) as show:
         ingested = run_flow("backfill", parameters, progress=show)
     facts = {name: value for name, value in asdict(ingested).items() if isinstance(value, int)}
     left_out = {"left_out": ingested.failed} if ingested.failed else {}
+    if ingested.unusable:
+        left_out["unusable_files"] = ingested.unusable
     say({**facts, "symbols": len(ingested.verdicts), **(left_out if as_json else {})}, as_json)
-    complain_of(
-        [] if as_json else [f"{symbol} is left out: {why}" for symbol, why in ingested.failed.items()]
-    )
+    if as_json:
+        return
+    for file, why in ingested.unusable.items():
+        print(f"{file}: {why}; its candles were asked for over REST", file=sys.stderr)
+    complain_of([f"{symbol} is left out: {why}" for symbol, why in ingested.failed.items()])
 
 
 @app.command()

@@ -22,6 +22,7 @@ TaskName = Literal[
     "find what is missing",
     "symbols quoted in {quote}",
     "load {slots} candles",
+    "load files of the archive",
     "ask again for what is missing",
     "report of the backfill",
     "turn the trading switch",

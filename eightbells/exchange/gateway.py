@@ -115,12 +115,17 @@ class Gateway:
         return await self._call("delist-schedule", 1, None, ask, models.delistings)
 
     async def klines(
-        self, symbol: str, start_ms: int, end_ms: int | None = None, limit: int = 1000
+        self,
+        symbol: str,
+        start_ms: int,
+        end_ms: int | None = None,
+        limit: int = 1000,
+        interval: str = INTERVAL,
     ) -> list[list[Any]]:
         """Klines as Binance lists them, from `start_ms` on; the last one may still run."""
         params = {
             "symbol": symbol,
-            "interval": INTERVAL,
+            "interval": interval,
             "startTime": start_ms,
             "endTime": end_ms,
             "limit": limit,

@@ -12,9 +12,10 @@ import pandas as pd
 from sqlalchemy import Connection, Engine, Row, text
 
 from eightbells import metrics
-from eightbells.candles import gaps, grid, store
+from eightbells.candles import grid, store
 from eightbells.candles.frame import INTEGERS, KLINE, concatenate, only_closed
 from eightbells.candles.klines import Klines, PlainKlines, plain
+from eightbells.candles.timeframe import CYCLE, Slots, Timeframe
 from eightbells.quality import oddities
 from eightbells.quality.oddities import Asked, Bounds
 
@@ -74,6 +75,7 @@ def admit(
     now_ms: int,
     flow_run: str | None = None,
     bounds: Bounds = _BOUNDS,
+    timeframe: Timeframe = CYCLE,
 ) -> Admission:
     """Judge the closed candles of any number of symbols, store the sound ones, quarantine the rest row by row.
 
@@ -88,7 +90,7 @@ def admit(
     Raises:
         UnusableBatch: most rows are wrong in the same way; nothing is stored.
     """
-    judged = _by_rows(frames, now_ms, 0)
+    judged = _by_rows(frames, now_ms, 0, timeframe)
     if judged is None:
         return Admission(batch=0)
     return _admit(engine, judged, source, now_ms, flow_run, {}, bounds)
@@ -105,18 +107,21 @@ def admit_klines(
     """Judge and store as `admit` does. Of a symbol about which nothing is odd no row is looked at by itself.
 
     Args:
-        klines: of any number of symbols, as the exchange sent them.
+        klines: of any number of symbols and one timeframe, as the exchange sent them.
     """
+    timeframe = klines[0].timeframe if klines else CYCLE
     plains = [(it, plain(it, now_ms)) for it in klines if len(it)]
     odd = {it.symbol for it, read in plains if read is None}
-    sound = _sound([read for it, read in plains if read is not None and it.symbol not in odd], now_ms)
+    sound = _sound(
+        [read for it, read in plains if read is not None and it.symbol not in odd], now_ms, timeframe
+    )
     if sound is None:
-        sound, odd = _NONE, {it.symbol for it, _ in plains}
+        sound, odd = _nothing(timeframe), {it.symbol for it, _ in plains}
     asked: dict[str, list[range]] = {}
     for it, _ in plains:
         asked.setdefault(it.symbol, []).append(it.asked)
     frames = [it.frame for it, _ in plains if it.symbol in odd]
-    parts = [sound if sound.checked else None, _by_rows(frames, now_ms, sound.checked)]
+    parts = [sound if sound.checked else None, _by_rows(frames, now_ms, sound.checked, timeframe)]
     admission = Admission(batch=0)
     for part in parts:
         if part is not None:
@@ -137,36 +142,44 @@ class _Judged:
     reasons: dict[int, list[str]]
     verdicts: dict[str, Verdict]
     checked: int
+    timeframe: Timeframe
 
 
-_NONE = _Judged([], pd.DataFrame(), pd.DataFrame(), {}, {}, 0)
+def _nothing(timeframe: Timeframe) -> _Judged:
+    return _Judged([], pd.DataFrame(), pd.DataFrame(), {}, {}, 0, timeframe)
 
 
-def _by_rows(frames: list[pd.DataFrame], now_ms: int, others: int) -> _Judged | None:
+def _by_rows(frames: list[pd.DataFrame], now_ms: int, others: int, timeframe: Timeframe) -> _Judged | None:
     """The closed candles of the frames, judged row by row; None where there are none.
 
     Args:
         others: how many sound rows the batch has besides.
     """
-    frame = only_closed(concatenate(frames), now_ms) if frames else pd.DataFrame()
+    frame = only_closed(concatenate(frames), now_ms, timeframe) if frames else pd.DataFrame()
     if frame.empty:
         return None
     from eightbells.quality import suite  # over a second to import: only where something is judged
 
-    reasons = suite.judge(frame, now_ms)
+    reasons = suite.judge(frame, now_ms, timeframe)
     if reasons:
-        suite.require_usable(frame, others, now_ms)
+        suite.require_usable(frame, others, now_ms, timeframe)
     bad = frame.index.isin(list(reasons))
     good = frame[~bad]
     numbers = good[[*KLINE]].astype({name: "int64" if name in INTEGERS else "float64" for name in KLINE})
     numbers["symbol"] = pd.Categorical(good["symbol"])
     verdicts = _verdicts(frame, reasons, now_ms)
     return _Judged(
-        store.ordered(good), numbers.reset_index(drop=True), frame[bad], reasons, verdicts, len(frame)
+        store.ordered(good),
+        numbers.reset_index(drop=True),
+        frame[bad],
+        reasons,
+        verdicts,
+        len(frame),
+        timeframe,
     )
 
 
-def _sound(found: Sequence[PlainKlines], now_ms: int) -> _Judged | None:
+def _sound(found: Sequence[PlainKlines], now_ms: int, timeframe: Timeframe = CYCLE) -> _Judged | None:
     """The klines as judged, where all of them are sound; else None."""
     verdicts: dict[str, Verdict] = {}
     for read in found:
@@ -175,18 +188,18 @@ def _sound(found: Sequence[PlainKlines], now_ms: int) -> _Judged | None:
             newest = max(int(read.numbers["open_time"].max()), before.last_open)
             verdicts[read.symbol] = replace(before, last_open=newest, checked=before.checked + len(read))
     if not verdicts:
-        return _NONE
+        return _nothing(timeframe)
     from eightbells.quality import suite
 
     counts = [len(read) for read in found]
     numbers = pd.DataFrame({name: np.concatenate([read.numbers[name] for read in found]) for name in KLINE})
     numbers["symbol"] = pd.Categorical(np.repeat([read.symbol for read in found], counts))
     numbers["asked"] = np.concatenate([read.asked for read in found])
-    if not suite.is_sound(numbers, now_ms):
+    if not suite.is_sound(numbers, now_ms, timeframe):
         return None
     good: store.Columns = [list(numbers["symbol"])]
     good += [[value for read in found for value in read.columns[name]] for name in store.ORDER[1:]]
-    return _Judged(good, numbers, pd.DataFrame(), {}, verdicts, len(numbers))
+    return _Judged(good, numbers, pd.DataFrame(), {}, verdicts, len(numbers), timeframe)
 
 
 def _admit(
@@ -200,19 +213,19 @@ def _admit(
 ) -> Admission:
     from eightbells.quality import suite
 
-    verdicts, odd = judged.verdicts, _odd(engine, judged, asked, bounds)
+    verdicts, timeframe, odd = judged.verdicts, judged.timeframe, _odd(engine, judged, asked, bounds)
     with engine.connect() as connection, connection.begin() as transaction:
-        written = store.write(connection, judged.good, source, now_ms, flow_run)
-        kept = _quarantine(connection, judged.bad, judged.reasons, written.batch)
+        written = store.write(connection, judged.good, source, now_ms, flow_run, timeframe)
+        kept = _quarantine(connection, judged.bad, judged.reasons, written.batch, timeframe)
         new = bool(written.inserted or written.revised or kept)
-        known = {} if new else _known(connection, verdicts)
+        known = {} if new else _known(connection, verdicts, timeframe)
         if known and all(verdict.validation for verdict in known.values()):
             verdicts = known
             transaction.rollback()
             warned = Counter[str]()
         else:  # news, or proven for the first time, though stored before
-            verdicts = _keep(connection, verdicts, written.batch, suite.NAME)
-            warned = _warn(connection, judged.good, odd, written.batch)
+            verdicts = _keep(connection, verdicts, written.batch, suite.NAME, timeframe)
+            warned = _warn(connection, judged.good, odd, written.batch, timeframe)
             _close_batch(connection, written, judged.checked, kept)
     _count(written, kept, judged.reasons, warned)
     return Admission(
@@ -233,11 +246,13 @@ def _odd(engine: Engine, judged: _Judged, asked: Asked, bounds: Bounds) -> dict[
     from eightbells.quality import suite
 
     exact = dict(zip(store.ORDER, judged.good, strict=True))
-    past = oddities.past_of(engine, judged.numbers)
-    return suite.warnings_of(oddities.look(judged.numbers, exact, past, asked, bounds))
+    past = oddities.past_of(engine, judged.numbers, judged.timeframe)
+    return suite.warnings_of(oddities.look(judged.numbers, exact, past, asked, bounds, judged.timeframe))
 
 
-def _warn(connection: Connection, good: store.Columns, odd: dict[int, list[str]], batch: int) -> Counter[str]:
+def _warn(
+    connection: Connection, good: store.Columns, odd: dict[int, list[str]], batch: int, timeframe: Timeframe
+) -> Counter[str]:
     """Note what is odd beside the candles; returns how often each code is new."""
     if not odd:
         return Counter()
@@ -251,7 +266,7 @@ def _warn(connection: Connection, good: store.Columns, odd: dict[int, list[str]]
             "AS w (symbol, open_ms, warning) ON CONFLICT DO NOTHING RETURNING warning"
         ),
         {
-            "interval": grid.INTERVAL,
+            "interval": timeframe.name,
             "batch": batch,
             "symbols": [symbol for symbol, _, _ in noted],
             "opens": [opened for _, opened, _ in noted],
@@ -261,12 +276,18 @@ def _warn(connection: Connection, good: store.Columns, odd: dict[int, list[str]]
     return Counter(row.warning for row in rows)
 
 
-def _quarantine(connection: Connection, bad: pd.DataFrame, reasons: dict[int, list[str]], batch: int) -> int:
+def _quarantine(
+    connection: Connection,
+    bad: pd.DataFrame,
+    reasons: dict[int, list[str]],
+    batch: int,
+    timeframe: Timeframe,
+) -> int:
     rows = [
         {
             "batch": batch,
             "symbol": row.symbol,
-            "interval": grid.INTERVAL,
+            "interval": timeframe.name,
             "reasons": reasons[int(str(index))],
             "opened": grid.to_time(row.open_time) if type(row.open_time) is int else None,
             "raw": _as_json(row.raw),
@@ -313,7 +334,7 @@ def _verdicts(frame: pd.DataFrame, reasons: dict[int, list[str]], now_ms: int) -
     }
 
 
-def _known(connection: Connection, verdicts: dict[str, Verdict]) -> dict[str, Verdict]:
+def _known(connection: Connection, verdicts: dict[str, Verdict], timeframe: Timeframe) -> dict[str, Verdict]:
     """The verdicts with the validations that are in the table already; 0 where there is none."""
     rows = connection.execute(
         text(
@@ -324,12 +345,14 @@ def _known(connection: Connection, verdicts: dict[str, Verdict]) -> dict[str, Ve
             "ON v.symbol = w.symbol AND v.last_open_time = w.opened AND v.success = w.success "
             'WHERE v."interval" = :interval GROUP BY v.symbol'
         ),
-        _columns(verdicts),
+        _columns(verdicts, timeframe),
     )
     return _numbered(verdicts, rows)
 
 
-def _keep(connection: Connection, verdicts: dict[str, Verdict], batch: int, suite: str) -> dict[str, Verdict]:
+def _keep(
+    connection: Connection, verdicts: dict[str, Verdict], batch: int, suite: str, timeframe: Timeframe
+) -> dict[str, Verdict]:
     """The verdicts with new validations of this batch."""
     given = verdicts.values()
     rows = connection.execute(
@@ -341,7 +364,7 @@ def _keep(connection: Connection, verdicts: dict[str, Verdict], batch: int, suit
             "AS w (symbol, opened, success, checked, failed, statistics) RETURNING symbol, id"
         ),
         {
-            **_columns(verdicts),
+            **_columns(verdicts, timeframe),
             "batch": batch,
             "suite": suite,
             "checked": [verdict.checked for verdict in given],
@@ -352,9 +375,9 @@ def _keep(connection: Connection, verdicts: dict[str, Verdict], batch: int, suit
     return _numbered(verdicts, rows)
 
 
-def _columns(verdicts: dict[str, Verdict]) -> dict[str, object]:
+def _columns(verdicts: dict[str, Verdict], timeframe: Timeframe) -> dict[str, object]:
     return {
-        "interval": grid.INTERVAL,
+        "interval": timeframe.name,
         "symbols": list(verdicts),
         "opened": [grid.to_time(verdict.last_open) for verdict in verdicts.values()],
         "success": [verdict.success for verdict in verdicts.values()],
@@ -392,7 +415,7 @@ def objection(
     verdict: Verdict | None,
     open_ms: int,
     window: pd.DataFrame,
-    absent: gaps.Slots,
+    absent: Slots,
     max_pause: int,
     split_ms: int | None = None,
 ) -> str | None:
@@ -422,7 +445,7 @@ def objection(
     return _pause(opens, max_pause)
 
 
-def _pause(opens: gaps.Slots, max_pause: int) -> str | None:
+def _pause(opens: Slots, max_pause: int) -> str | None:
     """Why the newest pause is too long to look across: what comes after it may be priced in something else."""
     pauses = np.diff(opens) // grid.STEP_MS - 1
     long = np.flatnonzero(pauses > max_pause)

@@ -13,9 +13,10 @@ import pandas as pd
 from sqlalchemy import Engine, text
 
 from eightbells.candles import grid
+from eightbells.candles.timeframe import CYCLE, Timeframe
 from eightbells.settings.sections import CandleSettings
 
-MOST_RETURNS = 180  # thirty days
+MOST_RETURNS = 180  # thirty days of four-hour candles
 _FEWEST_RETURNS = 20  # from which a volatility can be told
 _LEAST_VOLATILITY = 0.003  # of a symbol that hardly moves, such as a stablecoin
 _NEAR = 1e-9  # figures that differ by less, as a share, are compared as decimals
@@ -66,7 +67,7 @@ GROUP BY w.code
 """
 
 
-def past_of(engine: Engine, numbers: pd.DataFrame) -> Past:
+def past_of(engine: Engine, numbers: pd.DataFrame, timeframe: Timeframe = CYCLE) -> Past:
     """The stored candles that lie before the first candle of each symbol."""
     first = numbers.groupby("symbol", observed=True)["open_time"].min()
     codes = {symbol: code for code, symbol in enumerate(numbers["symbol"].cat.categories)}
@@ -77,7 +78,7 @@ def past_of(engine: Engine, numbers: pd.DataFrame) -> Past:
                 "codes": [codes[symbol] for symbol in first.index],
                 "symbols": list(first.index),
                 "first": [grid.to_time(int(opened)) for opened in first],
-                "interval": grid.INTERVAL,
+                "interval": timeframe.name,
                 "count": MOST_RETURNS + 1,
             },
         ).all()
@@ -89,7 +90,12 @@ def past_of(engine: Engine, numbers: pd.DataFrame) -> Past:
 
 
 def look(
-    numbers: pd.DataFrame, exact: Mapping[str, Sequence[object]], past: Past, asked: Asked, bounds: Bounds
+    numbers: pd.DataFrame,
+    exact: Mapping[str, Sequence[object]],
+    past: Past,
+    asked: Asked,
+    bounds: Bounds,
+    timeframe: Timeframe = CYCLE,
 ) -> pd.DataFrame:
     """Look at sound candles: a column of truths per rule, False where a candle is odd.
 
@@ -100,10 +106,10 @@ def look(
         asked: the spans of open times that were asked for. Where none is known, no pause is seen.
     """
     opened, closed = numbers["open_time"].to_numpy(), numbers["close_time"].to_numpy()
-    no_jump, no_pause = _in_sequence(numbers, past, asked, bounds)
+    no_jump, no_pause = _in_sequence(numbers, past, asked, bounds, timeframe)
     return pd.DataFrame(
         {
-            "closes_on_time": closed == opened + grid.STEP_MS - 1,
+            "closes_on_time": closed == opened + timeframe.step_ms - 1,
             "volume_has_trades": ((numbers["trades"] > 0) | (numbers["volume"] == 0)).to_numpy(),
             "quote_volume_fits": _quote_volume_fits(numbers, exact),
             "no_jump": no_jump,
@@ -126,7 +132,9 @@ def _quote_volume_fits(numbers: pd.DataFrame, exact: Mapping[str, Sequence[objec
     return fits
 
 
-def _in_sequence(numbers: pd.DataFrame, past: Past, asked: Asked, bounds: Bounds) -> tuple[_Flags, _Flags]:
+def _in_sequence(
+    numbers: pd.DataFrame, past: Past, asked: Asked, bounds: Bounds, timeframe: Timeframe
+) -> tuple[_Flags, _Flags]:
     """Whether each candle is no jump from the one before, and comes after no long pause."""
     count = len(numbers)
     codes = np.concatenate([numbers["symbol"].cat.codes.to_numpy(), past.codes])
@@ -134,7 +142,7 @@ def _in_sequence(numbers: pd.DataFrame, past: Past, asked: Asked, bounds: Bounds
     closes = np.log(np.concatenate([numbers["close"].to_numpy(dtype=float), past.closes]))
     order = np.lexsort((opens, codes))
     follows = np.diff(codes[order], prepend=-1) == 0
-    slots = np.where(follows, np.diff(opens[order], prepend=0) // grid.STEP_MS, 0)
+    slots = np.where(follows, np.diff(opens[order], prepend=0) // timeframe.step_ms, 0)
     returns = np.where(follows, np.diff(closes[order], prepend=0.0), 0.0)
     jumps, pauses = np.zeros(count, bool), np.zeros(count, bool)
     ours = order < count
@@ -144,7 +152,7 @@ def _in_sequence(numbers: pd.DataFrame, past: Past, asked: Asked, bounds: Bounds
         jumps[order[ours & far]] = True
     long = order[ours & (slots > bounds.max_pause + 1)]
     names = numbers["symbol"].cat.categories
-    reach = (bounds.max_pause + 1) * grid.STEP_MS
+    reach = (bounds.max_pause + 1) * timeframe.step_ms
     for row in long:
         spans = asked.get(names[codes[row]], ())
         # a span from 0 on says nothing of what was asked for

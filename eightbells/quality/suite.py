@@ -18,8 +18,8 @@ import pandas as pd
 # before the import: no events to the makers of the library, no progress bars in the log
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
-from eightbells.candles import grid
 from eightbells.candles.frame import KLINE, PRICES
+from eightbells.candles.timeframe import CYCLE, Timeframe
 from eightbells.errors import EightbellsError
 from eightbells.quality.unused import put_off
 
@@ -70,7 +70,7 @@ class UnusableBatch(EightbellsError):
     """What came is no answer of candles: most of its rows are wrong in the same way. Nothing of it is stored."""
 
 
-def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
+def judge(frame: pd.DataFrame, now_ms: int, timeframe: Timeframe = CYCLE) -> dict[int, list[str]]:
     """Judge a candle frame of any number of symbols in one run.
 
     Args:
@@ -81,10 +81,10 @@ def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
         The codes of what each bad row breaks, by its index; a sound frame gives an empty dict.
     """
     batch = frame.drop(columns="raw").assign(
-        on_grid=_on_grid(frame),
+        on_grid=_on_grid(frame, timeframe),
         closed=_closed(frame, now_ms),
         closed_in_slot=[
-            opened is None or closed is None or closed < grid.closes_at(opened)
+            opened is None or closed is None or closed < timeframe.closes_at(opened)
             for opened, closed in zip(frame["open_time"], frame["close_time"], strict=True)
         ],
     )
@@ -93,7 +93,7 @@ def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
     return _reasons(_validated(REJECT, batch, "COMPLETE"))
 
 
-def require_usable(frame: pd.DataFrame, others: int, now_ms: int) -> None:
+def require_usable(frame: pd.DataFrame, others: int, now_ms: int, timeframe: Timeframe = CYCLE) -> None:
     """Raise UnusableBatch where most rows of a batch are wrong in the same way: in another format, or for another span.
 
     Args:
@@ -106,7 +106,7 @@ def require_usable(frame: pd.DataFrame, others: int, now_ms: int) -> None:
     batch = pd.DataFrame(
         {
             "readable": frame[[*KLINE]].notna().all(axis="columns"),
-            "on_grid": _on_grid(frame),
+            "on_grid": _on_grid(frame, timeframe),
             "closed": _closed(frame, now_ms),
             "asked": frame["asked"].astype(bool),
         }
@@ -132,8 +132,8 @@ def warnings_of(looks: pd.DataFrame) -> dict[int, list[str]]:
     return _reasons(_validated(WARN, looks, "COMPLETE"))
 
 
-def _on_grid(frame: pd.DataFrame) -> list[bool]:
-    return [type(opened) is int and opened % grid.STEP_MS == 0 for opened in frame["open_time"]]
+def _on_grid(frame: pd.DataFrame, timeframe: Timeframe) -> list[bool]:
+    return [type(opened) is int and timeframe.opens_at(opened) for opened in frame["open_time"]]
 
 
 def _closed(frame: pd.DataFrame, now_ms: int) -> list[bool]:
@@ -153,7 +153,7 @@ def _reasons(result: Any) -> dict[int, list[str]]:
     return reasons
 
 
-def is_sound(numbers: pd.DataFrame, now_ms: int) -> bool:
+def is_sound(numbers: pd.DataFrame, now_ms: int, timeframe: Timeframe = CYCLE) -> bool:
     """Whether all rows of plain klines meet the suite; it is the same suite, at a fiftieth of the time.
 
     Args:
@@ -161,9 +161,9 @@ def is_sound(numbers: pd.DataFrame, now_ms: int) -> bool:
         now_ms: the exchange's time; nothing may close after it.
     """
     batch = numbers.assign(
-        on_grid=numbers["open_time"] % grid.STEP_MS == 0,
+        on_grid=(numbers["open_time"] - timeframe.origin_ms) % timeframe.step_ms == 0,
         closed=numbers["close_time"] < now_ms,
-        closed_in_slot=numbers["close_time"] < grid.closes_at(0) + numbers["open_time"],
+        closed_in_slot=numbers["close_time"] < timeframe.closes_at(0) + numbers["open_time"],
     )
     return bool(_validated(REJECT, batch, "BOOLEAN_ONLY").success)
 

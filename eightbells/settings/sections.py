@@ -70,6 +70,7 @@ class ExchangeSettings(_Section):
     rest_url: HttpAddress = ""
     stream_url: SocketAddress = ""
     ws_api_url: SocketAddress = ""
+    archive_url: HttpAddress = "https://data.binance.vision"
     recv_window_ms: int = Field(default=5000, ge=100, le=60000)
     timeout_seconds: PositiveSeconds = 10
     concurrency: int = Field(default=8, ge=1, le=64)

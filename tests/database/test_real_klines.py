@@ -59,7 +59,7 @@ def test_real_history_is_stored_whole_and_exactly(engine: Engine, market_data: P
 def slots_that_never_were(engine: Engine, history: dict[str, list[list[Any]]]) -> dict[str, int]:
     with engine.connect() as connection:
         return {
-            symbol: len(gaps.missing(connection, symbol, rows[0][0], rows[-1][0]))
+            symbol: len(gaps.missing(connection, [symbol], rows[0][0], rows[-1][0])[symbol])
             for symbol, rows in history.items()
         }
 
