@@ -149,7 +149,9 @@ def _nothing(timeframe: Timeframe) -> _Judged:
     return _Judged([], pd.DataFrame(), pd.DataFrame(), {}, {}, 0, timeframe)
 
 
-def _by_rows(frames: list[pd.DataFrame], now_ms: int, others: int, timeframe: Timeframe) -> _Judged | None:
+def _by_rows(
+    frames: list[pd.DataFrame], now_ms: int, others: int, timeframe: Timeframe = CYCLE
+) -> _Judged | None:
     """The closed candles of the frames, judged row by row; None where there are none.
 
     Args:
