@@ -2,7 +2,8 @@
 
 Decisions become orders through the functions that the cycle plans with (`size`, the risk objection, the protections),
 holdings get their stops through the guardian's `next_move`. What is its own is the exchange: a candle's open, high, low
-and close instead of a book. An order that is planned at a candle's close arrives at the next candle's open.
+and close instead of a book. A candle's open first meets what was out before, as at the exchange; then the orders that
+were planned at the close before it arrive, at that open.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eightbells.backtest import closes, fills, trades
+from eightbells.backtest import candle, closes, trades
 from eightbells.backtest.book import ZERO, Book, Place
 from eightbells.backtest.history import History
 from eightbells.backtest.result import Result
@@ -19,7 +20,7 @@ from eightbells.backtest.targets import Targets
 from eightbells.candles import grid
 from eightbells.candles.gaps import Slots
 from eightbells.errors import EightbellsError
-from eightbells.settings import Settings, StrategySettings
+from eightbells.settings import Settings
 from eightbells.strategies.contract import build
 
 
@@ -46,16 +47,21 @@ def run(
     book = Book(settings, places, Result(settings.quote_asset, capital))
     slots = _slots(histories, first_ms, last_ms)
     index_of = {it.symbol: {int(opened): index for index, opened in enumerate(it.opens)} for it in histories}
+    before: list[Place] = []
+    last = -1
     for slot in map(int, slots):
         here = [
             place for symbol, places in book.by_symbol.items() if slot in index_of[symbol] for place in places
         ]
         for place in here:
+            candle.at_open(book, place, slot)
+        if before:
+            closes.plan(book, before, last)
+        for place in here:
             place.index = index_of[place.symbol][slot]
-            fills.trade(book, place, slot)
+            candle.within(book, place, slot)
         book.value(slot)
-        if slot < slots[-1]:
-            closes.plan(book, here, slot)
+        before, last = here, slot
     book.result.benchmark = trades.benchmark(settings, book.places, slots)
     trades.conclude(book, histories, int(slots[-1]))
     return book.result
@@ -75,22 +81,11 @@ def _places(
 ) -> list[Place]:
     found = []
     for entry in settings.strategies:
-        _refuse_what_is_not_simulated(entry)
         strategy = build(entry)
         for history in histories:
             if entry.symbols and history.symbol not in entry.symbols:
                 continue
             first = int(np.searchsorted(history.opens, first_ms))
             targets = Targets(entry, strategy, history, settings.candles.max_pause, first, decide_only)
-            found.append(Place(entry, history, targets))
+            found.append(Place(entry, history, targets, first - 1))
     return found
-
-
-def _refuse_what_is_not_simulated(entry: StrategySettings) -> None:
-    named = [
-        name
-        for name, usual in (("rebalance_band", 0), ("scale_steps", 1), ("trailing_stop", 0))
-        if getattr(entry, name, usual) != usual
-    ]
-    if named:
-        raise EightbellsError(f"strategy '{entry.name}': a backtest does not simulate {', '.join(named)} yet")

@@ -1,4 +1,4 @@
-"""The exchange of a backtest: what a candle's open, high and low do to the orders that are out, exactly booked."""
+"""Fills of a backtest: what an order pays or brings, exactly booked as the exchange and the ledger do."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
 
 from eightbells.backtest.book import ZERO, Book, Place
-from eightbells.backtest.exits import carry_out, guard, held_position, move_of
 from eightbells.backtest.result import Filled, Liquidity
+from eightbells.backtest.targets import FLAT
 from eightbells.backtest.trades import close_trade
 from eightbells.trading.ledger import SMALLEST
 from eightbells.trading.outbox import Order
@@ -15,84 +15,23 @@ from eightbells.trading.sizing import sellable
 from eightbells.trading.states import State
 
 _BNB_SHARE = Decimal("0.75")  # of the fee, where it is paid in BNB
-_MOST_STEPS = 5  # of one sale at one candle's open
 
 
-def trade(book: Book, place: Place, slot: int) -> None:
-    """Fill what is out by the candle's range."""
-    if place.buy is None and place.sale is None:
-        return
-    at = place.index
-    high, low = (place.history.column(name)[at] for name in ("high", "low"))
-    opened = place.history.arrival(at)
-    if place.sale is not None:
-        _sell_at_open(book, place, slot, opened)
-    if place.buy is not None:
-        _buy(book, place, slot, opened, low)
-    if place.sale is not None:
-        _sell_within(book, place, slot, opened, high, low)
-
-
-def _buy(book: Book, place: Place, slot: int, opened: Decimal, low: Decimal) -> None:
-    order = place.buy
-    assert order is not None
+def arrive(book: Book, place: Place, order: Order, slot: int, price: Decimal) -> bool:
+    """Fill an order that has just been sent, if the market at a price meets it. Returns whether it does."""
+    if order.stop_price is not None or order.paired:
+        return False
     limit = order.price
-    if limit is None or opened <= limit:
-        price = _worse(book, place, "BUY", opened)
-        _fill(book, place, order, slot, price if limit is None else min(price, limit), "taker")
-    elif low <= limit:
-        _fill(book, place, order, slot, limit, "maker")
-    else:
-        return
-    guard(book, place, slot, opened if limit is None else min(opened, limit))
+    if limit is not None and (price > limit if order.side == "BUY" else price < limit):
+        return False
+    paid = worse(book, place, order.side, price)
+    if limit is not None:
+        paid = min(paid, limit) if order.side == "BUY" else max(paid, limit)
+    fill(book, place, order, slot, paid, "taker")
+    return True
 
 
-def _sell_at_open(book: Book, place: Place, slot: int, opened: Decimal) -> None:
-    """What a sale does at once: fill, be triggered by a gap, or go on to its next step."""
-    for _ in range(_MOST_STEPS):
-        order = place.sale
-        if order is None:
-            return
-        if order.stop_price is not None:
-            if opened <= order.stop_price:
-                _fill(book, place, order, slot, _worse(book, place, "SELL", opened), "taker")
-            return
-        if order.price is None or opened >= order.price:
-            price = _worse(book, place, "SELL", opened)
-            _fill(book, place, order, slot, max(price, order.price or ZERO), "taker")
-            return
-        patience = int(book.settings.trading.exit_step_seconds * 1000)
-        move = move_of(book, place, opened, slot + patience)
-        if move is None:
-            return
-        origin = place.exit
-        book.cancel(place, order)
-        place.exit, place.steps = origin, place.steps + 1
-        carry_out(book, place, move, slot)
-
-
-def _sell_within(book: Book, place: Place, slot: int, opened: Decimal, high: Decimal, low: Decimal) -> None:
-    """What the candle's range does to a sale; where stop and limit are both reached, the stop comes first."""
-    order = place.sale
-    assert order is not None
-    if order.stop_price is not None:
-        if low <= order.stop_price:
-            price = min(opened, order.stop_price)
-            _fill(book, place, order, slot, _worse(book, place, "SELL", price), "taker")
-        return
-    trigger = held_position(place, opened).trigger
-    if trigger is not None and low <= trigger:
-        if move := move_of(book, place, min(opened, trigger), slot):
-            book.cancel(place, order)
-            carry_out(book, place, move, slot)
-            assert place.sale is not None
-            price = _worse(book, place, "SELL", min(opened, trigger))
-            _fill(book, place, place.sale, slot, price, "taker")
-    elif order.price is not None and high >= order.price:
-        _fill(book, place, order, slot, order.price, "maker")
-
-
-def _worse(book: Book, place: Place, side: str, price: Decimal) -> Decimal:
+def worse(book: Book, place: Place, side: str, price: Decimal) -> Decimal:
     """What an order at market pays or brings, on the tick."""
     share = book.settings.backtest.slippage
     if not share:
@@ -103,8 +42,8 @@ def _worse(book: Book, place: Place, side: str, price: Decimal) -> Decimal:
     return max(tick, (whole + (side == "BUY" and whole != steps)) * tick)
 
 
-def _fill(book: Book, place: Place, order: Order, slot: int, price: Decimal, liquidity: Liquidity) -> None:
-    """Fill an order wholly, and book it as the exchange and the ledger do."""
+def fill(book: Book, place: Place, order: Order, slot: int, price: Decimal, liquidity: Liquidity) -> None:
+    """Fill an order wholly; what lies in one list with it expires."""
     given = book.settings.backtest
     quantity = order.quantity
     quote = (quantity * price).quantize(SMALLEST, ROUND_DOWN)
@@ -118,21 +57,44 @@ def _fill(book: Book, place: Place, order: Order, slot: int, price: Decimal, liq
         fee = (base_fee * price).quantize(SMALLEST)
     else:
         fee = quote_fee = (quote * rate).quantize(SMALLEST, ROUND_DOWN)
+    if order.side == "SELL":
+        book.cancel(place, order, State.EXPIRED)
+    place.waiting.discard(order.client_order_id)
     place.held = place.held.after(order.side, quantity, quote, base_fee, quote_fee)
     done = replace(order, state=State.FILLED, executed_quantity=quantity, booked_quantity=quantity)
     book.result.orders[order.client_order_id] = done
-    fill = Filled(done, slot, price, quantity, quote, fee, base_fee, liquidity)
-    book.result.fills.append(fill)
+    filled = Filled(done, slot, price, quantity, quote, fee, base_fee, liquidity)
+    book.result.fills.append(filled)
     if order.side == "BUY":
         place.flow -= quote + quote_fee
-        place.buy = None
-        place.entries.append(fill)
-        return
-    place.flow += quote - quote_fee
-    place.sale = place.exit = None
-    place.exits.append(fill)
-    if order.leg == "stop":
-        place.stopped_ms = slot
-        book.stops.append((slot, place.entry.name, place.symbol))
-    if not sellable(place.held.quantity, price, place.history.rules, market=False):
-        close_trade(book, place, slot, order.leg)
+        _bought(place, filled)
+    else:
+        place.flow += quote - quote_fee
+        _sold(book, place, filled)
+
+
+def _bought(place: Place, filled: Filled) -> None:
+    place.buy, place.sold = None, 0
+    place.bought += 1
+    place.origin = place.called
+    place.entries.append(filled)
+    if place.opened_ms is None:
+        place.opened_ms, place.highest = filled.at_ms, ZERO
+
+
+def _sold(book: Book, place: Place, filled: Filled) -> None:
+    leg = filled.order.leg
+    place.exits.append(filled)
+    if leg == "trim":
+        place.sold += bool(place.wants == FLAT)
+    else:
+        place.bought, place.sold, place.opened_ms = 0, 0, None
+    at_ms = filled.at_ms
+    if place.index >= 0 and int(place.history.opens[place.index]) == at_ms:
+        at_ms += 1  # within the candle: after its open, at which a cycle may have run
+    if leg in ("stop", "target"):
+        place.stopped = (at_ms, leg)
+    if leg == "stop":
+        book.stops.append((at_ms, place.entry.name, place.symbol))
+    if not sellable(place.held.quantity, filled.price, place.history.rules, market=False):
+        close_trade(book, place, filled.at_ms, leg)

@@ -14,6 +14,10 @@ from eightbells.candles.gaps import Slots
 from eightbells.settings import Settings
 from eightbells.trading.outbox import Order
 
+_REASONS = {
+    "stop": "the stop was reached", "target": "the target was reached", "open": "still held at the last close",
+}  # fmt: skip
+
 
 def close_trade(book: Book, place: Place, slot: int, leg: str) -> None:
     """Note the trade that the place's fills since its first purchase make; `leg` is what ended it, or `open`."""
@@ -29,10 +33,9 @@ def close_trade(book: Book, place: Place, slot: int, leg: str) -> None:
     fees = sum((it.fee for it in [*entries, *exits]), ZERO)
     in_quote = [it.fee for it in [*entries, *exits] if not it.base_fee]
     reason_in = place.targets.opinion(_index(place.history, entries[0].order)).reason
-    if leg == "exit":
+    reason_out = _REASONS.get(leg)
+    if reason_out is None:
         reason_out = place.targets.opinion(_index(place.history, exits[-1].order)).reason
-    else:
-        reason_out = "the stop was reached" if leg == "stop" else "still held at the last close"
     book.result.trades.append(
         Trade(
             place.entry.name,
@@ -60,6 +63,14 @@ def conclude(book: Book, histories: Sequence[History], slot: int) -> None:
             close_trade(book, place, slot, "open")
         result.profits[place.entry.name, place.symbol] = place.gain
     result.trades.sort(key=lambda trade: (trade.opened_ms, trade.strategy, trade.symbol))
+    if book.both:
+        result.notes.append(
+            f"in {book.both} candles both the stop and the target were reached: the stop counts"
+        )
+    if any(it.trailing_stop for it in book.settings.strategies):
+        result.notes.append(
+            "a candle's low comes before its high: a trailing stop is met where it stood before it is moved up"
+        )
     assumed = [history.symbol for history in histories if history.assumed]
     if assumed:
         result.notes.append(
