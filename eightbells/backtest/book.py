@@ -95,6 +95,13 @@ class Place:
         opens = self.history.opens
         return any(0 <= at < len(opens) and int(opens[at]) == slot for at in (self.index, self.index + 1))
 
+    def has_dust(self, price: Decimal) -> bool:
+        """Whether what it holds is so little at a price that the exchange would take no sale of it."""
+        rules, quantity = self.history.rules, self.held.quantity
+        if quantity < rules.lot.least:
+            return True
+        return rules.min_applies_to_market and quantity * price * 2 < rules.min_notional
+
     @property
     def gain(self) -> Decimal:
         """What it took in, less what it paid, plus what it holds at the last close; net of all fees."""

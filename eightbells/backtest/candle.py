@@ -53,7 +53,7 @@ def within(book: Book, place: Place, slot: int) -> None:
         fill(book, place, place.buy, slot, price, "maker")
         guard(book, place, slot, price)
         reached = close  # the high may have come before the purchase
-    if place.held.quantity > 0:
+    if place.held.quantity > 0 and (place.sale is not None or not place.has_dust(low)):
         _fall(book, place, slot, low, high)
     if place.held.quantity > 0:
         _rise(book, place, slot, reached, close)

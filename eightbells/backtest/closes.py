@@ -125,7 +125,8 @@ def _is_due(book: Book, place: Place) -> bool:
         selling = place.sale is not None and place.sale.leg not in ("stop", "target")
         waits = place.companion is not None and place.companion.leg == "exit"
         renewed = waits and book.settings.trading.unfilled != "keep" and place.steps == 0
-        return place.held.quantity > 0 and not selling and (renewed or not waits)
+        holds = place.held.quantity > 0 and not place.has_dust(place.close)
+        return holds and not selling and (renewed or not waits)
     if place.buy is not None:
         return False
     entry, market = place.entry, book.settings.trading.order_type == "market"

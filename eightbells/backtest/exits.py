@@ -102,6 +102,8 @@ def _send(book: Book, place: Place, slot: int, last: Decimal) -> None:
 def _is_in_order(place: Place, last: Decimal) -> bool:
     """Whether the guardian need not look: nothing has changed that it would have to answer."""
     entry, sale = place.entry, place.sale
+    if sale is None and place.has_dust(last):
+        return True
     if place.target is not None or entry.trailing_stop:
         return False
     if sale is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import cProfile
 import pickle
+import pstats
 import sys
 import time
 from collections import Counter
@@ -194,7 +195,7 @@ def _recorded(
             )
             if profile:
                 profile.disable()
-                profile.dump_stats("parity.prof")
+                pstats.Stats(profile).sort_stats("cumulative").print_stats("eightbells/|tasks/|flows/", 40)
         engine.dispose()
     if chosen.record:
         chosen.record.write_bytes(pickle.dumps(found))
