@@ -231,6 +231,16 @@ class Engine:
 
     # Filling
 
+    def next_fill(self, until: int) -> int:
+        """Carry out what happens to open orders up to a time, or to the first fill; returns where that ended."""
+        filled = len(self.fills)
+        while self._agenda and self._agenda[0][0] <= until:
+            time = self._agenda[0][0]
+            self.catch_up(time)
+            if len(self.fills) > filled:
+                return time
+        return until
+
     def catch_up(self, now: int) -> None:
         """Carry out, in order of time, all that happened to open orders up to now."""
         while self._agenda and self._agenda[0][0] <= now:

@@ -149,7 +149,7 @@ def candle_chart(result: Result, histories: Sequence[History]) -> go.Figure:
         reasons = _reasons(result.trades, history.symbol)
         for name, legs, mark, colour in (
             ("entry", ("entry",), "triangle-up", _OURS),
-            ("exit", ("exit",), "triangle-down", "#6e40c9"),
+            ("exit", ("exit", "target", "trim"), "triangle-down", "#6e40c9"),
             ("stop", ("stop",), "x", _STOP),
         ):
             those = [it for it in fills if it.order.leg in legs]
