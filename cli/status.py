@@ -21,11 +21,11 @@ from eightbells.errors import EightbellsError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings, config_file
 from eightbells.strategies.obstacles import symbols_of
+from eightbells.trading.costs import holdings
 from eightbells.trading.delistings import advice
 from eightbells.trading.drift import open_drifts
 from eightbells.trading.holds import in_words as in_words_of_holds
 from eightbells.trading.holds import open_holds
-from eightbells.trading.ledger import holding
 from eightbells.trading.pauses import Pause, open_pauses
 from eightbells.trading.states import LIVE
 from eightbells.trading.switch import read_switch
@@ -252,13 +252,14 @@ def _positions(connection: Connection, account: str) -> list[Held]:
         ),
         {"account": account},
     )
+    held = holdings(connection, account)
     return [
         Held(
             row.strategy,
             row.symbol,
             row.quantity,
             row.value,
-            holding(connection, account, row.strategy, row.symbol).cost,
+            held[row.strategy, row.symbol].cost,
         )
         for row in rows.all()
     ]
