@@ -20,6 +20,7 @@ from eightbells.strategies.obstacles import idle_strategies
 from eightbells.strategies.panel import Panel
 from eightbells.trading import holds, jumps, ledger, outbox, permission, switch, valuation
 from eightbells.trading.capital import record_capital
+from eightbells.trading.costs import keep_costs
 from eightbells.trading.outbox import Order
 from eightbells.trading.outcome import Found, Idle, placed_by, reasons, served_before, why_idle
 from eightbells.trading.refusals import record_refusals
@@ -187,6 +188,7 @@ async def close_books(
             reasons(connection, [order.id for order in orders]),
         )
         _save_cycle(session, connection, opened, report)
+        keep_costs(connection, account)
     metrics.CYCLES.labels(report.outcome).inc()
     return report
 

@@ -18,7 +18,7 @@ from eightbells.backtest.history import History
 from eightbells.backtest.result import Result
 from eightbells.backtest.targets import Targets
 from eightbells.candles import grid
-from eightbells.candles.gaps import Slots
+from eightbells.candles.timeframe import Slots
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 from eightbells.strategies.contract import build

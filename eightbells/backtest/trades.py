@@ -10,7 +10,7 @@ from eightbells.backtest.book import ZERO, Book, Place
 from eightbells.backtest.history import History
 from eightbells.backtest.result import Trade
 from eightbells.candles import grid
-from eightbells.candles.gaps import Slots
+from eightbells.candles.timeframe import Slots
 from eightbells.settings import Settings
 from eightbells.trading.outbox import Order
 

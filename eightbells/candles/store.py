@@ -12,9 +12,9 @@ from sqlalchemy import Connection, text
 from eightbells.candles import grid
 from eightbells.candles.frame import VALUES
 from eightbells.candles.timeframe import CYCLE, Timeframe
+from eightbells.database import locks
 
 ORDER = ("symbol", "open_time", *VALUES)
-_ONE_WRITER = 8_888_002  # key of the advisory lock under which batches are numbered
 _FIELDS = ", ".join(VALUES)
 _STORED = ", ".join(f"candles.{name}" for name in VALUES)
 _NEW = ", ".join(f"excluded.{name}" for name in VALUES)
@@ -84,7 +84,7 @@ def write(
     """
     connection.execute(text(_INCOMING))
     _copy(connection, columns)
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_WRITER})
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": locks.BATCHES})
     batch: int = connection.execute(
         text(
             'INSERT INTO batches (source, "interval", known_at, flow_run) '

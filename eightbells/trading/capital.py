@@ -7,10 +7,10 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
+from eightbells.database import locks
 from eightbells.settings import Settings
 from eightbells.trading import valuation
 
-_ONE_WRITER = 8_888_005  # key of the advisory lock
 _NONE = Decimal(0)
 
 
@@ -24,7 +24,7 @@ def record_capital(connection: Connection, settings: Settings, at: datetime) -> 
     """
     connection.execute(
         text("SELECT pg_advisory_xact_lock(:key, hashtext(:account))"),
-        {"key": _ONE_WRITER, "account": settings.account},
+        {"key": locks.CAPITAL, "account": settings.account},
     )
     recorded = capital_of(connection, settings.account)
     wanted = {strategy.name: strategy.capital for strategy in settings.strategies}

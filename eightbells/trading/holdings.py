@@ -14,6 +14,7 @@ from eightbells.exchange import rules
 from eightbells.exchange.rules import SymbolRules, wire
 from eightbells.settings import Settings
 from eightbells.trading import delistings, holds, ledger, outbox, switch
+from eightbells.trading.costs import average_cost
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.outbox import Order
 
@@ -299,7 +300,7 @@ def _trigger(
         return (sale.stop_price if sale is not None else None), "its stop as it was"
     place, present = (row.strategy, row.symbol), (row.quantity, row.quote_flow)
     if place not in costs or costs[place][:2] != present:
-        costs[place] = (*present, ledger.average_cost(connection, settings.account, *place))
+        costs[place] = (*present, average_cost(connection, settings.account, *place))
     cost = costs[place][2]
     if cost is None:
         return None, ""

@@ -1,4 +1,4 @@
-"""The books: fills keyed by trade id, what each strategy owns at which cost, and what it may spend."""
+"""The books: fills keyed by trade id, what each strategy owns, and what it may spend."""
 
 from __future__ import annotations
 
@@ -146,45 +146,6 @@ class Holding:
         return Holding(
             self.quantity - gone, self.cost - released, self.realised + quote - quote_fee - released
         )
-
-
-_HOLDING = """
-SELECT
-    f.side, f.quantity, f.quote_quantity,
-    CASE WHEN f.commission_asset = s.base_asset THEN f.commission ELSE 0 END AS base_fee,
-    CASE WHEN f.commission_asset = s.quote_asset THEN f.commission ELSE 0 END AS quote_fee,
-    f.traded_at AS at, f.trade_id AS number
-FROM fills AS f INNER JOIN orders AS o ON f.order_id = o.id INNER JOIN symbols AS s ON o.symbol = s.symbol
-WHERE o.account = :account AND o.strategy = :strategy AND o.symbol = :symbol
-UNION ALL
-SELECT 'SELL', 0, 0, quantity, 0, charged_at, id FROM fee_charges
-WHERE account = :account AND strategy = :strategy AND symbol = :symbol
-UNION ALL
-SELECT 'SELL', quantity, proceeds, 0, 0, written_off_at, drift_id FROM write_offs
-WHERE account = :account AND strategy = :strategy AND symbol = :symbol
-UNION ALL
-SELECT 'BUY', quantity, quote_quantity, 0, 0, adopted_at, command FROM adoptions
-WHERE account = :account AND strategy = :strategy AND symbol = :symbol
-UNION ALL
-SELECT 'SPLIT', ratio, 0, 0, 0, booked_at, id FROM splits WHERE account = :account AND symbol = :symbol
-ORDER BY at, number
-"""
-
-
-def holding(connection: Connection, account: str, strategy: str, symbol: str) -> Holding:
-    """What a strategy holds of a symbol, at average cost, and what it has realised on it."""
-    found = Holding()
-    for row in connection.execute(
-        text(_HOLDING), {"account": account, "strategy": strategy, "symbol": symbol}
-    ):
-        found = found.after(row.side, row.quantity, row.quote_quantity, row.base_fee, row.quote_fee)
-    return found
-
-
-def average_cost(connection: Connection, account: str, strategy: str, symbol: str) -> Decimal | None:
-    """Cost of one unit held, fees included; None where nothing is held."""
-    held = holding(connection, account, strategy, symbol)
-    return held.cost / held.quantity if held.quantity > 0 else None
 
 
 _RESERVED = """

@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from eightbells.candles import grid
 from eightbells.exchange import rules
 from eightbells.exchange.rules import SymbolRules
 from eightbells.settings import Settings
 from eightbells.trading import ledger
+from eightbells.trading.costs import holdings
+from eightbells.trading.ledger import Holding
 from eightbells.trading.risk import Exposure
 from eightbells.trading.sizing import sellable
 
@@ -124,25 +126,26 @@ def position_reports(
     Args:
         open_ms: the candle at whose close it is valued; None for the newest that is stored.
     """
-    found = []
-    query = text(f"SELECT * FROM ({_HELD}) AS positions ORDER BY strategy, symbol")
-    for row in connection.execute(query, _at(settings, open_ms)).all():
-        held = ledger.holding(connection, settings.account, row.strategy, row.symbol)
-        symbol_rules = rules.load(connection, row.symbol)
-        taken = sellable(row.quantity, row.close, symbol_rules, market=False) if symbol_rules else Decimal(0)
-        found.append(
-            PositionReport(
-                row.strategy,
-                row.symbol,
-                row.quantity,
-                row.quantity - taken,
-                held.cost,
-                held.realised,
-                row.value - held.cost,
-                row.fees,
-            )
-        )
-    return found
+    rows = connection.execute(
+        text(f"SELECT * FROM ({_HELD}) AS positions ORDER BY strategy, symbol"), _at(settings, open_ms)
+    ).all()
+    held = holdings(connection, settings.account)
+    known = rules.load_all(connection, {row.symbol for row in rows})
+    return [_report(row, held[row.strategy, row.symbol], known.get(row.symbol)) for row in rows]
+
+
+def _report(row: Row[Any], held: Holding, symbol_rules: SymbolRules | None) -> PositionReport:
+    taken = sellable(row.quantity, row.close, symbol_rules, market=False) if symbol_rules else Decimal(0)
+    return PositionReport(
+        row.strategy,
+        row.symbol,
+        row.quantity,
+        row.quantity - taken,
+        held.cost,
+        held.realised,
+        row.value - held.cost,
+        row.fees,
+    )
 
 
 def equity(connection: Connection, settings: Settings, open_ms: int) -> Decimal:

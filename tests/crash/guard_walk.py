@@ -33,7 +33,7 @@ from eightbells.exchange.gateway import Gateway, open_gateway
 from eightbells.exchange.universe import refresh_universe
 from eightbells.settings import Settings, load_settings
 from eightbells.strategies.evaluation import Decision, EvaluationContext
-from eightbells.trading import ledger
+from eightbells.trading import costs
 from eightbells.trading.execution import OrderExecutor, to_settle
 from eightbells.trading.guardian import Guardian
 from eightbells.trading.lease import Lease, hold_lease
@@ -202,7 +202,7 @@ class Walk:
 
     def _nothing_is_bare(self) -> None:
         with self._trial.engine.connect() as connection:
-            cost = ledger.average_cost(connection, self._settings.account, "always", SYMBOL) or Decimal(0)
+            cost = costs.average_cost(connection, self._settings.account, "always", SYMBOL) or Decimal(0)
         worth = min(self._price, cost * Decimal("0.95"))  # a stop is valued at its own price
         rows = self._trial.rows(f"SELECT quantity FROM positions WHERE quantity * {worth} > {_DUST}")
         entries: dict[tuple[int, int], list[dict[str, Any]]] = {}
