@@ -24,6 +24,8 @@ TaskName = Literal[
     "load {slots} candles",
     "ask again for what is missing",
     "report of the backfill",
+    "compare {slots} candles",
+    "report of the comparison",
     "turn the trading switch",
     "plan the sale of everything",
     "pause {strategy}",
