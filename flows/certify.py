@@ -9,7 +9,7 @@ from prefect import flow
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
 from tasks.candles import refresh_rules
-from tasks.certifying import Certified, compare_candles, publish_certified
+from tasks.certifying import Certified, compare_candles, publish_certified, publish_coverage
 from tasks.session import open_session
 
 
@@ -18,6 +18,9 @@ async def certify(
     symbols: list[str] | None = None, start: date | None = None, end: date | None = None
 ) -> Certified:
     """Compare stored candles, whoever brought them, with what the exchange answers over REST. Nothing is changed.
+
+    Its artifacts are `certificate`, with every difference, and `coverage`, the share of each month's slots that is
+    stored.
 
     Args:
         symbols: Symbols to compare, such as BTCUSDT. None: those of eightbells.toml.
@@ -39,6 +42,7 @@ async def certify(
         certified = await compare_candles(session, universe.symbols, first, last, slots)
         certified.failed |= universe.refused
         await publish_certified(certified, f"{grid.label(first)} to {grid.label(last)} UTC")
+        await publish_coverage(session, universe.symbols)
         return certified
 
 

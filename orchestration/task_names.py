@@ -26,6 +26,7 @@ TaskName = Literal[
     "report of the backfill",
     "compare {slots} candles",
     "report of the comparison",
+    "coverage map",
     "turn the trading switch",
     "plan the sale of everything",
     "pause {strategy}",

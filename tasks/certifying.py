@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from sqlalchemy import text
 
 from eightbells.candles import grid
+from eightbells.candles.coverage import Month, coverage
 from eightbells.certification import Difference, compare
 from eightbells.exchange.history import fetch_pages, plan_pages
 from eightbells.exchange.recovery import ExchangeError
@@ -18,6 +21,10 @@ from orchestration.limits import progressed
 from tasks.loading import for_good
 from tasks.session import Session
 
+_WITH_CANDLES = (
+    "SELECT s.symbol FROM unnest(CAST(:symbols AS text[])) AS s (symbol) "
+    "WHERE EXISTS (SELECT FROM candles AS c WHERE c.symbol = s.symbol)"
+)
 _MOST_SHOWN = 1000  # differences in the artifact
 
 
@@ -72,3 +79,40 @@ async def publish_certified(certified: Certified, span: str) -> None:
         for it in found[:_MOST_SHOWN]
     ]
     await acreate_table_artifact(rows, key="certificate", description=said)
+
+
+@limited_task("coverage map")
+async def publish_coverage(session: Session, symbols: Sequence[str]) -> None:
+    """Publish which share of each month's slots is stored, a row per symbol and year."""
+    with session.engine.connect() as connection:
+        stored = connection.execute(text(_WITH_CANDLES), {"symbols": list(symbols)}).scalars().all()
+        found = coverage(connection, session.now_ms, stored) if stored else []
+    slots, there = sum(it.slots for it in found), sum(it.stored for it in found)
+    await acreate_markdown_artifact(
+        coverage_markdown(found),
+        key="coverage",
+        description=f"{there:,} of {slots:,} slots stored, {len(stored)} symbols",
+    )
+
+
+def coverage_markdown(found: Sequence[Month]) -> str:
+    """The coverage map as a table: which percentage of each month's slots is stored, rounded down."""
+    if not found:
+        return "# Coverage\n\nNo candle is stored."
+    months = range(1, 13)
+    lines = [["symbol", "year", *(f"{month:02}" for month in months), "missing"], ["---"] * 15]
+    for (symbol, year), group in groupby(found, lambda it: (it.symbol, it.month.year)):
+        known = {it.month.month: it for it in group}
+        missing = sum(it.slots - it.stored for it in known.values())
+        cells = [_cell(known.get(month)) for month in months]
+        lines.append([symbol, str(year), *cells, str(missing or "")])
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    legend = "Percent of slots stored. 🟩 all, 🟨 the rest is absent, 🟥 some is open or quarantined."
+    return f"# Coverage\n\n{legend}\n\n{table}"
+
+
+def _cell(month: Month | None) -> str:
+    if month is None:
+        return ""
+    colour = "🟥" if month.open or month.quarantined else "🟨" if month.absent else "🟩"
+    return f"{colour} {100 * month.stored // month.slots}"

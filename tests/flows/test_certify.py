@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 
 import pytest
 
 from eightbells.candles import grid
+from eightbells.candles.coverage import Month
 from eightbells.candles.klines import Klines
 from eightbells.certification import compare
 from eightbells.errors import EightbellsError
 from eightbells.quality.gate import admit
+from tasks.certifying import coverage_markdown
 from tests.flows.conftest import Watch
 from tests.klines import STEP, frame
 
@@ -45,3 +48,19 @@ async def test_every_difference_is_told_with_both_values(watch: Watch) -> None:
     assert (count, missing.figure, missing.exchange) == (1, "candle", None)
     with pytest.raises(EightbellsError, match="no closed candle"):
         await certify(["BTCUSDT"], start=grid.to_time(now + 30 * 6 * STEP).date())
+
+
+def test_the_map_has_a_row_per_symbol_and_year_and_marks_what_is_not_whole() -> None:
+    found = [
+        Month("BTCUSDT", date(2025, 12, 1), 186, 186, 0, 0, 0),
+        Month("BTCUSDT", date(2026, 1, 1), 186, 185, 0, 0, 1),
+        Month("BTCUSDT", date(2026, 2, 1), 100, 50, 0, 50, 0),
+        Month("ETHUSDT", date(2026, 2, 1), 100, 99, 1, 0, 0),
+    ]
+    rows = [line.replace(" ", "") for line in coverage_markdown(found).splitlines()[-3:]]
+    assert rows == [
+        "|BTCUSDT|2025||||||||||||🟩100||",
+        "|BTCUSDT|2026|🟨99|🟥50|||||||||||51|",
+        "|ETHUSDT|2026||🟥99|||||||||||1|",
+    ]
+    assert "No candle is stored" in coverage_markdown([])
