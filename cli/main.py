@@ -181,6 +181,28 @@ def backfill(
 
 
 @app.command()
+def certify(
+    symbols: Symbols = None,
+    start: Annotated[str | None, typer.Option(help="First day, 2021-03-01; default: 30 days ago.")] = None,
+    end: Annotated[
+        str | None, typer.Option(help="Last day; default: up to the newest closed candle.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare stored candles with what the exchange answers now; fails where they differ."""
+    from cli.history_view import show_certified
+
+    parameters = {"symbols": _symbols(symbols), "start": _day(start), "end": _day(end)}
+    certified = run_flow("certify", parameters)
+    if as_json:
+        print(json.dumps(asdict(certified), default=str))
+    else:
+        show_certified(certified)
+    if certified.differences or certified.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def migrate() -> None:
     """Bring the database to the newest migration."""
     from eightbells.settings import load_settings
