@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-import numpy as np
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from sqlalchemy import text
 
-from eightbells.candles import grid
 from eightbells.candles.coverage import Month, coverage
+from eightbells.candles.timeframe import CYCLE
 from eightbells.certification import Difference, compare
 from eightbells.exchange.history import fetch_pages, plan_pages
 from eightbells.exchange.recovery import ExchangeError
@@ -42,8 +41,7 @@ async def compare_candles(
     session: Session, symbols: Sequence[str], first_ms: int, last_ms: int, slots: int
 ) -> Certified:
     """Ask the exchange for the span of each symbol again, and compare. A symbol that fails stops only itself."""
-    wanted = np.arange(first_ms, last_ms + 1, grid.STEP_MS, dtype=np.int64)
-    pages = [page for symbol in symbols for page in plan_pages(symbol, wanted)]
+    pages = plan_pages(dict.fromkeys(symbols, CYCLE.slots(first_ms, last_ms)))
     certified, failures = Certified(), dict[str, ExchangeError]()
     async for page, outcome in fetch_pages(session.gateway, pages):
         progressed()
