@@ -107,7 +107,9 @@ def sweep(
     if as_json:
         facts: dict[str, Any] = {
             "tried": len(found.variants), "deflated_sharpe": found.deflated,
-            "variants": [{"parameters": it.parameters, **it.figures.facts} for it in found.variants],
+            "variants": [
+                {"parameters": it.parameters, "p_value": it.p_value, **it.figures.facts} for it in found.variants
+            ],
             "refused": [{"parameters": given, "reason": reason} for given, reason in found.refused],
         }  # fmt: skip
         print(json.dumps(facts, default=plain))

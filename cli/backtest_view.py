@@ -83,6 +83,9 @@ def show_sweep(found: Sweep, names: list[str]) -> None:
         console.print(f"{len(found.refused)} that the strategy does not take, such as: {found.refused[0][1]}")
     chance = "cannot be told" if found.deflated is None else f"{found.deflated:.1%}"
     console.print(f"probability that the best has merit (deflated Sharpe ratio): {chance}")
+    best = found.variants[0].p_value
+    told = "cannot be told, it has no trades" if best is None else f"{best:.4f}"
+    console.print(f"p-value of the best against random entries, not deflated: {told}")
 
 
 def _show_refused(console: Console, result: Result) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from eightbells.backtest.chance import p_value
 from eightbells.backtest.engine import run
 from eightbells.backtest.history import History
 from eightbells.backtest.statistics import Figures, Floats, daily_returns, figures
@@ -36,11 +37,12 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True)
 class Variant:
-    """One choice of parameters, what came of it, and its daily returns."""
+    """One choice of parameters, what came of it, its daily returns, and its p-value against random entries."""
 
     parameters: dict[str, Any]
     figures: Figures
     returns: Floats
+    p_value: float | None
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def _run(settings: Settings) -> Variant:
     result = run(settings, _HISTORIES, _SPAN[0], _SPAN[1])
     equity = np.array([float(value) for value in result.equity])
     _, returns = daily_returns(result.times, equity, float(result.capital))
-    return Variant(settings.strategies[0].parameters, figures(result), returns)
+    return Variant(settings.strategies[0].parameters, figures(result), returns, p_value(result, _HISTORIES))
 
 
 def deflated_sharpe(returns: Sequence[Floats]) -> float | None:
