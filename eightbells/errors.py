@@ -15,3 +15,7 @@ class WrongDatabase(EightbellsError):
 
 class UnsendableKey(EightbellsError):
     """A key or its secret has a character that none has; the text names the variable and never its value."""
+
+
+class UnusableBatch(EightbellsError):
+    """What came is no answer of candles: most of its rows are wrong in the same way. Nothing of it is stored."""

@@ -44,7 +44,9 @@ async def load_archive(session: Session, plan: Plan, source: Source) -> Ingested
             if number + 1 < len(parts):  # read while this part is stored
                 reading = group.create_task(_read(archive, parts[number + 1], ingested))
             if found:
-                ingested.add(await admit_batch(session, found, "archive"))
+                admission, unusable = await admit_batch(session, found, "archive")
+                ingested.add(admission)
+                ingested.unusable |= {f"files of {symbol}": why for symbol, why in unusable.items()}
             done += sum(len(file.slots) for file in part)
             progressed()
             show(done, slots)

@@ -122,7 +122,9 @@ async def _ingest(session: Session, pages: list[Page]) -> Ingested:
         while waiting and rows < most:
             batch.append(waiting.pop())
             rows += len(batch[-1])
-        ingested.add(await admit_batch(session, batch))
+        admission, unusable = await admit_batch(session, batch)
+        ingested.add(admission)
+        ingested.failed |= unusable
     session.fetched.clear()
     require_any(pages, ingested)
     return ingested

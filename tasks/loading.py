@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from eightbells.candles import gaps
 from eightbells.candles.klines import Klines
-from eightbells.errors import EightbellsError
+from eightbells.errors import EightbellsError, UnusableBatch
 from eightbells.exchange.history import Page, fetch_pages
 from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.quality.gate import Admission, Verdict, admit_klines
@@ -88,7 +88,7 @@ async def load(session: Session, pages: list[Page], progress: Progress | None = 
             for _ in range(_WRITERS):
                 group.create_task(loading.write())
             await loading.load(wanted)
-    loading.ingested.failed = for_good(loading.failures)
+    loading.ingested.failed = loading.unusable | for_good(loading.failures)
     require_any(pages, loading.ingested)
     return loading.ingested
 
@@ -99,6 +99,7 @@ class _Loading:
 
     def __init__(self, session: Session, total: int, progress: Progress | None) -> None:
         self.ingested, self.failures = Ingested(), dict[str, ExchangeError]()
+        self.unusable: dict[str, str] = {}
         self.done, self.total = 0, total
         self._session, self._progress = session, progress
         self._most = session.settings.candles.rows_per_batch
@@ -140,13 +141,15 @@ class _Loading:
     async def write(self) -> None:
         """Prove and store what has come, until all has."""
         while batch := await self._take():
-            admission = await admit_batch(self._session, [klines for _, klines in batch])
+            admission, unusable = await admit_batch(self._session, [klines for _, klines in batch])
             self.ingested.add(admission)
-            lacking = [page for page, klines in batch if admission.quarantined or len(klines) != page.slots]
+            self.unusable |= unusable
+            stored = [(page, klines) for page, klines in batch if page.symbol not in unusable]
+            lacking = [page for page, klines in stored if admission.quarantined or len(klines) != page.slots]
             if lacking:
                 self.ingested.absent += await asyncio.to_thread(_note_lacking, self._session, lacking)
             await asyncio.to_thread(self._session.spool.done, [page for page, _ in batch])
-            self._session.loaded.update(page for page, _ in batch)
+            self._session.loaded.update(page for page, _ in stored)
             self._room = min(2 * self._room, self._most)
             self.done += sum(page.slots for page, _ in batch)
             progressed()
@@ -172,7 +175,25 @@ def _note_lacking(session: Session, pages: list[Page]) -> int:
     return absent
 
 
-async def admit_batch(session: Session, klines: list[Klines], source: str = "rest") -> Admission:
+async def admit_batch(
+    session: Session, klines: list[Klines], source: str = "rest"
+) -> tuple[Admission, dict[str, str]]:
+    """Prove and store klines; returns, too, whose are no answer of candles, with the reason. The others are stored."""
+    try:
+        return await _admit(session, klines, source), {}
+    except UnusableBatch as error:
+        symbols = {it.symbol for it in klines}
+        if len(symbols) == 1:
+            return Admission(batch=0), dict.fromkeys(symbols, str(error))
+    admission, unusable = Admission(batch=0), dict[str, str]()
+    for symbol in sorted(symbols):
+        alone, wrong = await admit_batch(session, [it for it in klines if it.symbol == symbol], source)
+        admission = admission.and_then(alone)
+        unusable |= wrong
+    return admission, unusable
+
+
+async def _admit(session: Session, klines: list[Klines], source: str) -> Admission:
     bounds = bounds_of(session.settings.candles)
     with inner_stage("validate"):
         return await asyncio.to_thread(

@@ -20,7 +20,7 @@ os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
 from eightbells.candles.frame import KLINE, PRICES
 from eightbells.candles.timeframe import CYCLE, Timeframe
-from eightbells.errors import EightbellsError
+from eightbells.errors import UnusableBatch
 from eightbells.quality.unused import put_off
 
 # half of the time that the import takes, for one expectation, about distributions
@@ -64,10 +64,6 @@ _USABLE = (
     ("closed", "are not closed"),
     ("asked", "were not asked for"),
 )
-
-
-class UnusableBatch(EightbellsError):
-    """What came is no answer of candles: most of its rows are wrong in the same way. Nothing of it is stored."""
 
 
 def judge(frame: pd.DataFrame, now_ms: int, timeframe: Timeframe = CYCLE) -> dict[int, list[str]]:

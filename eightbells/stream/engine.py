@@ -16,6 +16,7 @@ from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.candles.frame import candle_frame
 from eightbells.candles.klines import Klines
+from eightbells.errors import UnusableBatch
 from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.streams import (
     STREAMS_A_CONNECTION,
@@ -220,6 +221,9 @@ class Stream:
                         )
                     )
                     break
+                except UnusableBatch as error:  # REST is asked for them
+                    self.reporter.warn(str(error))
+                    return
                 except DATABASE_AWAY as error:
                     self.reporter.warn(f"candles wait for Postgres: {str(error).splitlines()[0]}")
                     await asyncio.sleep(_AGAIN_SECONDS)

@@ -14,9 +14,9 @@ from sqlalchemy import Engine
 
 from eightbells import metrics
 from eightbells.candles.klines import Klines
+from eightbells.errors import UnusableBatch
 from eightbells.quality.gate import Admission, admit, admit_klines
 from eightbells.quality.oddities import Bounds
-from eightbells.quality.suite import UnusableBatch
 from tests.klines import FIRST, STEP, admitted, after, counts, frame, kline, klines, one, rows_of
 
 NOTED = (
