@@ -37,7 +37,7 @@ def backtest(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Trade the settings' strategies on past candles, and tell what came of it."""
+    """Run the settings' strategies on past candles and show the result."""
     from cli.backtest_view import show
     from eightbells.backtest import request as asked
     from eightbells.backtest.statistics import by_place, figures
@@ -80,7 +80,7 @@ def sweep(
     processes: Annotated[int, typer.Option(min=1, max=256, help="How many run at a time.")] = 2,
     as_json: AsJson = False,
 ) -> None:
-    """Backtest a strategy with many parameters, and tell what the best of so many is worth."""
+    """Backtest a strategy with many parameter values, and judge the best."""
     from cli.backtest_view import show_sweep
     from eightbells.backtest import request as asked
     from eightbells.backtest.sweep import sweep as tried
@@ -120,7 +120,7 @@ def walk_forward(
     processes: Annotated[int, typer.Option(min=1, max=256, help="How many run at a time.")] = 2,
     as_json: AsJson = False,
 ) -> None:
-    """Choose parameters on a stretch of the past, trade the days after it with them, and go on."""
+    """Choose parameters on past days, trade the days after them, and repeat."""
     from cli.backtest_view import show_walk_forward
     from eightbells.backtest import request as asked
     from eightbells.backtest.walk_forward import walk_forward as walked
@@ -184,7 +184,7 @@ def replay(
     day: Annotated[str | None, typer.Option(help="All of a day's candles, 2021-03-01.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a past decision again, from the candles known then with today's code. Exit code 1 where it differs."""
+    """Repeat a past decision with today's code and the candles known then. Exit code 1 if it differs."""
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
     from eightbells.strategies import replay as replaying

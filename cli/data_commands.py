@@ -55,7 +55,7 @@ def export(
 
 @data_commands.command()
 def coverage(symbols: Symbols = None, interval: Interval = "4h", as_json: AsJson = False) -> None:
-    """Show which share of each symbol's slots is stored, month by month, and what became of the others."""
+    """Show which share of each symbol's slots is stored, by month."""
     from cli.coverage_view import show
     from eightbells.candles.coverage import coverage as look
     from eightbells.candles.timeframe import Timeframe
