@@ -162,6 +162,26 @@ def _request(
     )
 
 
+@trials.command()
+def report(
+    file: Annotated[Path, typer.Argument(help="The HTML file to write.")],
+    since: Annotated[str | None, typer.Option("--from", help="First day, 2021-03-01.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Last day; default: the newest cycle.")] = None,
+) -> None:
+    """Write the report of live or paper trading, from the books: one HTML file, as for a backtest."""
+    from eightbells.backtest import request as asked
+    from eightbells.backtest.from_books import read_books
+    from eightbells.backtest.report import write
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+
+    settings, span = load_settings(), asked.span(_request(None, None, since, until, None))
+    with open_database(settings) as engine, engine.connect() as connection:
+        result, histories = read_books(connection, settings, span)
+    write(file, result, histories, f"{settings.mode.capitalize()} trading")
+    print(f"the report is in {file}")
+
+
 def _choice(given: str) -> tuple[str, list[Any]]:
     """A parameter with its values: numbers where they are, else text."""
     name, _, values = given.partition("=")
