@@ -28,6 +28,8 @@ TaskName = Literal[
     "compare {slots} candles",
     "report of the comparison",
     "coverage map",
+    "decide again what was decided on {day}",
+    "report of the replay",
     "turn the trading switch",
     "plan the sale of everything",
     "pause {strategy}",
