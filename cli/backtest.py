@@ -15,9 +15,17 @@ from cli.answers import AsJson, listed, moment, plain
 from eightbells.errors import EightbellsError
 
 if TYPE_CHECKING:
+    from eightbells.backtest.history import History
     from eightbells.backtest.request import Request
+    from eightbells.settings import Settings
 
 trials = typer.Typer()
+
+Strategy = Annotated[str, typer.Argument(help="Its name in the settings.")]
+Choices = Annotated[list[str], typer.Option("--set", help="A parameter and its values: fast=5,10,20.")]
+Since = Annotated[str | None, typer.Option("--from", help="First day, 2021-03-01.")]
+Until = Annotated[str | None, typer.Option("--to", help="Last day; default: the newest candle.")]
+Processes = Annotated[int, typer.Option(min=1, max=256, help="How many run at a time.")]
 
 Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")]
 Data = Annotated[
@@ -29,8 +37,8 @@ Data = Annotated[
 def backtest(
     strategy: Annotated[str | None, typer.Option(help="Names from the settings; default: all.")] = None,
     symbols: Symbols = None,
-    since: Annotated[str | None, typer.Option("--from", help="First day, 2021-03-01.")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="Last day; default: the newest candle.")] = None,
+    since: Since = None,
+    until: Until = None,
     data: Data = None,
     report: Annotated[
         Path | None, typer.Option(help="Also write a report to look at in a browser: one HTML file.")
@@ -54,14 +62,15 @@ def backtest(
         write(report, result, histories)
     if as_json:
         facts: dict[str, Any] = {
-            "figures": figures(result).facts, "places": by_place(result),
+            "figures": figures(result).facts,
+            "places": by_place(result),
             "trades": [{**asdict(it), "profit": it.profit} for it in result.trades],
             "refused": [
                 {"strategy": name, "symbol": symbol, "stage": stage, "reason": reason, "times": times}
                 for (name, symbol, stage, reason), times in result.refused.items()
             ],
             "notes": result.notes,
-        }  # fmt: skip
+        }
         print(json.dumps(facts, default=plain))
     else:
         show(result)
@@ -71,37 +80,33 @@ def backtest(
 
 @trials.command()
 def sweep(
-    strategy: Annotated[str, typer.Argument(help="Its name in the settings.")],
-    choices: Annotated[list[str], typer.Option("--set", help="A parameter and its values: fast=5,10,20.")],
+    strategy: Strategy,
+    choices: Choices,
     symbols: Symbols = None,
-    since: Annotated[str | None, typer.Option("--from", help="First day, 2021-03-01.")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="Last day; default: the newest candle.")] = None,
+    since: Since = None,
+    until: Until = None,
     data: Data = None,
-    processes: Annotated[int, typer.Option(min=1, max=256, help="How many run at a time.")] = 2,
+    processes: Processes = 2,
     as_json: AsJson = False,
 ) -> None:
     """Backtest a strategy with many parameter values, and judge the best."""
     from cli.backtest_view import show_sweep
-    from eightbells.backtest import request as asked
     from eightbells.backtest.sweep import sweep as tried
-    from eightbells.database.engine import open_database
-    from eightbells.settings import load_settings
 
-    wanted = _request(strategy, symbols, since, until, data)
-    values, settings = dict(map(_choice, choices)), load_settings()
-    span, narrowed = asked.span(wanted), asked.chosen(settings, wanted)
-    with nullcontext() if data is not None else open_database(settings) as engine:
-        histories = asked.candles(narrowed, narrowed.symbols, span[1], data, engine)
-    found = tried(narrowed, histories, span, values, processes)
+    values = dict(map(_choice, choices))
+    settings, histories, span = _candles(_request(strategy, symbols, since, until, data))
+    found = tried(settings, histories, span, values, processes)
     if as_json:
         facts: dict[str, Any] = {
-            "tried": len(found.variants), "deflated_sharpe": found.deflated,
+            "tried": len(found.variants),
+            "deflated_sharpe": found.deflated,
             "variants": [
-                {"parameters": it.parameters, "p_value": it.p_value, **it.figures.facts} for it in found.variants
+                {"parameters": it.parameters, "p_value": it.p_value, **it.figures.facts}
+                for it in found.variants
             ],
             "refused": [{"parameters": given, "reason": reason} for given, reason in found.refused],
             "notes": found.variants[0].notes,
-        }  # fmt: skip
+        }
         print(json.dumps(facts, default=plain))
     else:
         show_sweep(found, list(values))
@@ -109,42 +114,51 @@ def sweep(
 
 @trials.command(name="walk-forward")
 def walk_forward(
-    strategy: Annotated[str, typer.Argument(help="Its name in the settings.")],
-    choices: Annotated[list[str], typer.Option("--set", help="A parameter and its values: fast=5,10,20.")],
+    strategy: Strategy,
+    choices: Choices,
     train_days: Annotated[int, typer.Option(min=1, help="Days on which parameters are chosen.")] = 365,
     test_days: Annotated[int, typer.Option(min=1, help="Days after them that are traded with those.")] = 90,
     symbols: Symbols = None,
-    since: Annotated[str | None, typer.Option("--from", help="First day, 2021-03-01.")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="Last day; default: the newest candle.")] = None,
+    since: Since = None,
+    until: Until = None,
     data: Data = None,
-    processes: Annotated[int, typer.Option(min=1, max=256, help="How many run at a time.")] = 2,
+    processes: Processes = 2,
     as_json: AsJson = False,
 ) -> None:
     """Choose parameters on past days, trade the days after them, and repeat."""
     from cli.backtest_view import show_walk_forward
-    from eightbells.backtest import request as asked
     from eightbells.backtest.walk_forward import walk_forward as walked
-    from eightbells.database.engine import open_database
-    from eightbells.settings import load_settings
 
-    wanted = _request(strategy, symbols, since, until, data)
-    values, settings = dict(map(_choice, choices)), load_settings()
-    span, narrowed = asked.span(wanted), asked.chosen(settings, wanted)
-    with nullcontext() if data is not None else open_database(settings) as engine:
-        histories = asked.candles(narrowed, narrowed.symbols, span[1], data, engine)
-    found = walked(narrowed, histories, span, values, (train_days, test_days), processes)
+    values = dict(map(_choice, choices))
+    settings, histories, span = _candles(_request(strategy, symbols, since, until, data))
+    found = walked(settings, histories, span, values, (train_days, test_days), processes)
     if as_json:
         facts: dict[str, Any] = {
-            "tried": found.tried, "total_return": found.total_return, "sharpe": found.sharpe,
-            "max_drawdown": found.max_drawdown, "notes": found.notes,
+            "tried": found.tried,
+            "total_return": found.total_return,
+            "sharpe": found.sharpe,
+            "max_drawdown": found.max_drawdown,
+            "notes": found.notes,
             "steps": [
                 {"parameters": it.parameters, "trained": it.trained.facts, "tested": it.tested.facts}
                 for it in found.folds
             ],
-        }  # fmt: skip
+        }
         print(json.dumps(facts, default=plain))
     else:
         show_walk_forward(found, list(values))
+
+
+def _candles(wanted: Request) -> tuple[Settings, list[History], tuple[int, int]]:
+    """The settings with what is asked for alone, the candles, and the open times (ms) of the first and the last one."""
+    from eightbells.backtest import request as asked
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+
+    settings = load_settings()
+    span, narrowed = asked.span(wanted), asked.chosen(settings, wanted)
+    with nullcontext() if wanted.data is not None else open_database(settings) as engine:
+        return narrowed, asked.candles(narrowed, narrowed.symbols, span[1], wanted.data, engine), span
 
 
 def _request(
@@ -165,8 +179,8 @@ def _request(
 @trials.command()
 def report(
     file: Annotated[Path, typer.Argument(help="The HTML file to write.")],
-    since: Annotated[str | None, typer.Option("--from", help="First day, 2021-03-01.")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="Last day; default: the newest cycle.")] = None,
+    since: Since = None,
+    until: Until = None,
 ) -> None:
     """Write the report of live or paper trading, from the books: one HTML file, as for a backtest."""
     from eightbells.backtest import request as asked

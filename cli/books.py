@@ -147,9 +147,14 @@ def adopt(
 ) -> None:
     """Give coins that no strategy has bought to a strategy."""
     parameters = {
-        "symbol": symbol, "strategy": strategy, "reason": reason, "quantity": quantity, "price": price,
-        "order": order, "by": who(),
-    }  # fmt: skip
+        "symbol": symbol,
+        "strategy": strategy,
+        "reason": reason,
+        "quantity": quantity,
+        "price": price,
+        "order": order,
+        "by": who(),
+    }
     print(run_flow("adopt", parameters))
 
 

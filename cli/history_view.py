@@ -24,9 +24,12 @@ def loading(console: Console) -> Iterator[Callable[[int, int], None]]:
 
 def _bar(console: Console) -> Iterator[Callable[[int, int], None]]:
     columns = (
-        TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(compact=True),
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(compact=True),
+    )
     began = time.monotonic()
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("history", total=None, rate="")

@@ -163,9 +163,13 @@ def backfill(
     from eightbells.candles.timeframe import Timeframe
 
     parameters = {
-        "symbols": _symbols(symbols), "quote": quote, "start": _day(start), "end": _day(end),
-        "interval": Timeframe.named(interval).name, "source": source.value,
-    }  # fmt: skip
+        "symbols": _symbols(symbols),
+        "quote": quote,
+        "start": _day(start),
+        "end": _day(end),
+        "interval": Timeframe.named(interval).name,
+        "source": source.value,
+    }
     with loading(Console(stderr=True)) as show:
         ingested = run_flow("backfill", parameters, progress=show)
     facts = {name: value for name, value in asdict(ingested).items() if isinstance(value, int)}

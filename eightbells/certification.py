@@ -50,8 +50,11 @@ def compare(connection: Connection, klines: Klines) -> tuple[int, list[Differenc
     """
     symbol, first, last = klines.symbol, klines.asked.start, klines.asked.stop - 1
     values = {
-        "symbol": symbol, "interval": grid.INTERVAL, "first": grid.to_time(first), "last": grid.to_time(last),
-    }  # fmt: skip
+        "symbol": symbol,
+        "interval": grid.INTERVAL,
+        "first": grid.to_time(first),
+        "last": grid.to_time(last),
+    }
     stored = {row.open_time: row for row in connection.execute(text(_STORED), values)}
     answered = {
         grid.to_time(row["open_time"]): row

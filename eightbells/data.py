@@ -208,8 +208,12 @@ def _books(
     wanted = None if symbols is None else _symbols(symbols)
     with _opened() as (connection, settings):
         given = {
-            "account": settings.account, "symbols": wanted, "strategy": strategy, "first": first, "last": last,
-        }  # fmt: skip
+            "account": settings.account,
+            "symbols": wanted,
+            "strategy": strategy,
+            "first": first,
+            "last": last,
+        }
         return _frame(connection, statement, given, times).set_index(times[0])
 
 

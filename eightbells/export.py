@@ -17,8 +17,15 @@ from eightbells.candles.timeframe import CYCLE, Timeframe
 from eightbells.errors import EightbellsError
 
 _AMOUNTS = (
-    "open", "high", "low", "close", "volume", "quote_volume", "taker_buy_base", "taker_buy_quote",
-)  # fmt: skip
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "quote_volume",
+    "taker_buy_base",
+    "taker_buy_quote",
+)
 _DIGITS = 38  # the most that Parquet's and DuckDB's DECIMAL hold
 _PLACES = 8  # what the exchange uses; more where a stored value has more
 _SAFE_NAME = re.compile(r"\w[\w.-]*")
@@ -69,9 +76,11 @@ def export(
         EightbellsError: nothing is stored of it, the folder cannot be written, or a value has too many digits.
     """
     given: dict[str, object] = {
-        "interval": timeframe.name, "first": first, "last": last,
+        "interval": timeframe.name,
+        "first": first,
+        "last": last,
         "symbols": None if symbols is None else list(symbols),
-    }  # fmt: skip
+    }
     with engine.connect() as connection:
         years = _years(connection, given)
         if symbols is not None and (missing := sorted({*symbols} - {symbol for symbol, *_ in years})):
@@ -137,11 +146,17 @@ def _file(folder: Path, symbol: str, year: int, timeframe: Timeframe) -> Path:
 def _write(connection: Connection, span: dict[str, object], types: dict[str, str], file: Path) -> int:
     """Write one file, through a folder beside it that goes in any case; returns how many rows it has."""
     columns = {
-        "symbol": "VARCHAR", "interval": "VARCHAR", "open_time": "TIMESTAMPTZ", "close_time": "TIMESTAMPTZ",
-        **{name: types[name] for name in _AMOUNTS[:6]}, "trades": "BIGINT",
-        **{name: types[name] for name in _AMOUNTS[6:]}, "source": "VARCHAR", "batch_id": "BIGINT",
+        "symbol": "VARCHAR",
+        "interval": "VARCHAR",
+        "open_time": "TIMESTAMPTZ",
+        "close_time": "TIMESTAMPTZ",
+        **{name: types[name] for name in _AMOUNTS[:6]},
+        "trades": "BIGINT",
+        **{name: types[name] for name in _AMOUNTS[6:]},
+        "source": "VARCHAR",
+        "batch_id": "BIGINT",
         "validation_id": "BIGINT",
-    }  # fmt: skip
+    }
     try:
         with tempfile.TemporaryDirectory(prefix=".part-", dir=file.parent) as scratch:
             rows, made = Path(scratch, "rows.csv"), Path(scratch, "made.parquet")

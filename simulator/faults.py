@@ -61,7 +61,7 @@ class Fault:
         return self.hits(self.matched)
 
     def hits(self, ordinal: int) -> bool:
-        """Whether the fault befalls its nth match; counted when it does."""
+        """Whether the fault strikes at its nth match; counted when it does."""
         choice = self.choice
         hit = choice.get("nth") in (None, ordinal)
         hit = hit and self.fired < choice.get("times", self.fired + 1)
@@ -82,7 +82,7 @@ class Arrival:
     met: list[tuple[Fault, int]]
 
     def fire(self, when: str) -> Fault | None:
-        """The first fault that befalls the request before or after the exchange takes it."""
+        """The first fault that strikes the request before or after the exchange takes it."""
         for fault, ordinal in self.met:
             if fault.when == when and fault.hits(ordinal):
                 return fault

@@ -18,10 +18,16 @@ PART = "Type ClientOrderId Price StopPrice TrailingDelta IcebergQty TimeInForce 
 ONE = "orderListId listClientOrderId"
 # What a part's parameters are called in an order of its own.
 NAMES = {
-    "Type": "type", "ClientOrderId": "newClientOrderId", "Price": "price", "StopPrice": "stopPrice",
-    "TrailingDelta": "trailingDelta", "IcebergQty": "icebergQty", "TimeInForce": "timeInForce",
-    "StrategyId": "strategyId", "StrategyType": "strategyType",
-}  # fmt: skip
+    "Type": "type",
+    "ClientOrderId": "newClientOrderId",
+    "Price": "price",
+    "StopPrice": "stopPrice",
+    "TrailingDelta": "trailingDelta",
+    "IcebergQty": "icebergQty",
+    "TimeInForce": "timeInForce",
+    "StrategyId": "strategyId",
+    "StrategyType": "strategyType",
+}
 COMMON = ("symbol", "newOrderRespType", "selfTradePreventionMode")
 STOPPING = ("STOP_LOSS", "STOP_LOSS_LIMIT")
 TAKING = ("LIMIT_MAKER", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
@@ -72,19 +78,25 @@ def new_oco(call: Call) -> Any:
 
 
 @registry.add(
-    "POST", "/api/v3/orderList/oto", TRADE, 1,
+    "POST",
+    "/api/v3/orderList/oto",
+    TRADE,
+    1,
     f"{LIST} workingSide workingQuantity pendingSide pendingQuantity {_names('working')} {_names('pending')}",
-)  # fmt: skip
+)
 def new_oto(call: Call) -> Any:
     _require(call, "otoAllowed", "OTO")
     return _place(call, [_part(call, "pending", "pendingSide", "pendingQuantity")], _working(call))
 
 
 @registry.add(
-    "POST", "/api/v3/orderList/otoco", TRADE, 1,
+    "POST",
+    "/api/v3/orderList/otoco",
+    TRADE,
+    1,
     f"{LIST} workingSide workingQuantity pendingSide pendingQuantity {_names('working')} "
     f"{_names('pendingAbove')} {_names('pendingBelow')}",
-)  # fmt: skip
+)
 def new_otoco(call: Call) -> Any:
     _require(call, "otoAllowed", "OTOCO")
     pair = _pair(call, "pendingAbove", "pendingBelow", "pendingSide", "pendingQuantity")

@@ -89,7 +89,7 @@ async def fetch_newest(
 
 
 def _newest_pages(session: Session, symbols: tuple[str, ...], opened: int, window: int) -> list[Page]:
-    """The pages that cover the window's missing slots, the newest candles, and all that was asked for in vain."""
+    """The pages of the window's missing slots, of the newest candles, and of slots that had no candle before."""
     with session.engine.connect() as connection:
         slots = gaps.missing(
             connection, symbols, opened - (window - 1) * grid.STEP_MS, opened, continued=True
@@ -131,7 +131,7 @@ async def _ingest(session: Session, pages: list[Page]) -> Ingested:
 
 
 async def _record_asked(session: Session, symbol: str, pages: Iterable[Page]) -> int:
-    """Note what was asked for in vain. What lies before the symbol's first candle is not missing."""
+    """Record slots that had no candle. What lies before the symbol's first candle is not missing."""
     pages = [page for page in pages if page.symbol == symbol]
     start, end = _spans(pages)[symbol]
     with session.engine.connect() as connection:

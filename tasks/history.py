@@ -26,7 +26,7 @@ class Plan:
 
     Args:
         pages: they cover what the exchange was never asked for.
-        unsettled: by symbol the slots that it was asked for before, in vain.
+        unsettled: by symbol the slots that were asked for before and had no candle.
         failed: why symbols failed that the exchange refused to speak of.
     """
 

@@ -15,8 +15,9 @@ from eightbells.candles.klines import Klines
 from eightbells.errors import EightbellsError, UnusableBatch
 from eightbells.exchange.history import Page, fetch_pages
 from eightbells.exchange.recovery import Action, ExchangeError
-from eightbells.quality.gate import Admission, Verdict, admit_klines
+from eightbells.quality.gate import Admission, admit_klines
 from eightbells.quality.oddities import bounds_of
+from eightbells.quality.verdicts import Verdict
 from orchestration.limits import progressed
 from orchestration.retries import attempts_left
 from tasks.session import Progress, Session

@@ -35,12 +35,17 @@ async def publish_replayed(found: list[Replayed], day: date) -> None:
     """Publish every difference: what it was, and what it is now."""
     rows = [
         {
-            "evaluation": str(it.evaluation), "strategy": it.strategy, "symbol": it.symbol, "candle": it.candle,
-            "what": what, "was": was, "is now": now,
+            "evaluation": str(it.evaluation),
+            "strategy": it.strategy,
+            "symbol": it.symbol,
+            "candle": it.candle,
+            "what": what,
+            "was": was,
+            "is now": now,
         }
         for it in found
         for what, was, now in it.differences
-    ]  # fmt: skip
+    ]
     differing = sum(not it.equal for it in found)
     said = f"{len(found)} decisions of {day} made again: {differing} differ"
     if rows:

@@ -46,16 +46,19 @@ async def publish_backfill(
 ) -> None:
     """Publish what a backfill brought."""
     rows = [
-        ("span", f"{grid.label(start)} to {grid.label(end)} UTC"), ("symbols", _first_of(symbols)),
+        ("span", f"{grid.label(start)} to {grid.label(end)} UTC"),
+        ("symbols", _first_of(symbols)),
         ("interval", timeframe.name),
-        ("candles checked", f"{ingested.checked:,}"), ("stored", f"{ingested.inserted:,}"),
-        ("restated by the exchange", ingested.revised), ("quarantined", ingested.quarantined),
+        ("candles checked", f"{ingested.checked:,}"),
+        ("stored", f"{ingested.inserted:,}"),
+        ("restated by the exchange", ingested.revised),
+        ("quarantined", ingested.quarantined),
         ("newly recorded as absent", ingested.absent),
         ("stored, but odd", _odd(ingested)),
         *((f"left out: {symbol}", reason) for symbol, reason in ingested.failed.items()),
         *((f"not used: {file}", reason) for file, reason in [*ingested.unusable.items()][:_MOST_FILES]),
         *([("files not used", len(ingested.unusable))] if ingested.unusable else []),
-    ]  # fmt: skip
+    ]
     await acreate_markdown_artifact(
         "# Backfill\n\n" + _table(("what", "came of it"), rows),
         key="backfill-report",

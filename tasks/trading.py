@@ -224,11 +224,15 @@ def _refusals(connection: Connection, account: str, opened: int) -> list[tuple[s
 
 def _save_cycle(session: Session, connection: Connection, opened: int, report: CycleReport) -> None:
     summary = {
-        "inserted": report.ingested.inserted, "revised": report.ingested.revised,
-        "quarantined": report.ingested.quarantined, "decisions": len(report.evaluated.decisions),
-        "refusals": len(report.refused), "orders": len(report.orders), "fills": report.fills,
+        "inserted": report.ingested.inserted,
+        "revised": report.ingested.revised,
+        "quarantined": report.ingested.quarantined,
+        "decisions": len(report.evaluated.decisions),
+        "refusals": len(report.refused),
+        "orders": len(report.orders),
+        "fills": report.fills,
         "problems": report.problems,
-    }  # fmt: skip
+    }
     connection.execute(
         text(
             "INSERT INTO cycles (account, open_time, finished_at, equity, capital, positions, summary, flow_run) "

@@ -32,11 +32,23 @@ def list_symbol(connection: Connection, symbol: str = "BTCUSDT") -> None:
 def evaluation(connection: Connection, validation: int, **changed: Any) -> int:
     """Insert an evaluation that refers to a validation; returns its id."""
     values = {
-        "account": ACCOUNT, "strategy": "trend", "strategy_version": "1", "parameters": "{}", "parameters_hash": "p",
-        "code_version": "0", "symbol": "BTCUSDT", "interval": "4h", "open_time": OPENED, "window_start": OPENED,
-        "window_candles": 1, "as_of_batch": 1, "inputs_hash": "i", "validation_id": validation,
-        "evaluated_at": OPENED, **changed,
-    }  # fmt: skip
+        "account": ACCOUNT,
+        "strategy": "trend",
+        "strategy_version": "1",
+        "parameters": "{}",
+        "parameters_hash": "p",
+        "code_version": "0",
+        "symbol": "BTCUSDT",
+        "interval": "4h",
+        "open_time": OPENED,
+        "window_start": OPENED,
+        "window_candles": 1,
+        "as_of_batch": 1,
+        "inputs_hash": "i",
+        "validation_id": validation,
+        "evaluated_at": OPENED,
+        **changed,
+    }
     return insert(connection, "evaluations", values)
 
 

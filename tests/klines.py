@@ -16,19 +16,36 @@ from eightbells.quality.gate import Admission, admit_klines
 STEP = 4 * 3600 * 1000
 FIRST = 1_614_556_800_000  # 2021-03-01T00:00Z
 FIELDS = (
-    "open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "trades",
-    "taker_buy_base", "taker_buy_quote",
-)  # fmt: skip
+    "open_time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "close_time",
+    "quote_volume",
+    "trades",
+    "taker_buy_base",
+    "taker_buy_quote",
+)
 
 
 def kline(slot: int = 0, **changed: Any) -> list[Any]:
     """A sound kline as Binance lists it, `slot` candles after FIRST, with some values changed."""
     opened = FIRST + slot * STEP
     values = {
-        "open_time": opened, "open": "100.00", "high": "110.50", "low": "99.10", "close": "105.25", "volume": "12.5",
-        "close_time": opened + STEP - 1, "quote_volume": "1300.125", "trades": 42, "taker_buy_base": "6.25",
+        "open_time": opened,
+        "open": "100.00",
+        "high": "110.50",
+        "low": "99.10",
+        "close": "105.25",
+        "volume": "12.5",
+        "close_time": opened + STEP - 1,
+        "quote_volume": "1300.125",
+        "trades": 42,
+        "taker_buy_base": "6.25",
         "taker_buy_quote": "650.0625",
-    }  # fmt: skip
+    }
     return [*{**values, **changed}.values(), "0"]
 
 

@@ -22,7 +22,8 @@ from eightbells.errors import EightbellsError
 from eightbells.exchange import rules
 from eightbells.exchange.fields import RulesUnreadable
 from eightbells.exchange.rules import Step, SymbolRules
-from eightbells.quality.gate import Verdict, objection
+from eightbells.quality.verdicts import Verdict
+from eightbells.quality.windows import objection
 
 _SHOWN = ("open", "high", "low", "close", "volume", "quote_volume", "trades")
 _AT = {"open": 1, "high": 2, "low": 3, "close": 4, "volume": 5, "quote_volume": 7, "trades": 8}

@@ -227,13 +227,24 @@ def _reasons(trades: Iterable[Trade], symbol: str) -> dict[tuple[str, int, str],
 def _tiles(result: Result) -> str:
     it = figures(result)
     tiles = [
-        ("equity", f"{it.equity:,.2f}"), ("return", _share(it.total_return)), ("buy and hold", _share(it.buy_and_hold)),
-        ("CAGR", _share(it.cagr)), ("volatility", _share(it.volatility)), ("Sharpe", _ratio(it.sharpe)),
-        ("Sortino", _ratio(it.sortino)), ("Calmar", _ratio(it.calmar)), ("max drawdown", _share(it.max_drawdown)),
-        ("exposure", _share(it.exposure)), ("turnover a year", _ratio(it.turnover)), ("fees", f"{it.fees:,.2f}"),
-        ("trades", f"{it.trades}"), ("win rate", _share(it.win_rate)), ("best trade", _share(it.best_trade)),
-        ("worst trade", _share(it.worst_trade)), (f"worst day, {it.worst_day_at}", _share(it.worst_day)),
-    ]  # fmt: skip
+        ("equity", f"{it.equity:,.2f}"),
+        ("return", _share(it.total_return)),
+        ("buy and hold", _share(it.buy_and_hold)),
+        ("CAGR", _share(it.cagr)),
+        ("volatility", _share(it.volatility)),
+        ("Sharpe", _ratio(it.sharpe)),
+        ("Sortino", _ratio(it.sortino)),
+        ("Calmar", _ratio(it.calmar)),
+        ("max drawdown", _share(it.max_drawdown)),
+        ("exposure", _share(it.exposure)),
+        ("turnover a year", _ratio(it.turnover)),
+        ("fees", f"{it.fees:,.2f}"),
+        ("trades", f"{it.trades}"),
+        ("win rate", _share(it.win_rate)),
+        ("best trade", _share(it.best_trade)),
+        ("worst trade", _share(it.worst_trade)),
+        (f"worst day, {it.worst_day_at}", _share(it.worst_day)),
+    ]
     return (
         '<div class="tiles">'
         + "".join(f'<div class="tile"><b>{value}</b><span>{name}</span></div>' for name, value in tiles)
@@ -298,9 +309,18 @@ def _trades(trades: Sequence[Trade]) -> str:
         for it in trades[-_MOST_TRADES:]
     ]
     head = (
-        "bought (UTC)", "sold (UTC)", "what", "quantity", "paid", "brought", "profit", "share", "by",
-        "why bought", "why sold",
-    )  # fmt: skip
+        "bought (UTC)",
+        "sold (UTC)",
+        "what",
+        "quantity",
+        "paid",
+        "brought",
+        "profit",
+        "share",
+        "by",
+        "why bought",
+        "why sold",
+    )
     left_out = len(trades) - len(rows)
     note = (
         f'<p class="quiet">The newest {len(rows)}; {left_out} earlier ones are left out.</p>'

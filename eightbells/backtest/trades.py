@@ -15,8 +15,10 @@ from eightbells.settings import Settings
 from eightbells.trading.outbox import Order
 
 _REASONS = {
-    "stop": "the stop was reached", "target": "the target was reached", "open": "still held at the last close",
-}  # fmt: skip
+    "stop": "the stop was reached",
+    "target": "the target was reached",
+    "open": "still held at the last close",
+}
 
 
 def close_trade(book: Book, place: Place, slot: int, leg: str) -> None:

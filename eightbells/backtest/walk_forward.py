@@ -62,7 +62,7 @@ def walk_forward(
     days: tuple[int, int],
     processes: int,
 ) -> WalkForward:
-    """Choose the parameters with the best Sharpe ratio on the training days, trade the test days with them, and go on.
+    """Choose the parameters with the best Sharpe ratio on the training days, trade the test days with them, and repeat.
 
     Args:
         span: open times (ms) of the first and the last candle that may be used.

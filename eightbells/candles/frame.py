@@ -19,9 +19,18 @@ PRICES = ("open", "high", "low", "close")
 VOLUMES = ("volume", "quote_volume", "taker_buy_base", "taker_buy_quote")
 # the order of Binance's REST answer; the twelfth field has no meaning and is not read
 KLINE = (
-    "open_time", "open", "high", "low", "close", "volume", "close_time",
-    "quote_volume", "trades", "taker_buy_base", "taker_buy_quote",
-)  # fmt: skip
+    "open_time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "close_time",
+    "quote_volume",
+    "trades",
+    "taker_buy_base",
+    "taker_buy_quote",
+)
 VALUES = ("close_time", *PRICES, "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 COLUMNS = ("symbol", *KLINE, "asked", "raw")
 INTEGERS = {"open_time", "close_time", "trades"}

@@ -198,7 +198,7 @@ def open_slots(
     *,
     bad: bool = False,
 ) -> dict[str, Slots]:
-    """Of each symbol the slots of the span that were asked for in vain and may yet be settled.
+    """Of each symbol the slots of the span for which the exchange had no candle and that are not settled yet.
 
     Args:
         bad: also those of which a bad row lies in quarantine.

@@ -25,8 +25,12 @@ Columns = dict[str, tuple[Any, ...]]
 
 # What must not lie above what. Two figures that differ only where a float ends are compared exactly.
 _NEVER_ABOVE = (
-    ("low", "open"), ("low", "close"), ("open", "high"), ("close", "high"), ("taker_buy_base", "volume"),
-)  # fmt: skip
+    ("low", "open"),
+    ("low", "close"),
+    ("open", "high"),
+    ("close", "high"),
+    ("taker_buy_base", "volume"),
+)
 _DECIMALS = tuple(name for name in KLINE if name not in INTEGERS)
 _PLAIN = str.maketrans("", "", "0123456789. ")
 

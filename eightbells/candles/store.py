@@ -131,9 +131,12 @@ def read_windows(
     """
     source = "candles" if as_of_batch is None else "candles_as_of_batch(:batch)"
     values = {
-        "symbols": list(symbols), "interval": grid.INTERVAL, "last": grid.to_time(last_ms), "count": count,
+        "symbols": list(symbols),
+        "interval": grid.INTERVAL,
+        "last": grid.to_time(last_ms),
+        "count": count,
         **({} if as_of_batch is None else {"batch": as_of_batch}),
-    }  # fmt: skip
+    }
     rows = connection.execute(text(_READ.format(source=source)), values).all()
     table = pd.DataFrame([row[1:] for row in rows], columns=["open_time", *_SHOWN])
     table = table.set_index(pd.DatetimeIndex(table.pop("open_time"), tz="UTC", name="open_time"))

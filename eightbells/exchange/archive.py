@@ -165,6 +165,7 @@ def _rows(packed: bytes, told: bytes) -> list[list[Any]]:
             if entry.file_size > _MOST_BYTES:
                 raise Unusable(f"it holds {entry.file_size:,} bytes, more than a file of klines has")
             text = unpacked.read(entry).decode()
+    # NotImplementedError: a compression that zipfile does not read; RuntimeError: an encrypted entry
     except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError):
         raise Unusable("it is not a zip file with one CSV file in it") from None
     lines = csv.reader(io.StringIO(text))

@@ -25,7 +25,7 @@ class Page:
     """One question: the candles of a symbol from the slot `first_ms` to the slot `last_ms`, at most 1,000.
 
     Args:
-        again: its slots were asked for before, in vain.
+        again: its slots were asked for before, and the exchange had no candle.
     """
 
     symbol: str
@@ -119,7 +119,7 @@ async def fetch_all(gateway: Gateway, pages: Sequence[Page]) -> AsyncGenerator[K
     """The pages' klines as they come. A symbol that the exchange refuses is passed over.
 
     Raises:
-        ExchangeError: what befell one question will befall the others: they are not asked.
+        ExchangeError: one request failed in a way that the others would fail, too; they are not sent.
     """
     async with aclosing(fetch_pages(gateway, pages)) as outcomes:  # type: ignore[type-var]
         async for _, outcome in outcomes:

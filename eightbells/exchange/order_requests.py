@@ -37,33 +37,51 @@ class OrderRequest:
 def single(order: OrderRequest) -> Parameters:
     """Parameters of `order`: an order alone."""
     params = {
-        "symbol": order.symbol, "side": order.side, "type": order.type, "quantity": order.quantity,
-        "price": order.price, "stopPrice": order.fixed_stop, "trailingDelta": order.trailing_delta,
+        "symbol": order.symbol,
+        "side": order.side,
+        "type": order.type,
+        "quantity": order.quantity,
+        "price": order.price,
+        "stopPrice": order.fixed_stop,
+        "trailingDelta": order.trailing_delta,
         "timeInForce": order.time_in_force,
         "newClientOrderId": order.client_order_id,
-        "newOrderRespType": "FULL", "timestamp": order.timestamp_ms, "recvWindow": order.recv_window_ms,
-    }  # fmt: skip
+        "newOrderRespType": "FULL",
+        "timestamp": order.timestamp_ms,
+        "recvWindow": order.recv_window_ms,
+    }
     return _given(params)
 
 
 def replacement(order: OrderRequest, replaced: int) -> Parameters:
     """Parameters of `order/cancelReplace`: an order in place of the one with the exchange's number `replaced`."""
     return {
-        **single(order), "cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": replaced,
+        **single(order),
+        "cancelReplaceMode": "STOP_ON_FAILURE",
+        "cancelOrderId": replaced,
         "cancelRestrictions": "ONLY_NEW",
-    }  # fmt: skip
+    }
 
 
 def pair(stop: OrderRequest, limit: OrderRequest) -> Parameters:
     """Parameters of `orderList/oco`: a stop and a limit above it, with the stop's timestamp."""
     params = {
-        "symbol": stop.symbol, "side": stop.side, "quantity": stop.quantity, "aboveType": limit.type,
-        "abovePrice": limit.price, "aboveClientOrderId": limit.client_order_id, "belowType": stop.type,
-        "belowStopPrice": stop.fixed_stop, "belowTrailingDelta": stop.trailing_delta,
-        "belowPrice": stop.price, "belowTimeInForce": stop.time_in_force,
-        "belowClientOrderId": stop.client_order_id, "newOrderRespType": "RESULT",
-        "timestamp": stop.timestamp_ms, "recvWindow": stop.recv_window_ms,
-    }  # fmt: skip
+        "symbol": stop.symbol,
+        "side": stop.side,
+        "quantity": stop.quantity,
+        "aboveType": limit.type,
+        "abovePrice": limit.price,
+        "aboveClientOrderId": limit.client_order_id,
+        "belowType": stop.type,
+        "belowStopPrice": stop.fixed_stop,
+        "belowTrailingDelta": stop.trailing_delta,
+        "belowPrice": stop.price,
+        "belowTimeInForce": stop.time_in_force,
+        "belowClientOrderId": stop.client_order_id,
+        "newOrderRespType": "RESULT",
+        "timestamp": stop.timestamp_ms,
+        "recvWindow": stop.recv_window_ms,
+    }
     return _given(params)
 
 

@@ -13,15 +13,32 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 COUNTED = CollectorRegistry()
 
 ENDPOINTS = (
-    "time", "exchangeInfo", "apiRestrictions", "delist-schedule", "klines", "ticker/price", "account", "order.place",
-    "order.get", "order.cancel", "order.cancelReplace", "orderList.oco", "openOrders", "allOrders", "myTrades",
-)  # fmt: skip
+    "time",
+    "exchangeInfo",
+    "apiRestrictions",
+    "delist-schedule",
+    "klines",
+    "ticker/price",
+    "account",
+    "order.place",
+    "order.get",
+    "order.cancel",
+    "order.cancelReplace",
+    "orderList.oco",
+    "openOrders",
+    "allOrders",
+    "myTrades",
+)
 # Failures of a hundred codes are possible: these are the ones that alerts and people ask for first.
 USUAL_ERRORS = ("-1003", "http-418", "http-429", "network", "timeout")
 USUAL_REASONS = ("not_closed", "off_grid", "not_requested")
 WARNINGS = (
-    "odd_close_time", "volume_without_trades", "quote_volume_out_of_range", "jump", "long_pause",
-)  # fmt: skip
+    "odd_close_time",
+    "volume_without_trades",
+    "quote_volume_out_of_range",
+    "jump",
+    "long_pause",
+)
 BUDGETS = ("klines", "orders", "account", "weight")
 STAGES = ("rules", "fetch", "validate", "settle", "evaluate", "trade", "books", "report")
 LOSSES = ("silence", "closed", "garbage", "server-shutdown", "subscription")
@@ -131,5 +148,11 @@ STREAM_FALLBACK = Reading(
 STREAM_QUEUE = Reading("eightbells_stream_queue", "Closed candles that wait to be stored.", registry=COUNTED)
 
 READINGS = (
-    USED_WEIGHT, CLOCK_OFFSET, LAST_RECONCILIATION, LAST_BACKUP, STREAM_LAST_FRAME, STREAM_FALLBACK, STREAM_QUEUE,
-)  # fmt: skip
+    USED_WEIGHT,
+    CLOCK_OFFSET,
+    LAST_RECONCILIATION,
+    LAST_BACKUP,
+    STREAM_LAST_FRAME,
+    STREAM_FALLBACK,
+    STREAM_QUEUE,
+)

@@ -51,27 +51,32 @@ FACTS = (
     # every candle was inserted by one batch: to count millions of rows at each scrape would take seconds
     Fact("eightbells_candles", "Candles in the store.", "SELECT coalesce(sum(inserted), 0) FROM batches"),
     Fact(
-        "eightbells_quarantine_depth", "Rows in quarantine that nobody has decided on.",
+        "eightbells_quarantine_depth",
+        "Rows in quarantine that nobody has decided on.",
         "SELECT count(*) FROM quarantine WHERE state = 'open'",
     ),
     Fact(
-        "eightbells_candle_gaps_open", "Slots without a candle that are not settled.",
+        "eightbells_candle_gaps_open",
+        "Slots without a candle that are not settled.",
         "SELECT count(*) FROM candle_gaps WHERE state = 'open'",
     ),
     Fact(
-        "eightbells_candle_lag_seconds", "From the newest candle's close to its storing, of the slowest symbol.",
+        "eightbells_candle_lag_seconds",
+        "From the newest candle's close to its storing, of the slowest symbol.",
         "SELECT extract(EPOCH FROM max(known_at - open_time - interval '4 hours') FILTER (WHERE open_time = latest)) "
         f"FROM (SELECT newest.*, max(open_time) OVER () AS latest {_NEWEST}) AS n "
         "INNER JOIN batches AS b ON n.batch_id = b.id",
     ),
     Fact(
-        "eightbells_candle_overdue_seconds", "Since the close of a candle that is not stored, of the latest symbol.",
+        "eightbells_candle_overdue_seconds",
+        "Since the close of a candle that is not stored, of the latest symbol.",
         "SELECT greatest(0, extract(EPOCH FROM clock_timestamp() - min(open_time) - interval '8 hours') + coalesce(("
         "SELECT total FROM metric_totals WHERE name = 'eightbells_clock_offset_seconds'), 0)) "
         f"{_NEWEST} HAVING count(*) > 0",
     ),
     Fact(
-        "eightbells_candle_age_seconds", "Since the close of the newest candle, by symbol and source.",
+        "eightbells_candle_age_seconds",
+        "Since the close of the newest candle, by symbol and source.",
         # of thirty days, since a source that brought none for long would be sought through all of the history
         "SELECT used.symbol, c.source, extract(EPOCH FROM clock_timestamp() - max(c.open_time) - interval '4 hours') "
         "+ coalesce((SELECT total FROM metric_totals WHERE name = 'eightbells_clock_offset_seconds'), 0) "
@@ -84,69 +89,81 @@ FACTS = (
         ("symbol", "source"),
     ),
     Fact(
-        "eightbells_orders", "Orders in the books, by state.",
+        "eightbells_orders",
+        "Orders in the books, by state.",
         "SELECT state, count(o.id) FROM (SELECT from_state AS state FROM order_transitions UNION SELECT to_state "
         "FROM order_transitions) AS known LEFT JOIN (SELECT id, state FROM orders WHERE account = :account) AS o "
         "USING (state) GROUP BY state",
         ("account", "state"),
     ),
     Fact(
-        "eightbells_orders_unknown", "Orders whose fate is not known.",
+        "eightbells_orders_unknown",
+        "Orders whose fate is not known.",
         "SELECT count(*) FROM orders WHERE account = :account AND state IN ('SENDING', 'UNKNOWN')",
         ("account",),
     ),
     Fact(
-        "eightbells_oldest_unknown_order_age_seconds", "Since the oldest order whose fate is not known was sent.",
+        "eightbells_oldest_unknown_order_age_seconds",
+        "Since the oldest order whose fate is not known was sent.",
         "SELECT coalesce(extract(EPOCH FROM clock_timestamp() - min(e.recorded_at)), 0) FROM orders AS o "
         "INNER JOIN order_events AS e ON e.order_id = o.id AND e.to_state = 'SENDING' "
         "WHERE o.account = :account AND o.state IN ('SENDING', 'UNKNOWN')",
         ("account",),
     ),
     Fact(
-        "eightbells_drifts_open", "Disagreements of books and exchange that last.",
+        "eightbells_drifts_open",
+        "Disagreements of books and exchange that last.",
         "SELECT count(*) FROM open_drifts WHERE account = :account",
         ("account",),
     ),
     Fact(
-        "eightbells_unprotected_positions", "Holdings with a stop that have neither a live stop nor a sale under way.",
+        "eightbells_unprotected_positions",
+        "Holdings with a stop that have neither a live stop nor a sale under way.",
         "SELECT count(*) FROM unprotected WHERE account = :account",
         ("account",),
     ),
     Fact(
-        "eightbells_held_symbols", "Symbols that wait for a person to explain a jump of their price or balance.",
+        "eightbells_held_symbols",
+        "Symbols that wait for a person to explain a jump of their price or balance.",
         "SELECT count(DISTINCT symbol) FROM holds WHERE account = :account AND released_at IS NULL",
         ("account",),
     ),
     Fact(
-        "eightbells_trading_enabled", "1 while trading is switched on.",
+        "eightbells_trading_enabled",
+        "1 while trading is switched on.",
         "SELECT is_on::integer FROM switches WHERE name = 'trading'",
     ),
     Fact(
-        "eightbells_last_cycle_candle_seconds", "Open time of the candle the last cycle served.",
+        "eightbells_last_cycle_candle_seconds",
+        "Open time of the candle the last cycle served.",
         "SELECT extract(EPOCH FROM max(open_time)) FROM cycles WHERE account = :account",
         ("account",),
     ),
     Fact(
-        "eightbells_last_cycle_end_timestamp_seconds", "When the last cycle ended.",
+        "eightbells_last_cycle_end_timestamp_seconds",
+        "When the last cycle ended.",
         "SELECT extract(EPOCH FROM max(finished_at)) FROM cycles WHERE account = :account",
         ("account",),
     ),
     Fact(
-        "eightbells_equity", "Equity after the last cycle, in the quote asset.",
+        "eightbells_equity",
+        "Equity after the last cycle, in the quote asset.",
         "SELECT equity FROM cycles WHERE account = :account ORDER BY open_time DESC LIMIT 1",
         ("account",),
     ),
     Fact(
-        "eightbells_drawdown_ratio", "What equity has lost since its peak, as a share of the peak.",
+        "eightbells_drawdown_ratio",
+        "What equity has lost since its peak, as a share of the peak.",
         # what was put in or taken out since does not move the peak
         "SELECT greatest(0, 1 - equity / nullif(greatest(0, max(equity - capital) OVER () + capital), 0)) FROM cycles "
         "WHERE account = :account ORDER BY open_time DESC LIMIT 1",
         ("account",),
     ),
     Fact(
-        "eightbells_positions_value", "What the strategies hold, at the newest close, in the quote asset.",
+        "eightbells_positions_value",
+        "What the strategies hold, at the newest close, in the quote asset.",
         "SELECT coalesce(sum(p.quantity * value_price(p.account, p.symbol, 'infinity')), 0) FROM positions AS p "
         "WHERE p.account = :account AND p.quantity > 0",
         ("account",),
     ),
-)  # fmt: skip
+)

@@ -3,44 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine, text
 
 from eightbells import metrics
 from eightbells.candles import grid, store
 from eightbells.candles.frame import INTEGERS, KLINE, concatenate, only_closed
 from eightbells.candles.klines import Klines, PlainKlines, plain
-from eightbells.candles.timeframe import CYCLE, Slots, Timeframe
+from eightbells.candles.timeframe import CYCLE, Timeframe
 from eightbells.quality import oddities
 from eightbells.quality.oddities import Asked, Bounds
+from eightbells.quality.verdicts import Verdict, keep_validations, validated, verdicts_of
 
 _BOUNDS = Bounds()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the suite said of one symbol's rows; `validation` is what a decision on `last_open` may refer to."""
-
-    symbol: str
-    last_open: int
-    checked: int
-    failed: int
-    reasons: dict[str, int]
-    validation: int
-
-    @property
-    def success(self) -> bool:
-        return self.failed == 0
-
-    @property
-    def words(self) -> str:
-        """What the rows break, for a person: `low above open (1)`."""
-        return ", ".join(f"{code.replace('_', ' ')} ({count})" for code, count in self.reasons.items())
 
 
 @dataclass(frozen=True)
@@ -169,7 +149,7 @@ def _by_rows(
     good = frame[~bad]
     numbers = good[[*KLINE]].astype({name: "int64" if name in INTEGERS else "float64" for name in KLINE})
     numbers["symbol"] = pd.Categorical(good["symbol"])
-    verdicts = _verdicts(frame, reasons, now_ms)
+    verdicts = verdicts_of(frame, reasons, now_ms)
     return _Judged(
         store.ordered(good),
         numbers.reset_index(drop=True),
@@ -220,13 +200,13 @@ def _admit(
         written = store.write(connection, judged.good, source, now_ms, flow_run, timeframe)
         kept = _quarantine(connection, judged.bad, judged.reasons, written.batch, timeframe)
         new = bool(written.inserted or written.revised or kept)
-        known = {} if new else _known(connection, verdicts, timeframe)
+        known = {} if new else validated(connection, verdicts, timeframe)
         if known and all(verdict.validation for verdict in known.values()):
             verdicts = known
             transaction.rollback()
             warned = Counter[str]()
         else:  # news, or proven for the first time, though stored before
-            verdicts = _keep(connection, verdicts, written.batch, suite.NAME, timeframe)
+            verdicts = keep_validations(connection, verdicts, written.batch, suite.NAME, timeframe)
             warned = _warn(connection, judged.good, odd, written.batch, timeframe)
             _close_batch(connection, written, judged.checked, kept)
     _count(written, kept, judged.reasons, warned)
@@ -318,81 +298,6 @@ def _as_json(raw: object) -> str:
     return json.dumps(repr(raw)) if r"\u0000" in shown else shown
 
 
-def _verdicts(frame: pd.DataFrame, reasons: dict[int, list[str]], now_ms: int) -> dict[str, Verdict]:
-    """One verdict for each symbol, not yet kept."""
-    newest: dict[str, int] = {}
-    checked, failed, against = Counter[str](), Counter[str](), defaultdict[str, Counter[str]](Counter)
-    for index, symbol, opened in zip(frame.index, frame["symbol"], frame["open_time"], strict=True):
-        checked[symbol] += 1
-        # a row that claims to come from the future says nothing of what has been delivered
-        says = opened if type(opened) is int and opened <= now_ms else 0
-        newest[symbol] = max(newest.get(symbol, 0), says)
-        if index in reasons:
-            failed[symbol] += 1
-            against[symbol].update(reasons[index])
-    return {
-        symbol: Verdict(symbol, newest[symbol], times, failed[symbol], dict(against[symbol]), 0)
-        for symbol, times in checked.items()
-    }
-
-
-def _known(connection: Connection, verdicts: dict[str, Verdict], timeframe: Timeframe) -> dict[str, Verdict]:
-    """The verdicts with the validations that are in the table already; 0 where there is none."""
-    rows = connection.execute(
-        text(
-            "SELECT v.symbol, max(v.id) FROM validations AS v "
-            "INNER JOIN unnest("
-            "CAST(:symbols AS text[]), CAST(:opened AS timestamptz[]), CAST(:success AS boolean[])"
-            ") AS w (symbol, opened, success) "
-            "ON v.symbol = w.symbol AND v.last_open_time = w.opened AND v.success = w.success "
-            'WHERE v."interval" = :interval GROUP BY v.symbol'
-        ),
-        _columns(verdicts, timeframe),
-    )
-    return _numbered(verdicts, rows)
-
-
-def _keep(
-    connection: Connection, verdicts: dict[str, Verdict], batch: int, suite: str, timeframe: Timeframe
-) -> dict[str, Verdict]:
-    """The verdicts with new validations of this batch."""
-    given = verdicts.values()
-    rows = connection.execute(
-        text(
-            'INSERT INTO validations (batch_id, suite, symbol, "interval", last_open_time, success, checked, failed, '
-            "statistics) SELECT :batch, :suite, symbol, :interval, opened, success, checked, failed, statistics "
-            "FROM unnest(CAST(:symbols AS text[]), CAST(:opened AS timestamptz[]), CAST(:success AS boolean[]), "
-            "CAST(:checked AS integer[]), CAST(:failed AS integer[]), CAST(:statistics AS jsonb[])) "
-            "AS w (symbol, opened, success, checked, failed, statistics) RETURNING symbol, id"
-        ),
-        {
-            **_columns(verdicts, timeframe),
-            "batch": batch,
-            "suite": suite,
-            "checked": [verdict.checked for verdict in given],
-            "failed": [verdict.failed for verdict in given],
-            "statistics": [json.dumps(verdict.reasons) for verdict in given],
-        },
-    )
-    return _numbered(verdicts, rows)
-
-
-def _columns(verdicts: dict[str, Verdict], timeframe: Timeframe) -> dict[str, object]:
-    return {
-        "interval": timeframe.name,
-        "symbols": list(verdicts),
-        "opened": [grid.to_time(verdict.last_open) for verdict in verdicts.values()],
-        "success": [verdict.success for verdict in verdicts.values()],
-    }
-
-
-def _numbered(verdicts: dict[str, Verdict], rows: Iterable[Row[tuple[str, int]]]) -> dict[str, Verdict]:
-    numbers = {row.symbol: row[1] for row in rows}
-    return {
-        symbol: replace(verdict, validation=numbers.get(symbol, 0)) for symbol, verdict in verdicts.items()
-    }
-
-
 def _close_batch(connection: Connection, written: store.Written, checked: int, quarantined: int) -> None:
     connection.execute(
         text(
@@ -411,50 +316,3 @@ def _count(written: store.Written, kept: int, reasons: dict[int, list[str]], war
         metrics.VALIDATION_FAILURES.labels(reason).inc(times)
     for reason, times in warned.items():
         metrics.CANDLE_WARNINGS.labels(reason).inc(times)
-
-
-def objection(
-    verdict: Verdict | None,
-    open_ms: int,
-    window: pd.DataFrame,
-    absent: Slots,
-    max_pause: int,
-    split_ms: int | None = None,
-) -> str | None:
-    """Why nothing may be decided on a symbol's candle, or None where the window is proven.
-
-    Args:
-        verdict: what the suite said of the batch that brought the candle, if there was one.
-        open_ms: the candle to decide on.
-        window: the candles that the decision looks at, as `store.read_windows` gives them.
-        absent: slots that the symbol never had, as `gaps.absent` gives them.
-        max_pause: how many of them the window may have in a row.
-        split_ms: the first candle in new coins, where the symbol was split.
-    """
-    if verdict is None or verdict.last_open < open_ms:
-        return "the exchange did not deliver the candle"
-    if not verdict.success:
-        return f"validation failed: {verdict.words}"
-    if window.empty or grid.to_ms(window.index[-1]) != open_ms:
-        return "the candle is not stored"
-    opens = pd.DatetimeIndex(window.index).as_unit("ms").asi8
-    wanted = np.arange(opens[0], open_ms + 1, grid.STEP_MS, dtype=np.int64)
-    missing = np.setdiff1d(wanted, np.concatenate([opens, absent]))
-    if missing.size:
-        return f"{missing.size} candle(s) of the window are missing, the first {grid.label(int(missing[0]))}"
-    if split_ms is not None and opens[0] < split_ms:
-        return f"the window joins candles before and after the split of {grid.label(split_ms)}"
-    return _pause(opens, max_pause)
-
-
-def _pause(opens: Slots, max_pause: int) -> str | None:
-    """Why the newest pause is too long to look across: what comes after it may be priced in something else."""
-    pauses = np.diff(opens) // grid.STEP_MS - 1
-    long = np.flatnonzero(pauses > max_pause)
-    if not long.size:
-        return None
-    before, after = int(opens[long[-1]]), int(opens[long[-1] + 1])
-    return (
-        f"the window spans a pause of {int(pauses[long[-1]])} candles from {grid.label(before + grid.STEP_MS)} to "
-        f"{grid.label(after)}, {max_pause} is the most (candles.max_pause)"
-    )

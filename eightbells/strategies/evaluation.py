@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Engine, text
 from eightbells import metrics
 from eightbells.candles import gaps, grid, store
 from eightbells.candles.timeframe import Slots
-from eightbells.quality.gate import Verdict, objection
+from eightbells.quality.verdicts import Verdict
+from eightbells.quality.windows import objection
 from eightbells.settings import PROJECT, StrategySettings
 from eightbells.strategies.contract import Opinion, Target, checked
 from eightbells.strategies.panel import Member, Panel

@@ -27,8 +27,9 @@ from eightbells.exchange.streams import (
     Pace,
     StreamEvent,
 )
-from eightbells.quality.gate import Verdict, admit_klines
+from eightbells.quality.gate import admit_klines
 from eightbells.quality.oddities import bounds_of
+from eightbells.quality.verdicts import Verdict
 from eightbells.runtime import Runtime
 from eightbells.stream.rest_catch_up import DATABASE_AWAY, RestCatchUp
 

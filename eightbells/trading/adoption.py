@@ -216,9 +216,12 @@ def _book(
     now_ms: int,
 ) -> Adopted:
     arguments = {
-        "symbol": adopted.symbol, "strategy": adopted.strategy, "quantity": wire(adopted.quantity),
-        "quote_quantity": wire(adopted.quote_quantity), "order": wanted.order,
-    }  # fmt: skip
+        "symbol": adopted.symbol,
+        "strategy": adopted.strategy,
+        "quantity": wire(adopted.quantity),
+        "quote_quantity": wire(adopted.quote_quantity),
+        "order": wanted.order,
+    }
     if wanted.order is not None and _is_adopted(connection, account, wanted):
         raise EightbellsError(f"order {wanted.order} of {wanted.symbol} was adopted before")
     number = commands.record(connection, account, "adopt", arguments, reason, by)

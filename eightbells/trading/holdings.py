@@ -248,8 +248,11 @@ WHERE c.symbol = :symbol AND c."interval" = :interval AND c.open_time >= (
 def _highest(connection: Connection, account: str, row: Row[tuple[object, ...]], last: Decimal) -> Decimal:
     """The highest price that a position is known to have seen."""
     values = {
-        "account": account, "strategy": row.strategy, "symbol": row.symbol, "interval": grid.INTERVAL,
-    }  # fmt: skip
+        "account": account,
+        "strategy": row.strategy,
+        "symbol": row.symbol,
+        "interval": grid.INTERVAL,
+    }
     high: Decimal | None = connection.execute(text(_HIGHEST), values).scalar_one()
     return last if high is None else max(high, last)
 

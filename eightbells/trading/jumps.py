@@ -191,9 +191,12 @@ def between(
     """
     slots = (after.open_ms - before.open_ms) // grid.STEP_MS
     values = {
-        "account": settings.account, "symbol": symbol, "before": grid.to_time(before.open_ms),
-        "after": grid.to_time(after.open_ms), "step": grid.STEP,
-    }  # fmt: skip
+        "account": settings.account,
+        "symbol": symbol,
+        "before": grid.to_time(before.open_ms),
+        "after": grid.to_time(after.open_ms),
+        "step": grid.STEP,
+    }
     if slots < 1 or connection.execute(text(_KNOWN), values).scalar_one():
         return None
     change = math.log(after.price / before.price)

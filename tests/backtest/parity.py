@@ -26,6 +26,7 @@ from eightbells.backtest.result import Result
 from eightbells.candles import grid
 from eightbells.database import embedded
 from eightbells.database.engine import connect
+from eightbells.trading.outbox import Order
 from tests import surroundings
 from tests.backtest.recording import STEP, Recording, record
 from tests.crash.world import administer, migrated
@@ -33,18 +34,43 @@ from tests.exchange import running
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT")
 STRATEGIES: tuple[dict[str, Any], ...] = (
-    {"name": "trend", "kind": "ma_cross", "capital": "10000", "stop_loss": "0.04",
-     "parameters": {"fast": 20, "slow": 100}},
-    {"name": "swing", "kind": "ma_cross", "capital": "10000", "stop_loss": "0.02", "cooldown": 3,
-     "sizing": "equity", "parameters": {"fast": 5, "slow": 20}},
-    {"name": "breakout", "kind": "donchian", "capital": "10000", "stop_loss": "0.03",
-     "target_volatility": "0.6", "parameters": {"entry": 20, "exit": 10, "memory": 60}},
-    {"name": "reversion", "kind": "rsi_reversion", "capital": "10000", "stop_loss": "0.03",
-     "parameters": {"trend": 100, "memory": 30}},
-)  # fmt: skip
+    {
+        "name": "trend",
+        "kind": "ma_cross",
+        "capital": "10000",
+        "stop_loss": "0.04",
+        "parameters": {"fast": 20, "slow": 100},
+    },
+    {
+        "name": "swing",
+        "kind": "ma_cross",
+        "capital": "10000",
+        "stop_loss": "0.02",
+        "cooldown": 3,
+        "sizing": "equity",
+        "parameters": {"fast": 5, "slow": 20},
+    },
+    {
+        "name": "breakout",
+        "kind": "donchian",
+        "capital": "10000",
+        "stop_loss": "0.03",
+        "target_volatility": "0.6",
+        "parameters": {"entry": 20, "exit": 10, "memory": 60},
+    },
+    {
+        "name": "reversion",
+        "kind": "rsi_reversion",
+        "capital": "10000",
+        "stop_loss": "0.03",
+        "parameters": {"trend": 100, "memory": 30},
+    },
+)
 LIMITS = {
-    "risk__max_exposure": "30000", "risk__max_stops": "4", "risk__daily_loss": "900",
-}  # fmt: skip
+    "risk__max_exposure": "30000",
+    "risk__max_stops": "4",
+    "risk__daily_loss": "900",
+}
 FIELDS = ("strategy", "symbol", "leg", "side", "type", "quantity", "price", "stop_price", "executed_quantity")
 FEES = {"taker_fee": "0.001", "maker_fee": "0.001", "fees_in": "received", "slippage": "0"}
 
@@ -85,22 +111,22 @@ def backtest(found: Recording, histories: Sequence[History]) -> Result:
     return run(found.settings, known, found.first - STEP, found.last)
 
 
+def order_figures(order: Order) -> tuple[object, ...]:
+    """What is compared of an order, beside whose it is."""
+    return (
+        order.leg,
+        order.side,
+        order.type,
+        order.quantity,
+        order.price,
+        order.stop_price,
+        order.executed_quantity,
+    )
+
+
 def compare(found: Recording, result: Result) -> Comparison:
     """Each order by its id with all its figures, and the equity of every cycle, to the last digit."""
-    ours = {
-        name: (
-            it.strategy,
-            it.symbol,
-            it.leg,
-            it.side,
-            it.type,
-            it.quantity,
-            it.price,
-            it.stop_price,
-            it.executed_quantity,
-        )
-        for name, it in result.orders.items()
-    }
+    ours = {name: (it.strategy, it.symbol, *order_figures(it)) for name, it in result.orders.items()}
     differences = []
     for name, theirs in found.orders.items():
         if name not in ours:
@@ -151,9 +177,13 @@ def main(arguments: list[str] | None = None) -> int:
         last = min(int(it.opens[-1]) for it in histories)
         first = last - int(chosen.days * 6 - 1) * STEP
         settings = {
-            "symbols": symbols, "strategies": list(STRATEGIES), "backtest": FEES, **LIMITS,
-            "trading__order_type": chosen.order_type, "trading__limit_offset": "-0.002",
-        }  # fmt: skip
+            "symbols": symbols,
+            "strategies": list(STRATEGIES),
+            "backtest": FEES,
+            **LIMITS,
+            "trading__order_type": chosen.order_type,
+            "trading__limit_offset": "-0.002",
+        }
         found = _recorded(chosen, histories, (first, last), settings)
     began = time.monotonic()
     result = backtest(found, histories)

@@ -107,10 +107,15 @@ def _close(history: History, open_ms: int) -> Decimal:
 @contextmanager
 def _environment(simulator: Simulator, engine: Engine, settings: dict[str, Any]) -> Iterator[None]:
     values = {
-        "exchange__rest_url": f"{simulator.url}/api", "candles__settle_seconds": "0",
-        "budgets__klines": "exchange", "budgets__orders": "exchange", "budgets__account": "exchange",
-        "risk__max_jump_sigmas": 0, "trading__lease_seconds": 300, **settings,
-    }  # fmt: skip
+        "exchange__rest_url": f"{simulator.url}/api",
+        "candles__settle_seconds": "0",
+        "budgets__klines": "exchange",
+        "budgets__orders": "exchange",
+        "budgets__account": "exchange",
+        "risk__max_jump_sigmas": 0,
+        "trading__lease_seconds": 300,
+        **settings,
+    }
     shown = {
         f"EIGHTBELLS_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
         for name, value in values.items()

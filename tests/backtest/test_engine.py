@@ -53,9 +53,13 @@ def test_a_fee_is_taken_out_of_what_the_settings_say(kind, equity):
 
 def test_a_limit_order_waits_for_its_price_and_is_renewed_at_each_close():
     candles = [
-        *RISING[:3], (102, 110, 101.5, 108), (109, 112, 108.5, 111), (111, 111, 110, 110), (110, 110, 90, 105),
+        *RISING[:3],
+        (102, 110, 101.5, 108),
+        (109, 112, 108.5, 111),
+        (111, 111, 110, 110),
+        (110, 110, 90, 105),
         (105, 106, 104, 105),
-    ]  # fmt: skip
+    ]
     result = tried(given(), past(candles))
     states = [(it.leg, it.price, str(it.state)) for it in result.orders.values()]
     assert states == [
@@ -191,10 +195,13 @@ def test_nothing_in_the_span_is_one_clear_line():
 KINDS = [
     {"name": "trend", "kind": "ma_cross", "capital": "1000", "parameters": {"fast": 3, "slow": 9}},
     {
-        "name": "breakout", "kind": "donchian", "capital": "1000", "stop_loss": "0.05",
+        "name": "breakout",
+        "kind": "donchian",
+        "capital": "1000",
+        "stop_loss": "0.05",
         "parameters": {"entry": 8, "exit": 5, "memory": 20},
     },
-]  # fmt: skip
+]
 
 
 @drawn(

@@ -21,11 +21,23 @@ from tests.exchange import START, STEP, Simulator
 CANDLES, BEFORE = 24, 12
 SYMBOLS = ["BTCUSDT", "ETHUSDT"]
 STRATEGIES = [
-    {"name": "trend", "kind": "ma_cross", "capital": "10000", "stop_loss": "0.01", "cooldown": 1,
-     "parameters": {"fast": 1, "slow": 4}},
-    {"name": "breakout", "kind": "donchian", "capital": "10000", "stop_loss": "0.02", "sizing": "equity",
-     "parameters": {"entry": 3, "exit": 2, "memory": 6}},
-]  # fmt: skip
+    {
+        "name": "trend",
+        "kind": "ma_cross",
+        "capital": "10000",
+        "stop_loss": "0.01",
+        "cooldown": 1,
+        "parameters": {"fast": 1, "slow": 4},
+    },
+    {
+        "name": "breakout",
+        "kind": "donchian",
+        "capital": "10000",
+        "stop_loss": "0.02",
+        "sizing": "equity",
+        "parameters": {"entry": 3, "exit": 2, "memory": 6},
+    },
+]
 
 
 @pytest.mark.parametrize("order_type", ["market", "limit"])
@@ -33,9 +45,12 @@ def test_the_backtest_does_what_the_cycle_does(simulator: Simulator, engine: Eng
     first, last = START, START + (CANDLES - 1) * STEP
     histories = [_history(simulator, symbol, first - BEFORE * STEP, last) for symbol in SYMBOLS]
     settings = {
-        "symbols": SYMBOLS, "strategies": STRATEGIES, "backtest": FEES,
-        "trading__order_type": order_type, "trading__limit_offset": "-0.002",
-    }  # fmt: skip
+        "symbols": SYMBOLS,
+        "strategies": STRATEGIES,
+        "backtest": FEES,
+        "trading__order_type": order_type,
+        "trading__limit_offset": "-0.002",
+    }
     found = record(simulator, engine, histories, first, last, settings)
     result = backtest(found, histories)
     assert not found.problems

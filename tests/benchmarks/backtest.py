@@ -105,9 +105,13 @@ def _full_history(python: Path, folder: Path) -> None:
         assert volatility
         assert down
         figures = {
-            "annual_return": annual, "volatility": volatility, "sharpe": annual / volatility,
-            "sortino": annual / down, "calmar": annual / drop, "max_drawdown": drop,
-        }  # fmt: skip
+            "annual_return": annual,
+            "volatility": volatility,
+            "sharpe": annual / volatility,
+            "sortino": annual / down,
+            "calmar": annual / drop,
+            "max_drawdown": drop,
+        }
         wrong = [
             name
             for name, value in figures.items()

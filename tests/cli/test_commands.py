@@ -20,9 +20,18 @@ from eightbells.settings import PROJECT
 from tests import proxy
 
 KEYS = {
-    "candles", "quarantined", "absent", "cycles", "signals", "orders", "fills", "exchange_orders", "mismatches",
-    "equity", "seconds",
-}  # fmt: skip
+    "candles",
+    "quarantined",
+    "absent",
+    "cycles",
+    "signals",
+    "orders",
+    "fills",
+    "exchange_orders",
+    "mismatches",
+    "equity",
+    "seconds",
+}
 SYMBOL = {"symbol": "BTCUSDT", "status": "TRADING", "baseAsset": "BTC", "quoteAsset": "USDT", "filters": []}
 
 

@@ -52,9 +52,11 @@ def use(market: Simulator, configure: Configure, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv("BINANCE_API_KEY", key)
         monkeypatch.setenv("BINANCE_API_SECRET", secret)
         usual = {
-            "mode": "live", "symbols": ["BTCUSDT", "ETHUSDT"], "exchange__stream_url": f"{address}/",
+            "mode": "live",
+            "symbols": ["BTCUSDT", "ETHUSDT"],
+            "exchange__stream_url": f"{address}/",
             "exchange__ws_api_url": f"{address}/ws-api/v3",
-        }  # fmt: skip
+        }
         return configure(market, **{**usual, **given})
 
     return using

@@ -31,11 +31,16 @@ def environment(folder: Path, at: Simulator, **given: Any) -> dict[str, str]:
     """What a user's shell would hold: settings by the names of their variables without the prefix."""
     address = at.url.replace("http", "ws", 1)
     settings = {
-        "database__directory": str(folder), "exchange__rest_url": f"{at.url}/api",
-        "exchange__stream_url": f"{address}/", "exchange__ws_api_url": f"{address}/ws-api/v3",
-        "symbols": ["BTCUSDT", "ETHUSDT"], "metrics__port": 0, "stream__heartbeat_seconds": 0.5,
-        "budgets__klines": "exchange", **given,
-    }  # fmt: skip
+        "database__directory": str(folder),
+        "exchange__rest_url": f"{at.url}/api",
+        "exchange__stream_url": f"{address}/",
+        "exchange__ws_api_url": f"{address}/ws-api/v3",
+        "symbols": ["BTCUSDT", "ETHUSDT"],
+        "metrics__port": 0,
+        "stream__heartbeat_seconds": 0.5,
+        "budgets__klines": "exchange",
+        **given,
+    }
     named = {
         f"EIGHTBELLS_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
         for name, value in settings.items()
@@ -175,9 +180,10 @@ class Installation:
     def runs(self, deployment: str) -> list[str]:
         """The states of a deployment's runs, the newest first; those that are only planned apart."""
         chosen = {
-            "deployments": {"name": {"any_": [deployment]}}, "sort": "START_TIME_DESC",
+            "deployments": {"name": {"any_": [deployment]}},
+            "sort": "START_TIME_DESC",
             "flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}},
-        }  # fmt: skip
+        }
         return [run["state"]["name"] for run in self.ask("/flow_runs/filter", chosen)]
 
     def run(self, deployment: str, **parameters: Any) -> str:

@@ -28,8 +28,11 @@ from tests.klines import rows_of
 from tests.stream.soaked import stored, wrong_rows
 
 PARTS = {
-    "server": "prefect server", "worker": "cli serve", "stream": "cli stream", "metrics": "cli metrics",
-}  # fmt: skip
+    "server": "prefect server",
+    "worker": "cli serve",
+    "stream": "cli stream",
+    "metrics": "cli metrics",
+}
 MOST_MEMORY = 1.15  # of what a process takes in the first days after which nothing new happens
 MOST_ROWS = 1.25  # of what a table holds in the first days after which as much is forgotten as is added
 FEW = 100  # rows that a table may have more, whatever it has
@@ -231,9 +234,20 @@ def _stored(books: Engine, first: int, last: int) -> int:
 
 
 _COLUMNS: dict[str, int] = {
-    "day": 3, "done": 4, "stale": 5, "runs": 5, "tasks": 6, "logs": 6, "events": 6, "art.": 4, "MB": 4,
-    "server": 6, "worker": 6, "stream": 6, "metrics": 7,
-}  # fmt: skip
+    "day": 3,
+    "done": 4,
+    "stale": 5,
+    "runs": 5,
+    "tasks": 6,
+    "logs": 6,
+    "events": 6,
+    "art.": 4,
+    "MB": 4,
+    "server": 6,
+    "worker": 6,
+    "stream": 6,
+    "metrics": 7,
+}
 
 
 def head(days: int, scale: Scale) -> str:

@@ -71,9 +71,11 @@ def scraping(metrics: str, folder: Path) -> Iterator[Prometheus]:
     config["scrape_configs"] = jobs
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     arguments = {
-        "config.file": folder / "prometheus.yml", "storage.tsdb.path": folder / "data",
-        "web.listen-address": targets["prometheus"], "log.level": "warn",
-    }  # fmt: skip
+        "config.file": folder / "prometheus.yml",
+        "storage.tsdb.path": folder / "data",
+        "web.listen-address": targets["prometheus"],
+        "log.level": "warn",
+    }
     with open(folder / "prometheus.log", "wb") as log:
         process = subprocess.Popen(
             [program, *(f"--{name}={value}" for name, value in arguments.items())], stdout=log, stderr=log

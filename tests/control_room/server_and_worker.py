@@ -106,9 +106,10 @@ class ServerAndWorker:
         """The cycle's runs that are due in a span, in the order of their due times."""
         span = {"after_": since and since.isoformat(), "before_": until and until.isoformat()}
         chosen = {
-            "deployments": {"name": {"any_": [NAME]}}, "flow_runs": {"expected_start_time": span},
+            "deployments": {"name": {"any_": [NAME]}},
+            "flow_runs": {"expected_start_time": span},
             "sort": "EXPECTED_START_TIME_ASC",
-        }  # fmt: skip
+        }
         found: list[dict[str, Any]] = prefect_api.ask("/flow_runs/filter", chosen, api=self.api)
         return found
 

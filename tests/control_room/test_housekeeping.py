@@ -73,9 +73,12 @@ async def left_of(run: UUID) -> tuple[int, int, int]:
 async def log(run: UUID) -> None:
     """A line in the run's log, as its process would send it."""
     line = {
-        "name": "prefect.flow_runs", "level": logging.INFO, "message": "a line", "flow_run_id": str(run),
+        "name": "prefect.flow_runs",
+        "level": logging.INFO,
+        "message": "a line",
+        "flow_run_id": str(run),
         "timestamp": datetime.now(UTC).isoformat(),
-    }  # fmt: skip
+    }
     async with get_client() as client:
         await client.request("POST", "/logs/", json=[line])
 

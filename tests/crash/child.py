@@ -151,9 +151,14 @@ async def _resume(job: Job, points: Points) -> list[str]:
 
 
 _FLOWS: dict[str, Callable[[Job, Points], Awaitable[list[str]]]] = {
-    "cycle": _cycle, "reconcile": _reconcile, "halt": _halt, "sell": _sell, "pause": _pause,
-    "resume": _resume, "adopt": _adopt,
-}  # fmt: skip
+    "cycle": _cycle,
+    "reconcile": _reconcile,
+    "halt": _halt,
+    "sell": _sell,
+    "pause": _pause,
+    "resume": _resume,
+    "adopt": _adopt,
+}
 
 
 def _take_environment(environment: dict[str, str]) -> None:

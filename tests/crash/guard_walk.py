@@ -268,9 +268,14 @@ def _decision(connection: Connection, day: Day, opened: int, price: Decimal) -> 
         below, above = map(Decimal, day.levels)
         stop, take_profit = ((price * share).quantize(Decimal("0.01")) for share in (1 - below, 1 + above))
     values = {
-        "at": at, "close": close, "price": price, "symbol": SYMBOL, "target": day.target, "stop": stop,
+        "at": at,
+        "close": close,
+        "price": price,
+        "symbol": SYMBOL,
+        "target": day.target,
+        "stop": stop,
         "take_profit": take_profit,
-    }  # fmt: skip
+    }
     signal = connection.execute(
         text("""
         WITH batch AS (
@@ -340,9 +345,12 @@ def main(arguments: list[str] | None = None) -> int:
 
         @seed(chosen.seed)
         @settings(
-            max_examples=chosen.walks, deadline=None, database=None, phases=(Phase.explicit, Phase.generate),
+            max_examples=chosen.walks,
+            deadline=None,
+            database=None,
+            phases=(Phase.explicit, Phase.generate),
             suppress_health_check=list(HealthCheck),
-        )  # fmt: skip
+        )
         @given(st.lists(days, min_size=chosen.days, max_size=chosen.days), trailing_stops)
         def all_of_them(some: list[Day], trailing: str) -> None:
             nonlocal total

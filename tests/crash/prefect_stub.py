@@ -21,10 +21,24 @@ from prefect.client.schemas import State
 from prefect.tasks import Task
 
 MODULES = (
-    "tasks.candles", "tasks.orders", "tasks.trading", "tasks.halting", "tasks.selling", "tasks.reports",
-    "tasks.session", "orchestration.retries", "flows.four_hour_cycle", "flows.reconcile", "flows.halt", "flows.sell",
-    "flows.pause", "flows.resume", "tasks.pausing", "flows.adopt", "tasks.adopting",
-)  # fmt: skip
+    "tasks.candles",
+    "tasks.orders",
+    "tasks.trading",
+    "tasks.halting",
+    "tasks.selling",
+    "tasks.reports",
+    "tasks.session",
+    "orchestration.retries",
+    "flows.four_hour_cycle",
+    "flows.reconcile",
+    "flows.halt",
+    "flows.sell",
+    "flows.pause",
+    "flows.resume",
+    "tasks.pausing",
+    "flows.adopt",
+    "tasks.adopting",
+)
 Wait = Callable[[float], Awaitable[None]]
 _attempt: ContextVar[int] = ContextVar("_attempt", default=1)
 

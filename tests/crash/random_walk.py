@@ -27,7 +27,7 @@ _CALM = 250  # cycles between two comparisons of exchange and books
 
 _ORDERS = {"method": "POST", "path": "/api/v3/order*"}
 _ALL = {"path": "/api/v3/[!t]*"}  # all but the clock and the ticker
-# What goes wrong with any request. Each is drawn by itself: together they befall a fifth of all.
+# What goes wrong with any request. Each is drawn by itself: together they strike a fifth of all.
 _FAULTS: tuple[dict[str, Any], ...] = (
     {"match": _ALL, "probability": 0.03, "action": {"reset": True}},
     {"match": _ALL, "probability": 0.03, "action": {"reset": True}, "when": "after"},
@@ -35,16 +35,25 @@ _FAULTS: tuple[dict[str, Any], ...] = (
     {"match": _ALL, "probability": 0.03, "action": {"status": 504, "html": True}, "when": "after"},
     {"match": _ALL, "probability": 0.02, "action": {"code": -1001, "msg": "Internal error.", "status": 503}},
     {"match": _ALL, "probability": 0.02, "action": {"code": -1007, "msg": "Timeout."}, "when": "after"},
-    {"match": _ALL, "probability": 0.02, "action": {"code": -1021, "msg": "Timestamp for this request is outside."}},
+    {
+        "match": _ALL,
+        "probability": 0.02,
+        "action": {"code": -1021, "msg": "Timestamp for this request is outside."},
+    },
     {"match": _ALL, "probability": 0.02, "action": {"truncate": True}, "when": "after"},
     {"match": _ALL, "probability": 0.02, "action": {"html": True}, "when": "after"},
     {"match": _ALL, "probability": 0.01, "action": {"delay": 0.2}},
     {"match": _ORDERS, "probability": 0.03, "action": {"code": -1013, "msg": "Filter failure: LOT_SIZE"}},
     {"match": _ORDERS, "probability": 0.02, "action": {"code": -1015, "msg": "Too many new orders."}},
-    {"match": _ORDERS, "probability": 0.02, "action": {"code": -2010, "msg": "Duplicate order sent."}, "when": "after"},
+    {
+        "match": _ORDERS,
+        "probability": 0.02,
+        "action": {"code": -2010, "msg": "Duplicate order sent."},
+        "when": "after",
+    },
     {"match": {"path": "/api/v3/ticker/*"}, "probability": 0.2, "action": {"reset": True}},
     {"match": {"path": "/api/v3/time"}, "probability": 0.04, "action": {"reset": True}},
-)  # fmt: skip
+)
 
 
 class Walk:

@@ -10,9 +10,11 @@ from tests.crash.world import World
 
 
 @settings(
-    max_examples=3, deadline=None, phases=(Phase.explicit, Phase.generate),
+    max_examples=3,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
     suppress_health_check=list(HealthCheck),
-)  # fmt: skip
+)
 @given(some=st.lists(days, min_size=6, max_size=6), trailing=trailing_stops)
 def test_nothing_is_held_without_a_stop_for_longer_than_a_look(
     world: World, some: list[Day], trailing: str

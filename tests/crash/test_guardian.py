@@ -147,12 +147,15 @@ def test_an_exit_goes_without_a_price_and_a_purchase_does_not(holding: Trial) ->
 def test_a_stop_that_is_cancelled_without_its_replacement_is_restored_at_once(holding: Trial) -> None:
     holding.change(strategies=_FLAT)
     refused = {
-        "code": -2021, "msg": "Order cancel-replace partially failed.",
+        "code": -2021,
+        "msg": "Order cancel-replace partially failed.",
         "data": {
-            "cancelResult": "SUCCESS", "newOrderResult": "FAILURE", "cancelResponse": {},
+            "cancelResult": "SUCCESS",
+            "newOrderResult": "FAILURE",
+            "cancelResponse": {},
             "newOrderResponse": {"code": -2010, "msg": "This action is disabled on this account."},
         },
-    }  # fmt: skip
+    }
     (stop,) = [order for order in holding.simulator.orders() if order["side"] == "SELL"]
     child = holding.start(target="order.place, permitted", act=19)
     holding.until_stopped(child)
@@ -346,12 +349,15 @@ def test_a_stop_whose_cancelling_is_told_with_the_refusal_is_restored_though_not
     holding.change(strategies=_FLAT)
     cancelled = {"orderId": stop["orderId"], "status": "CANCELED", "executedQty": "0.00000000"}
     refused = {
-        "code": -2021, "msg": "Order cancel-replace partially failed.",
+        "code": -2021,
+        "msg": "Order cancel-replace partially failed.",
         "data": {
-            "cancelResult": "SUCCESS", "newOrderResult": "FAILURE", "cancelResponse": cancelled,
+            "cancelResult": "SUCCESS",
+            "newOrderResult": "FAILURE",
+            "cancelResponse": cancelled,
             "newOrderResponse": {"code": -2010, "msg": "This action is disabled on this account."},
         },
-    }  # fmt: skip
+    }
     child = holding.start(target="order.place, permitted", act=19)
     holding.until_stopped(child)
     holding.simulator.control("expire", symbol=SYMBOL)

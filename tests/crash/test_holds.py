@@ -41,9 +41,11 @@ def _pause(trial: Trial, candles: int, ratio: str = "1") -> None:
     if ratio != "1":
         price = Decimal(trial.close()) / Decimal(ratio)
         shown = {
-            "open": f"{price:.8f}", "high": f"{price * Decimal('1.01'):.8f}",
-            "low": f"{price * Decimal('0.99'):.8f}", "close": f"{price:.8f}",
-        }  # fmt: skip
+            "open": f"{price:.8f}",
+            "high": f"{price * Decimal('1.01'):.8f}",
+            "low": f"{price * Decimal('0.99'):.8f}",
+            "close": f"{price:.8f}",
+        }
         restated = [{"at": reopens + slot * STEP, **shown} for slot in range(_AHEAD)]
         trial.simulator.control("candles", symbol=SYMBOL, restate=restated)
 

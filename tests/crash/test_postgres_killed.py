@@ -50,15 +50,22 @@ def _children(parent: int) -> list[int]:
         ("order.place, on the wire", False),
         ("commit _record, due", True),
     ],
-    ids=["back before it plans", "back before it sends", "away when it is answered", "back when it is answered"],
-)  # fmt: skip
+    ids=[
+        "back before it plans",
+        "back before it sends",
+        "away when it is answered",
+        "back when it is answered",
+    ],
+)
 def test_the_cycle_ends_clearly_and_the_next_one_finds_everything(
     mortal: World, point: str, back: bool
 ) -> None:
     settings = {
-        "strategies": [strategy(stop_loss=STOP)], "trading__limit_offset": CROSSING,
-        "trading__lease_seconds": 30, "exchange__recv_window_ms": 60_000,
-    }  # fmt: skip
+        "strategies": [strategy(stop_loss=STOP)],
+        "trading__limit_offset": CROSSING,
+        "trading__lease_seconds": 30,
+        "exchange__recv_window_ms": 60_000,
+    }
     with mortal.trial(**settings) as trial:
         child = trial.start(target=point, act=signal.SIGSTOP)
         trial.until_stopped(child)

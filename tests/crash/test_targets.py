@@ -55,9 +55,11 @@ def test_stop_and_target_lie_at_the_exchange_as_the_strategy_set_them(listed: Tr
 
 @pytest.mark.parametrize(
     ("share", "ends"),
-    [("0.85", [("STOP_LOSS", "FILLED"), ("LIMIT_MAKER", "EXPIRED")]),
-     ("1.15", [("STOP_LOSS", "EXPIRED"), ("LIMIT_MAKER", "FILLED")])],
-)  # fmt: skip
+    [
+        ("0.85", [("STOP_LOSS", "FILLED"), ("LIMIT_MAKER", "EXPIRED")]),
+        ("1.15", [("STOP_LOSS", "EXPIRED"), ("LIMIT_MAKER", "FILLED")]),
+    ],
+)
 def test_one_of_the_two_sells_and_the_strategy_does_not_buy_back_at_once(
     listed: Trial, share: str, ends: list[tuple[str, str]]
 ) -> None:

@@ -18,12 +18,17 @@ from tests.crash.world import Trial, World, standing, strategy
 
 # Between the commit that an order goes out and its answer.
 WINDOW = (
-    "commit begin_sending, done", "begin_sending, done", "order.place, not sent", "order.place, on the wire",
+    "commit begin_sending, done",
+    "begin_sending, done",
+    "order.place, not sent",
+    "order.place, on the wire",
     "order.place, answered",
-)  # fmt: skip
+)
 _SETTINGS = {
-    "strategies": [strategy(stop_loss=STOP)], "trading__limit_offset": CROSSING, "trading__lease_seconds": 1,
-}  # fmt: skip
+    "strategies": [strategy(stop_loss=STOP)],
+    "trading__limit_offset": CROSSING,
+    "trading__lease_seconds": 1,
+}
 _UNDISTURBED_SECONDS = (
     20  # the lease of the run that nobody contends: a busy machine may stall it for a second
 )

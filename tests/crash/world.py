@@ -31,10 +31,15 @@ _numbers = itertools.count(1)
 
 # Waits are short and budgets wide: what is tried here is not how long things take.
 FAST: dict[str, Any] = {
-    "exchange__recv_window_ms": 500, "exchange__timeout_seconds": 5, "symbols": [SYMBOL],
-    "trading__lease_seconds": 20, "trading__lease_patience_seconds": 20,
-    "budgets__klines": "exchange", "budgets__orders": 1000, "budgets__account": "exchange",
-}  # fmt: skip
+    "exchange__recv_window_ms": 500,
+    "exchange__timeout_seconds": 5,
+    "symbols": [SYMBOL],
+    "trading__lease_seconds": 20,
+    "trading__lease_patience_seconds": 20,
+    "budgets__klines": "exchange",
+    "budgets__orders": 1000,
+    "budgets__account": "exchange",
+}
 
 
 def strategy(target: str = "long", stop_loss: str = "0", name: str = "always") -> dict[str, Any]:
@@ -145,7 +150,7 @@ class Trial:
             )
         )
 
-    def until(self, done: Callable[[], bool], seconds: float = 30) -> None:
+    def until(self, done: Callable[[], bool], seconds: float = 120) -> None:
         """Wait until something is so."""
         deadline = time.monotonic() + seconds
         while not done():

@@ -177,14 +177,17 @@ def test_frames_without_a_row_have_the_types_of_those_with_rows(opened: Engine) 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"symbols": "NOPEUSDT"}, "no candle of NOPEUSDT is stored: run `eightbells backfill --symbols NOPEUSDT`"),
+        (
+            {"symbols": "NOPEUSDT"},
+            "no candle of NOPEUSDT is stored: run `eightbells backfill --symbols NOPEUSDT`",
+        ),
         ({"symbols": "BTCUSDT", "interval": "7h"}, "in '7h' is stored; stored: 4h; derived from 4h: 8h"),
         ({"symbols": []}, "no symbol is named"),
         ({"symbols": "BTCUSDT", "start": "yesterday"}, "start='yesterday' is not a time"),
         ({"symbols": "BTCUSDT", "as_of": "soon"}, "as_of='soon' is not a time"),
         ({"symbols": "BTCUSDT", "start": "2022-01-01", "end": "2021-01-01"}, "lies after the end"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_one_line(opened: Engine, asked: dict[str, object], words: str) -> None:
     admitted(opened, klines(1), after(1))
     with pytest.raises(EightbellsError) as raised:

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import Engine
 
 from eightbells.candles import gaps, grid, store
-from eightbells.quality.gate import admit, objection
+from eightbells.quality.gate import admit
+from eightbells.quality.windows import objection
 from tests.klines import FIRST, STEP, admitted, after, counts, frame, kline, klines, one, rows_of
 
 # what is wrong, the values that make it so, and every reason that must stand beside the row

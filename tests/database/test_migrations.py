@@ -80,17 +80,42 @@ def test_every_file_of_sql_has_its_migration() -> None:
 # What versions before the migration to data wrote, and the drift that it is.
 NAME = "eb-0123456789012345678901234567-1"
 OLD_DRIFTS = [
-    ("order", f"order {NAME} is there 2 times, here as 7", 7, Reason.DUPLICATE_ORDER,
-     {"client_order_id": NAME, "times": "2"}),
-    ("order", f"order {NAME} is at the exchange and not in the books", 7, Reason.UNKNOWN_ORDER,
-     {"client_order_id": NAME}),
-    ("order", f"order {NAME} is PARTIALLY_FILLED at the exchange, OPEN in the books", 7, Reason.ORDER_STATE,
-     {"client_order_id": NAME, "exchange": "PARTIALLY_FILLED", "books": "OPEN"}),
-    ("fill", f"order {NAME}: 0.5 executed at the exchange, 0 booked", 7, Reason.EXECUTED_QUANTITY,
-     {"client_order_id": NAME, "exchange": "0.5", "books": "0"}),
-    ("balance", "2.5 ETH in the books, 0 at the exchange", None, Reason.BALANCE,
-     {"asset": "ETH", "books": "2.5", "exchange": "0"}),
-]  # fmt: skip
+    (
+        "order",
+        f"order {NAME} is there 2 times, here as 7",
+        7,
+        Reason.DUPLICATE_ORDER,
+        {"client_order_id": NAME, "times": "2"},
+    ),
+    (
+        "order",
+        f"order {NAME} is at the exchange and not in the books",
+        7,
+        Reason.UNKNOWN_ORDER,
+        {"client_order_id": NAME},
+    ),
+    (
+        "order",
+        f"order {NAME} is PARTIALLY_FILLED at the exchange, OPEN in the books",
+        7,
+        Reason.ORDER_STATE,
+        {"client_order_id": NAME, "exchange": "PARTIALLY_FILLED", "books": "OPEN"},
+    ),
+    (
+        "fill",
+        f"order {NAME}: 0.5 executed at the exchange, 0 booked",
+        7,
+        Reason.EXECUTED_QUANTITY,
+        {"client_order_id": NAME, "exchange": "0.5", "books": "0"},
+    ),
+    (
+        "balance",
+        "2.5 ETH in the books, 0 at the exchange",
+        None,
+        Reason.BALANCE,
+        {"asset": "ETH", "books": "2.5", "exchange": "0"},
+    ),
+]
 
 
 def test_drifts_in_words_become_data_and_what_was_accepted_stays_accepted(empty: Engine) -> None:
@@ -167,9 +192,18 @@ def test_reasons_in_words_become_codes_in_quarantine_and_in_metrics(empty: Engin
 
 # An order as versions before that migration planned it.
 OLD_ORDER = {
-    "leg": "entry", "account": "paper", "strategy": "trend", "symbol": "BTCUSDT", "open_time": OPENED, "side": "BUY",
-    "type": "LIMIT", "time_in_force": "GTC", "quantity": 1, "price": 100, "planned_at": OPENED,
-}  # fmt: skip
+    "leg": "entry",
+    "account": "paper",
+    "strategy": "trend",
+    "symbol": "BTCUSDT",
+    "open_time": OPENED,
+    "side": "BUY",
+    "type": "LIMIT",
+    "time_in_force": "GTC",
+    "quantity": 1,
+    "price": 100,
+    "planned_at": OPENED,
+}
 
 
 def test_refused_orders_become_denied_or_rejected_by_whether_they_were_sent(empty: Engine) -> None:

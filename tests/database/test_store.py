@@ -27,10 +27,15 @@ def window(engine: Engine, last: int, count: int, as_of_batch: int | None = None
 
 def test_every_digit_that_came_is_stored(engine: Engine) -> None:
     exact = {
-        "open": "0.00000141", "high": "123456789012345678.12345678", "low": "0.00000140", "close": "1.412e-05",
-        "volume": "98765432109876543210.00000001", "quote_volume": "0.10", "taker_buy_base": "0.00000001",
+        "open": "0.00000141",
+        "high": "123456789012345678.12345678",
+        "low": "0.00000140",
+        "close": "1.412e-05",
+        "volume": "98765432109876543210.00000001",
+        "quote_volume": "0.10",
+        "taker_buy_base": "0.00000001",
         "taker_buy_quote": "0.0000000000000000000000000001",
-    }  # fmt: skip
+    }
     write(engine, [kline(**exact)], after(1))
     for column, sent in exact.items():
         assert one(engine, f"SELECT {column} FROM candles") == Decimal(sent)

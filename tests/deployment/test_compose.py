@@ -22,9 +22,11 @@ from tests.surroundings import ROOT
 ADDRESSES = "EIGHTBELLS_NOTIFICATIONS__URLS"
 SECRETS = ("BINANCE_API_KEY", "BINANCE_API_SECRET", "POSTGRES_PASSWORD", "GRAFANA_PASSWORD", ADDRESSES)
 WITH_SECRETS = {
-    **composed.PAPER, "BINANCE_API_KEY": "a-real-key", "BINANCE_API_SECRET": "a-real-secret",
-    ADDRESSES: "[\"json://a-real-address\"]",
-}  # fmt: skip
+    **composed.PAPER,
+    "BINANCE_API_KEY": "a-real-key",
+    "BINANCE_API_SECRET": "a-real-secret",
+    ADDRESSES: '["json://a-real-address"]',
+}
 SERVICES = composed.services(composed.PAPER)
 OURS = composed.ours(composed.PAPER)
 ONCE = {"migrate"}

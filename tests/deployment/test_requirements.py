@@ -23,9 +23,11 @@ FILES = [ROOT / "requirements" / name for name in ("runtime.txt", "develop.txt")
 def installed(python: str, system: str = "linux", machine: str = "x86_64") -> set[str]:
     """The names that pip installs on such a machine."""
     place = {
-        "python_full_version": python, "python_version": ".".join(python.split(".")[:2]), "sys_platform": system,
+        "python_full_version": python,
+        "python_version": ".".join(python.split(".")[:2]),
+        "sys_platform": system,
         "platform_machine": machine,
-    }  # fmt: skip
+    }
     pins = [Requirement(line) for line in re.findall(r"^(\S+==.*?) *\\$", FILES[0].read_text(), re.M)]
     assert len(pins) > 100
     return {pin.name for pin in pins if pin.marker is None or pin.marker.evaluate(place)}

@@ -170,9 +170,14 @@ async def test_real_files_give_the_rows_of_rest(
 def _joined(hours: list[tuple[Any, ...]]) -> list[Any]:
     column: Callable[[int], list[Decimal]] = lambda at: [Decimal(hour[at]) for hour in hours]  # noqa: E731
     return [
-        hours[0][1], hours[-1][2], column(3)[0], max(column(4)), min(column(5)), column(6)[-1],
+        hours[0][1],
+        hours[-1][2],
+        column(3)[0],
+        max(column(4)),
+        min(column(5)),
+        column(6)[-1],
         *(sum(column(at)) for at in range(7, 12)),
-    ]  # fmt: skip
+    ]
 
 
 def _of_rest(row: list[Any]) -> list[Any]:

@@ -47,10 +47,10 @@ def ways(watch: Watch) -> list[list[str]]:
 async def test_a_lost_reply_never_places_a_second_order(watch: Watch, lost: list[dict[str, Any]]) -> None:
     """The exchange has taken the order; what comes back is nothing, or says nothing. Each symbol has its own fault."""
     watch.use(exchange__timeout_seconds=3)
-    befallen = dict(zip(SYMBOLS, lost, strict=False))
+    struck = dict(zip(SYMBOLS, lost, strict=False))
     faults = [
         watch.simulator.fault(ORDER, action, when="after", match={"symbol": symbol})
-        for symbol, action in befallen.items()
+        for symbol, action in struck.items()
     ]
     report = await watch.cycle()
     assert report.outcome == "complete"
@@ -59,7 +59,7 @@ async def test_a_lost_reply_never_places_a_second_order(watch: Watch, lost: list
     asked = watch.rows(
         "SELECT symbol FROM orders o JOIN order_events e ON e.order_id = o.id WHERE to_state = 'UNKNOWN'"
     )
-    assert {symbol for (symbol,) in asked} == befallen.keys()
+    assert {symbol for (symbol,) in asked} == struck.keys()
     assert len(watch.simulator.orders()) == len(SYMBOLS)
     assert watch.differences() == []
 

@@ -10,14 +10,18 @@ from dataclasses import replace
 from eightbells.backtest.engine import run
 from eightbells.backtest.history import read_stored
 from eightbells.candles import grid
+from tests.backtest.parity import order_figures
 from tests.exchange import LAST, STEP
 from tests.flows.conftest import Watch
 
 CYCLES = 24
 TREND = {
-    "name": "trend", "kind": "ma_cross", "capital": "10000", "stop_loss": "0.5",
+    "name": "trend",
+    "kind": "ma_cross",
+    "capital": "10000",
+    "stop_loss": "0.5",
     "parameters": {"fast": 1, "slow": 3},
-}  # fmt: skip
+}
 ORDERS = """
 SELECT client_order_id, leg, side, type, quantity, price, stop_price, executed_quantity FROM orders ORDER BY id
 """
@@ -46,19 +50,7 @@ async def test_the_backtest_orders_what_the_cycle_has_ordered(watch: Watch) -> N
         (history,) = read_stored(connection, "paper", ["BTCUSDT"], last)
     # the slot that still runs: the last cycle's orders arrive in it
     found = run(settings, [replace(history, arrivals=arrivals)], LAST, last)
-    ours = [
-        (
-            it.client_order_id,
-            it.leg,
-            it.side,
-            it.type,
-            it.quantity,
-            it.price,
-            it.stop_price,
-            it.executed_quantity,
-        )
-        for it in found.orders.values()
-    ]
+    ours = [(it.client_order_id, *order_figures(it)) for it in found.orders.values()]
     of_last = watch.rows(
         "SELECT client_order_id FROM orders WHERE planned_at >= :at", at=grid.to_time(last + STEP)
     )

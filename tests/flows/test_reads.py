@@ -1,4 +1,4 @@
-"""Questions that fail: asked again as the table says, and told in one sentence where that is in vain."""
+"""Requests that fail: sent again as the table says, and reported in one sentence where that does not help."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ async def test_candles_are_fetched_through_passing_failures(
 ) -> None:
     """Each symbol has its own fault; what came meanwhile is not asked for again."""
     watch.use(errors=AT_ONCE, exchange__timeout_seconds=3)
-    befallen = dict(zip(SYMBOLS, failures, strict=False))
+    struck = dict(zip(SYMBOLS, failures, strict=False))
     faults = [
         watch.simulator.fault("GET /api/v3/klines", action, match={"symbol": symbol})
-        for symbol, action in befallen.items()
+        for symbol, action in struck.items()
     ]
     report = await watch.cycle(trade=False)
     assert report.outcome == "complete"

@@ -46,9 +46,16 @@ OTHER_FILTERS: list[dict[str, Any]] = [
     {"MAX_NUM_ORDERS": {"maxNumOrders": 3}},
 ]
 FILTERS = (
-    "PRICE_FILTER", "PERCENT_PRICE", "PERCENT_PRICE_BY_SIDE", "LOT_SIZE", "MARKET_LOT_SIZE", "NOTIONAL", "MIN_NOTIONAL",
-    "MAX_POSITION", "MAX_NUM_ORDERS",
-)  # fmt: skip
+    "PRICE_FILTER",
+    "PERCENT_PRICE",
+    "PERCENT_PRICE_BY_SIDE",
+    "LOT_SIZE",
+    "MARKET_LOT_SIZE",
+    "NOTIONAL",
+    "MIN_NOTIONAL",
+    "MAX_POSITION",
+    "MAX_NUM_ORDERS",
+)
 ZERO = Decimal(0)
 
 

@@ -30,12 +30,22 @@ SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
 EXPECTED = {
     "output": ["Traceback", "Binance -1022 on apiRestrictions", "Binance http 5xx on time"],
     "Prefect": [
-        "Binance -1022 on apiRestrictions", "Binance -1003 on klines", "AwaitingRetry", "cycle-report",
-        "prefect.flow-run.Failed", "insufficient balance",
+        "Binance -1022 on apiRestrictions",
+        "Binance -1003 on klines",
+        "AwaitingRetry",
+        "cycle-report",
+        "prefect.flow-run.Failed",
+        "insufficient balance",
     ],
-    "tables": ["Binance -1007 on order.place", "Binance network on order.place", "Binance timeout on order.place"],
-    "metrics": [f'binance_api_requests_failed_total{{error="{code}"}}' for code in ("-1022", "-1003", "unreadable")],
-}  # fmt: skip
+    "tables": [
+        "Binance -1007 on order.place",
+        "Binance network on order.place",
+        "Binance timeout on order.place",
+    ],
+    "metrics": [
+        f'binance_api_requests_failed_total{{error="{code}"}}' for code in ("-1022", "-1003", "unreadable")
+    ],
+}
 REVERSED = SECRET[::-1]  # the wrong one that the last run signs with
 
 
@@ -69,11 +79,14 @@ def everything_kept(engine: Engine) -> str:
 def run_into_failures(url: str) -> str:
     """What the run says, with every log as talkative as it can be."""
     given = {
-        "BINANCE_API_KEY": KEY, "BINANCE_API_SECRET": SECRET, "PREFECT_API_URL": PREFECT_API_URL.value(),
-        "PREFECT_LOGGING_TO_API_ENABLED": "true", "PREFECT_LOGGING_LEVEL": "DEBUG",
+        "BINANCE_API_KEY": KEY,
+        "BINANCE_API_SECRET": SECRET,
+        "PREFECT_API_URL": PREFECT_API_URL.value(),
+        "PREFECT_LOGGING_TO_API_ENABLED": "true",
+        "PREFECT_LOGGING_LEVEL": "DEBUG",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "eightbells,aiohttp,asyncio,binance,psycopg,sqlalchemy",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    }  # fmt: skip
+    }
     ran = subprocess.run(
         [sys.executable, "-m", "tests.gateway.failing_run", url],
         cwd=ROOT,
@@ -114,11 +127,15 @@ def test_after_runs_full_of_failures_no_secret_is_anywhere(
     said = run_into_failures(real.url)
     wait_until(lambda: "prefect.flow-run.Failed" in everything_kept(prefects))
     places = {
-        "output": said, "Prefect": everything_kept(prefects), "tables": everything_kept(engine),
+        "output": said,
+        "Prefect": everything_kept(prefects),
+        "tables": everything_kept(engine),
         "metrics": page(engine, configure),
-    }  # fmt: skip
+    }
     for place, words in EXPECTED.items():
-        assert [it for it in words if it not in places[place]] == [], f"{place} was not looked at in vain"
+        assert [it for it in words if it not in places[place]] == [], (
+            f"{place} lacks what shows that it was read"
+        )
     for place, content in places.items():
         for secret in (KEY, SECRET, REVERSED):
             assert secret not in content, place

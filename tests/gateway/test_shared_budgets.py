@@ -54,9 +54,14 @@ def ask(processes: list[subprocess.Popen[str]], simulator: Simulator, database: 
     def start(seconds: float, rate: float, limit: int, window: float) -> None:
         begin = time.time() + 0.7
         order = {
-            "url": f"{simulator.url}/api", "database": database.render_as_string(hide_password=False),
-            "begin": begin, "until": begin + seconds, "rate": rate, "limit": limit, "window": window,
-        }  # fmt: skip
+            "url": f"{simulator.url}/api",
+            "database": database.render_as_string(hide_password=False),
+            "begin": begin,
+            "until": begin + seconds,
+            "rate": rate,
+            "limit": limit,
+            "window": window,
+        }
         for process in processes:
             assert process.stdin is not None
             process.stdin.write(json.dumps(order) + "\n")

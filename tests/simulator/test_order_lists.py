@@ -14,10 +14,16 @@ from simulator_process import ACCOUNTS, H4, START, Simulator, running
 def oco(simulator: Simulator, **changed: Any) -> Any:
     """An OCO that sells: a limit 1 % above the price, a stop 1 % below."""
     given = {
-        "symbol": "BTCUSDT", "side": "SELL", "quantity": "0.01", "aboveType": "LIMIT_MAKER",
-        "abovePrice": above(simulator, "1.01"), "belowType": "STOP_LOSS", "belowStopPrice": below(simulator, "0.99"),
-        "newOrderRespType": "RESULT", **changed,
-    }  # fmt: skip
+        "symbol": "BTCUSDT",
+        "side": "SELL",
+        "quantity": "0.01",
+        "aboveType": "LIMIT_MAKER",
+        "abovePrice": above(simulator, "1.01"),
+        "belowType": "STOP_LOSS",
+        "belowStopPrice": below(simulator, "0.99"),
+        "newOrderRespType": "RESULT",
+        **changed,
+    }
     given = {name: value for name, value in given.items() if value is not None}
     return simulator.signed("POST", "/api/v3/orderList/oco", **given)
 

@@ -1,7 +1,7 @@
 """Compressed weeks of the stream, as `make soak` runs them for thirty days.
 
 An exchange that runs thousands of times as fast closes a candle of every symbol each few seconds, while faults
-befall it at random. At the end every candle of every symbol must be stored, equal to the exchange's.
+strike it at random. At the end every candle of every symbol must be stored, equal to the exchange's.
 """
 
 from __future__ import annotations
@@ -92,13 +92,21 @@ def _tell(day: int, days: int, count: int, result: Result, injector: FaultInject
 def show(result: Result, seed: int) -> None:
     """The closing table, 80 columns at most."""
     rows = [
-        ("seed", seed), ("candles expected", f"{result.expected:,}"), ("missing", result.missing),
-        ("wrong", result.wrong), ("restated", result.revisions), ("faults", result.faults),
+        ("seed", seed),
+        ("candles expected", f"{result.expected:,}"),
+        ("missing", result.missing),
+        ("wrong", result.wrong),
+        ("restated", result.revisions),
+        ("faults", result.faults),
         ("connections lost", result.facts.get("reconnects", "?")),
         ("taken over by age", result.facts.get("taken over by age", "?")),
         ("over the streams", result.facts.get("candles from streams", "?")),
-        ("memory", f"{result.memory[0]:.1f} MB after a day, {result.memory[-1]:.1f} MB at the end "
-                   f"({result.growth - 1:+.1%}, at most {MOST_MEMORY - 1:+.0%})"),
-        ("took", f"{result.seconds:.0f} s"), ("verdict", "passed" if result.passed else "FAILED"),
-    ]  # fmt: skip
+        (
+            "memory",
+            f"{result.memory[0]:.1f} MB after a day, {result.memory[-1]:.1f} MB at the end "
+            f"({result.growth - 1:+.1%}, at most {MOST_MEMORY - 1:+.0%})",
+        ),
+        ("took", f"{result.seconds:.0f} s"),
+        ("verdict", "passed" if result.passed else "FAILED"),
+    ]
     print("\n".join(f"  {name:<20} {value}" for name, value in rows), flush=True)

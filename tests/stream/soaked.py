@@ -44,10 +44,15 @@ def environment(simulator: Simulator, database: URL, symbols: Sequence[str], **g
     """What a worker is to find in its environment."""
     address = simulator.url.replace("http", "ws", 1)
     settings = {
-        "exchange__rest_url": f"{simulator.url}/api", "exchange__stream_url": f"{address}/",
-        "exchange__ws_api_url": f"{address}/ws-api/v3", "symbols": list(symbols), "strategies": [],
-        "budgets__klines": "exchange", "candles__refetch": 3, **given,
-    }  # fmt: skip
+        "exchange__rest_url": f"{simulator.url}/api",
+        "exchange__stream_url": f"{address}/",
+        "exchange__ws_api_url": f"{address}/ws-api/v3",
+        "symbols": list(symbols),
+        "strategies": [],
+        "budgets__klines": "exchange",
+        "candles__refetch": 3,
+        **given,
+    }
     named = {
         f"EIGHTBELLS_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
         for name, value in settings.items()

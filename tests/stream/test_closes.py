@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 
-from eightbells.quality.gate import Verdict
+from eightbells.quality.verdicts import Verdict
 from eightbells.stream.engine import Proven
 from tests.exchange import Simulator
 from tests.stream.watched import CLOSE, OPENED, watched

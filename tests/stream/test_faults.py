@@ -1,4 +1,4 @@
-"""Whatever befalls the streams, each closed candle of fifty symbols is stored once, as the exchange has it, in time."""
+"""Whatever fault strikes, each closed candle of fifty symbols is stored once, as the exchange has it, in time."""
 
 from __future__ import annotations
 

@@ -108,10 +108,13 @@ def test_an_address_that_is_not_clear_is_refused_with_what_to_write(address: str
 @pytest.mark.parametrize(
     "address",
     [
-        "postgresql://bot@host/name", "postgresql+asyncpg://bot:p%ss:word@h1:1/name", "postgres:///name?host=/run/a b",
-        "postgresql://[::1]:5433/name?sslmode=require&options=-c%20search_path%3Dx", "postgresql://host",
+        "postgresql://bot@host/name",
+        "postgresql+asyncpg://bot:p%ss:word@h1:1/name",
+        "postgres:///name?host=/run/a b",
+        "postgresql://[::1]:5433/name?sslmode=require&options=-c%20search_path%3Dx",
+        "postgresql://host",
     ],
-)  # fmt: skip
+)
 def test_addresses_that_people_have_are_read(address: str) -> None:
     assert read(address.replace(" ", "%20")).drivername == "postgresql"
     assert "***" not in shown(address.replace(" ", "%20"))
@@ -121,9 +124,13 @@ def test_addresses_that_people_have_are_read(address: str) -> None:
 @given(secrets)
 def test_what_the_environment_keeps_secret_is_hidden_in_every_form(secret: str) -> None:
     forms = [
-        secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1],
+        secret,
+        quote(secret, safe=""),
+        quote_plus(secret),
+        json.dumps(secret)[1:-1],
+        repr(secret)[1:-1],
         base64.b64encode(secret.encode()).decode(),
-    ]  # fmt: skip
+    ]
     for name, value in {
         "BINANCE_API_SECRET": secret,
         "BINANCE_API_KEY": secret,

@@ -36,12 +36,22 @@ def test_the_last_attempt_is_followed_after_a_wait_that_grows(count: int) -> Non
 @pytest.mark.parametrize(
     "states",
     [
-        [], ["COMPLETED"], ["CANCELLED"], ["CANCELLING"], ["SCHEDULED"], ["PENDING"], ["RUNNING"], ["PAUSED"],
-        ["FAILED", "COMPLETED"], ["FAILED", "RUNNING"], ["CRASHED", "SCHEDULED"], ["CANCELLED", "FAILED"],
+        [],
+        ["COMPLETED"],
+        ["CANCELLED"],
+        ["CANCELLING"],
+        ["SCHEDULED"],
+        ["PENDING"],
+        ["RUNNING"],
+        ["PAUSED"],
+        ["FAILED", "COMPLETED"],
+        ["FAILED", "RUNNING"],
+        ["CRASHED", "SCHEDULED"],
+        ["CANCELLED", "FAILED"],
         ["FAILED"] * (len(WAITS) + 1),
     ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_nothing_follows(states: list[str]) -> None:
     """Where one is under way or done, where somebody cancelled one, and after the last."""
     assert to_follow(ended(*states), DUE + timedelta(hours=3)) is None

@@ -79,8 +79,9 @@ def test_a_jump_across_a_pause_is_no_part_of_the_volatility() -> None:
 
 
 @given(
-    st.decimals("0.00000001", "1000000", places=8), st.decimals("0.001", "1000", places=3).filter(lambda it: it != 1)
-)  # fmt: skip
+    st.decimals("0.00000001", "1000000", places=8),
+    st.decimals("0.001", "1000", places=3).filter(lambda it: it != 1),
+)
 def test_a_split_changes_the_number_of_coins_and_no_money(quantity: Decimal, ratio: Decimal) -> None:
     held = Holding(quantity, Decimal(500), Decimal(7)).after("SPLIT", ratio, *[Decimal(0)] * 3)
     assert (held.cost, held.realised) == (500, 7)

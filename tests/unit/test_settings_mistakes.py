@@ -146,21 +146,30 @@ def test_every_mistake_of_a_file_is_a_line_of_its_own_with_its_place(wrong: Wron
         ),
         ('symbols = ["USDT"]', ["mine.toml:1: setting symbols - USDT is not quoted in quote_asset USDT"]),
         ('symbols = ["BTC USDT"]', ["mine.toml:1: setting symbols - 'BTC USDT' is not a symbol"]),
-        (STRATEGY + 'symbols = ["DOGEUSDT"]', ["mine.toml:5: strategy 'mine', symbols - DOGEUSDT is not in the list"]),
+        (
+            STRATEGY + 'symbols = ["DOGEUSDT"]',
+            ["mine.toml:5: strategy 'mine', symbols - DOGEUSDT is not in the list"],
+        ),
         (STRATEGY + STRATEGY, ["mine.toml:6: strategy 'mine', name is taken"]),
         (STRATEGY + "parameters = 3", ["mine.toml:5: strategy 'mine', parameters must be a table"]),
         ('binance_api_key = "x"', ["mine.toml:1: binance_api_key must not stand here: set BINANCE_API_KEY"]),
         ('\n\nDATABASE_URL = "x"', ["mine.toml:3: DATABASE_URL must not stand here"]),
-        ('[exchange]\nrest_url = "api.binance.com"', ["mine.toml:2: setting exchange.rest_url must be an address"]),
+        (
+            '[exchange]\nrest_url = "api.binance.com"',
+            ["mine.toml:2: setting exchange.rest_url must be an address"],
+        ),
         (
             '[exchange]\nrest_url = "https://me:hush@h"',
             ["mine.toml:2: setting exchange.rest_url must not hold a user or a password"],
         ),
-        ('[strategies]\nname = "x"', ["mine.toml:1: setting strategies must be a list: write [[strategies]] above"]),
+        (
+            '[strategies]\nname = "x"',
+            ["mine.toml:1: setting strategies must be a list: write [[strategies]] above"],
+        ),
         ('[[strategy]]\nname = "x"', ["mine.toml:1: setting strategy is unknown; did you mean strategies?"]),
         ("database = 5", ["mine.toml:1: setting database must be a table"]),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_in_a_file_is_told_with_its_line(wrong: Wrong, content: str, lines: list[str]) -> None:
     found = wrong(content)
     assert len(found) == len(lines)

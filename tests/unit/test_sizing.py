@@ -168,10 +168,18 @@ kinds = st.fixed_dictionaries(
 
 
 @given(
-    kinds, st.sampled_from(["long", "flat"]), prices, prices, quantities, amounts,
+    kinds,
+    st.sampled_from(["long", "flat"]),
+    prices,
+    prices,
+    quantities,
+    amounts,
     st.one_of(st.none(), st.decimals(min_value=D("0.001"), max_value=1, places=3)),
-    st.decimals(min_value=D("0.01"), max_value=3, places=2), st.booleans(), st.integers(0, 8), st.integers(0, 8),
-)  # fmt: skip
+    st.decimals(min_value=D("0.01"), max_value=3, places=2),
+    st.booleans(),
+    st.integers(0, 8),
+    st.integers(0, 8),
+)
 def test_no_order_spends_more_than_is_left_nor_sells_more_than_is_owned(
     settings: dict[str, Any],
     target: Any,
@@ -221,9 +229,11 @@ def test_after_rebalancing_and_its_fee_the_holding_is_within_its_band(
 
 
 @given(
-    st.floats(min_value=1e-6, max_value=1e6), st.floats(min_value=1e-3, max_value=0.999),
-    st.floats(min_value=1.001, max_value=9), st.floats(min_value=1e-6, max_value=1),
-)  # fmt: skip
+    st.floats(min_value=1e-6, max_value=1e6),
+    st.floats(min_value=1e-3, max_value=0.999),
+    st.floats(min_value=1.001, max_value=9),
+    st.floats(min_value=1e-6, max_value=1),
+)
 def test_an_opinions_figures_become_the_decimals_that_python_shows(
     close: float, below: float, above: float, weight: float
 ) -> None:

@@ -23,10 +23,14 @@ def built(kind: str, **parameters: int) -> Strategy:
 def frame(closes: list[int], wicks: list[int]) -> pd.DataFrame:
     """Candles whose high and low lie `wick` beyond the close."""
     columns = {
-        "open": closes, "high": [close + wick for close, wick in zip(closes, wicks, strict=True)],
-        "low": [close - wick / 10 for close, wick in zip(closes, wicks, strict=True)], "close": closes,
-        "volume": 1, "quote_volume": 1, "trades": 1,
-    }  # fmt: skip
+        "open": closes,
+        "high": [close + wick for close, wick in zip(closes, wicks, strict=True)],
+        "low": [close - wick / 10 for close, wick in zip(closes, wicks, strict=True)],
+        "close": closes,
+        "volume": 1,
+        "quote_volume": 1,
+        "trades": 1,
+    }
     times = pd.date_range("2021-01-01", periods=len(closes), freq="4h", tz="UTC")
     return pd.DataFrame(columns, index=times).astype(float)
 
@@ -133,10 +137,12 @@ def test_donchian_buys_so_much_that_an_average_true_range_costs_the_risk(
 ) -> None:
     sized = build(
         StrategySettings(
-            name="s", kind="donchian", capital=1,
+            name="s",
+            kind="donchian",
+            capital=1,
             parameters={"entry": 2, "exit": 2, "memory": 8, "atr": length, "risk": risk},
         )
-    )  # fmt: skip
+    )
     closes = data.draw(st.lists(FEW_PRICES, min_size=sized.window, max_size=sized.window))
     wicks = data.draw(st.lists(st.integers(1, 3), min_size=sized.window, max_size=sized.window))
     candles = frame(closes, wicks)

@@ -53,18 +53,22 @@ def main() -> None:
             trial = FractionalBacktest(frame, Cross, cash=1_000_000, commission=FEE, finalize_trades=True)
             found = trial.run()
             answers[str(symbol)] = {
-                "total_return": found["Return [%]"] / 100, "trades": int(found["# Trades"]),
+                "total_return": found["Return [%]"] / 100,
+                "trades": int(found["# Trades"]),
                 "fees": found["Commissions [$]"] / 1_000_000,
                 "figures": {
                     name: found[key] / scale
                     for name, key, scale in (
-                        ("annual_return", "Return (Ann.) [%]", 100), ("volatility", "Volatility (Ann.) [%]", 100),
-                        ("sharpe", "Sharpe Ratio", 1), ("sortino", "Sortino Ratio", 1),
-                        ("calmar", "Calmar Ratio", 1), ("max_drawdown", "Max. Drawdown [%]", -100),
+                        ("annual_return", "Return (Ann.) [%]", 100),
+                        ("volatility", "Volatility (Ann.) [%]", 100),
+                        ("sharpe", "Sharpe Ratio", 1),
+                        ("sortino", "Sortino Ratio", 1),
+                        ("calmar", "Calmar Ratio", 1),
+                        ("max_drawdown", "Max. Drawdown [%]", -100),
                     )
                 },
                 "equity": found["_equity_curve"]["Equity"].tolist(),
-            }  # fmt: skip
+            }
         seconds.append(time.perf_counter() - began)
     print(json.dumps({"seconds": seconds, "answers": answers}))
 
