@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -272,10 +273,14 @@ def load(connection: Connection, symbol: str) -> SymbolRules | None:
 def load_all(connection: Connection, symbols: Collection[str]) -> dict[str, SymbolRules]:
     """The rules as last seen of those symbols that were ever seen with rules that can be read."""
     entries = connection.execute(
-        text("SELECT rules FROM symbols WHERE symbol = ANY(:symbols)"), {"symbols": list(symbols)}
-    ).scalars()
-    found = {}
-    for entry in entries:
-        with suppress(RulesUnreadable):
-            found[entry["symbol"]] = SymbolRules.from_exchange_info(entry)
-    return found
+        text("SELECT symbol, CAST(rules AS text) FROM symbols WHERE symbol = ANY(:symbols)"),
+        {"symbols": list(symbols)},
+    ).tuples()
+    return {symbol: rules for symbol, entry in entries if (rules := _read(entry)) is not None}
+
+
+@functools.lru_cache(maxsize=4096)  # between two refreshes of the rules the same text is read many times
+def _read(entry: str) -> SymbolRules | None:
+    with suppress(RulesUnreadable):
+        return SymbolRules.from_exchange_info(json.loads(entry))
+    return None
