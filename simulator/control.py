@@ -236,17 +236,19 @@ def _account_view(account: Account) -> Body:
         "maker_fee": str(account.maker_fee),
         "taker_fee": str(account.taker_fee),
         "fees_in_bnb": account.fees_in_bnb,
+        "trade_group": account.trade_group,
         "permissions": {"read": may.read, "trade": may.trade, "withdraw": may.withdraw, "ips": list(may.ips)},
     }
 
 
 def _change_account(account: Account, fields: Body) -> None:
-    unknown = set(fields) - {"maker_fee", "taker_fee", "fees_in_bnb", "permissions", "deposit"}
+    unknown = set(fields) - {"maker_fee", "taker_fee", "fees_in_bnb", "trade_group", "permissions", "deposit"}
     if unknown:
         raise ValueError(f"an account has no {', '.join(sorted(unknown))}")
     account.maker_fee = _rate(fields.get("maker_fee", account.maker_fee))
     account.taker_fee = _rate(fields.get("taker_fee", account.taker_fee))
     account.fees_in_bnb = bool(fields.get("fees_in_bnb", account.fees_in_bnb))
+    account.trade_group = max(-1, int(fields.get("trade_group", account.trade_group)))
     account.permissions = permissions_from(fields.get("permissions", {}), account.permissions)
     for asset, amount in fields.get("deposit", {}).items():
         account.receive(asset, max(Decimal(str(amount)), -account.free(asset)))

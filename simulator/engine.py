@@ -17,6 +17,7 @@ from simulator.errors import Refusal, insufficient_balance, rejected
 from simulator.lists import OrderList, OrderLists
 from simulator.market import Market
 from simulator.orders import STOPS, Fill, Order, Ticket
+from simulator.prevention import Prevention
 from simulator.settings import Settings
 from simulator.settlement import Settlement
 
@@ -33,11 +34,13 @@ class Engine:
         self.listeners: list[Listener] = []
         self.settlement = Settlement(market)
         self.lists = OrderLists(self)
+        self.prevention = Prevention(self, self._fill)
         self.clear()
 
     def clear(self) -> None:
         """Forget every order and fill."""
         self.lists.clear()
+        self.prevention.clear()
         self.orders: dict[int, Order] = {}
         self.fills: list[Fill] = []
         self.fills_of: defaultdict[int, list[Fill]] = defaultdict(list)
@@ -57,6 +60,7 @@ class Engine:
             self.fills_of[fill.order_id].append(fill)
         for order in orders:
             self._register(order)
+            self.prevention.recall(order)
             if order.status == "PENDING_NEW":
                 continue
             if order.open:
@@ -112,7 +116,7 @@ class Engine:
         self._tell(order, "NEW", None, now)
         price = self.market.price(order.symbol, now)
         if order.type == "LIMIT_MAKER" and price is not None and _marketable(order, price):
-            self.finish(account, order, "EXPIRED", now)
+            self.finish(account, order, "EXPIRED", now, "REJECTED")
         else:
             self.start(account, order, now)
 
@@ -157,7 +161,8 @@ class Engine:
         chosen = [order for order in open_orders if order.symbol == symbol or order.id in numbers]
         for order in chosen:
             if order.open:  # another one of its list may have ended it
-                self.finish(self.accounts.named(order.account), order, "EXPIRED", now)
+                owner = self.accounts.named(order.account)
+                self.finish(owner, order, "EXPIRED", now, "EXCHANGE_CANCELED")
         return [order.id for order in chosen]
 
     def check_acceptable(
@@ -180,6 +185,9 @@ class Engine:
             raise rejected("Order would immediately match and take.")
         if ticket.stop_price is not None and ticket.trailing_delta is None and _triggered(ticket, price):
             raise rejected("Order would trigger immediately.")
+        symbol, own = ticket.rules.symbol, self.prevention
+        if ticket.type == "LIMIT_MAKER" and own.crosses(account, symbol, ticket.buys, ticket.price):
+            raise rejected("Order would immediately match and take.")
 
     def make(self, account: Account, ticket: Ticket, now: int, list_id: int = -1) -> Order:
         """The order of a ticket, which is not taken up yet."""
@@ -263,13 +271,16 @@ class Engine:
 
     def _arrive(self, account: Account, order: Order, now: int) -> None:
         """Fill an order against the market as it is: as far as it can be, then rest or expire."""
+        self.prevention.meet(account, order, now)
+        if not order.open:
+            return
         price = self.market.price(order.symbol, now)
         available = self._available(order)
         crosses = price is not None and (not order.price or _marketable(order, price))
         if crosses and price is not None and (order.time_in_force != "FOK" or available == order.qty):
             self._take(account, order, price, available, now)
         if order.open and (order.time_in_force != "GTC" or not order.price):
-            self.finish(account, order, "EXPIRED", now)
+            self.finish(account, order, "EXPIRED", now, _unfilled(order))
         order.not_before = now + (max(self.settings.fill_gap_ms, 1) if crosses else 0)
 
     def _take(self, account: Account, order: Order, price: int, available: Decimal, now: int) -> None:
@@ -299,13 +310,22 @@ class Engine:
         if not order.open:
             self.lists.ended(account, order, time)
 
-    def finish(self, account: Account, order: Order, status: str, time: int) -> None:
-        """End an open order without a further fill."""
+    def finish(self, account: Account, order: Order, status: str, time: int, reason: str = "") -> None:
+        """End an open order without a further fill; `reason` is why it expires."""
         self.settlement.release(account, order, time)
-        order.status = status
+        order.status, order.expiry_reason = status, reason
         self._touch(order, time)
-        self._tell(order, status, None, time)
+        self._tell(order, "TRADE_PREVENTION" if status == "EXPIRED_IN_MATCH" else status, None, time)
         self.lists.ended(account, order, time)
+
+    def prevented(self, account: Account, order: Order, time: int) -> None:
+        """Tell of an order, a part of which was kept from trading; it ends where nothing remains."""
+        if order.remaining == 0:
+            self.finish(account, order, "EXPIRED_IN_MATCH", time)
+            return
+        self.settlement.shrink(account, order, time)
+        self._touch(order, time)
+        self._tell(order, "TRADE_PREVENTION", None, time)
 
     def _touch(self, order: Order, time: int) -> None:
         order.updated = time
@@ -403,6 +423,13 @@ class Engine:
     def history(self, account: Account, symbol: str) -> Iterator[Order]:
         """An account's orders of a symbol, oldest first."""
         return (o for o in self.orders.values() if o.account == account.name and o.symbol == symbol)
+
+
+def _unfilled(order: Order) -> str:
+    """Why an order expires that may not rest."""
+    if not order.price:
+        return "INSUFFICIENT_LIQUIDITY"
+    return f"UNFILLED_{'IOC_QUANTITY' if order.time_in_force == 'IOC' else 'FOK_ORDER'}_EXPIRED"
 
 
 def _marketable(order: Order | Ticket, price: int) -> bool:

@@ -141,6 +141,12 @@ class Order:
     list_id: int = -1
     # number of the execution, client id before and after, quantity before and after, time
     amendments: tuple[tuple[Any, ...], ...] = ()
+    prevented: Decimal = ZERO  # kept from trading with orders of the same account or group
+    # the latest: number of the match, quantity, price, cost, trade group, the other order, what of this one expired
+    prevention: tuple[tuple[Any, ...], ...] = ()
+    # as taker: number, maker's order, mode, price, taker's and maker's prevented quantity, time, trade group
+    matches: tuple[tuple[Any, ...], ...] = ()
+    expiry_reason: str = ""
 
     @property
     def buys(self) -> bool:
@@ -152,7 +158,7 @@ class Order:
 
     @property
     def remaining(self) -> Decimal:
-        return self.qty - self.executed
+        return self.qty - self.executed - self.prevented
 
     @property
     def triggers_rising(self) -> bool:
@@ -175,7 +181,7 @@ class Order:
             "workingTime": self.working_time,
             "origQuoteOrderQty": money(self.quote_qty),
             "selfTradePreventionMode": self.stp_mode,
-            **dict(self.extra),
+            **self._optional(),
         }
 
     def answer(self, response: str, fills: list[Fill], now: int) -> dict[str, Any]:
@@ -190,7 +196,11 @@ class Order:
         if response == "ACK":
             return ack
         result = {**ack, **self._amounts(), **self._stop(), "workingTime": self.working_time}
-        result |= {"selfTradePreventionMode": self.stp_mode, **dict(self.extra)}
+        result |= {"selfTradePreventionMode": self.stp_mode, **self._optional()}
+        if self.matches:
+            result["preventedMatches"] = [_in_answer(match) for match in self.matches]
+            if self.matches[-1][-1] >= 0:
+                result["tradeGroupId"] = self.matches[-1][-1]
         return result | {"fills": [fill.in_order() for fill in fills]} if response == "FULL" else result
 
     def canceled(self, now: int) -> dict[str, Any]:
@@ -205,7 +215,7 @@ class Order:
             **self._amounts(),
             **self._stop(),
             "selfTradePreventionMode": self.stp_mode,
-            **dict(self.extra),
+            **self._optional(),
         }
 
     def in_truth(self) -> dict[str, Any]:
@@ -229,8 +239,23 @@ class Order:
         iceberg = {"icebergQty": money(self.iceberg)} if self.iceberg else {}
         return stop | self._trailing() | iceberg
 
+    def _optional(self) -> dict[str, Any]:
+        """What only some orders have."""
+        shown: dict[str, Any] = dict(self.extra)
+        if self.prevention:
+            shown |= {"preventedMatchId": self.prevention[0][0], "preventedQuantity": money(self.prevented)}
+        return shown | ({"expiryReason": self.expiry_reason} if self.expiry_reason else {})
+
     def _trailing(self) -> dict[str, Any]:
         if self.trailing_delta is None:
             return {}
         active = {"trailingTime": self.trailing_time} if self.trailing_time >= 0 else {}
         return {"trailingDelta": self.trailing_delta, **active}
+
+
+def _in_answer(match: tuple[Any, ...]) -> dict[str, Any]:
+    """A prevented match as the answer to the taker's order shows it."""
+    number, maker, _, price, taken, made, *_ = match
+    taker_part = {"takerPreventedQuantity": taken} if taken else {}
+    maker_part = {"makerPreventedQuantity": made} if made else {}
+    return {"preventedMatchId": number, "makerOrderId": maker, "price": price, **taker_part, **maker_part}

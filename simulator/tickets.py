@@ -95,6 +95,9 @@ def _response(params: Params, kind: str) -> str:
 def _stp_mode(params: Params, rules: Rules) -> str:
     invalid = errors.not_valid("selfTradePreventionMode")
     given = params.choice("selfTradePreventionMode", STP_MODES, invalid)
+    if given is not None and given not in rules.entry.get("allowedSelfTradePreventionModes", STP_MODES):
+        msg = "This symbol does not allow the specified self-trade prevention mode."
+        raise errors.Refusal(-1013, msg)
     return given or str(rules.entry.get("defaultSelfTradePreventionMode", "NONE"))
 
 

@@ -365,11 +365,25 @@ def execution_report(
     if order.working:
         report["W"] = order.working_time
     report["V"] = order.stp_mode
+    if order.expiry_reason:
+        report["eR"] = order.expiry_reason
+    if order.prevention:
+        report |= _prevented(order, execution)
     if order.trailing_delta is not None:
         report["d"] = order.trailing_delta
         if order.trailing_time >= 0:
             report["D"] = order.trailing_time
     return report | {{"strategyId": "j", "strategyType": "J"}[name]: value for name, value in order.extra}
+
+
+def _prevented(order: Order, execution: str) -> dict[str, Any]:
+    """What an executionReport says about self-trade prevention."""
+    number, part, price, cost, group, other, quantity = order.prevention[0]
+    shown: dict[str, Any] = {"v": number, "A": money(order.prevented)}
+    if execution != "TRADE_PREVENTION":
+        return shown
+    shown |= {"B": quantity, "U": other, "Cs": order.symbol, "pl": part, "pL": price, "pY": cost}
+    return shown | ({"u": group} if group >= 0 else {})
 
 
 def _text(value: Any) -> str:
