@@ -18,6 +18,7 @@ from simulator.lists import OrderList, OrderLists
 from simulator.market import Market
 from simulator.orders import STOPS, Fill, Order, Ticket
 from simulator.prevention import Prevention
+from simulator.reference import EXCEEDED, exceeds
 from simulator.settings import Settings
 from simulator.settlement import Settlement
 
@@ -289,6 +290,9 @@ class Engine:
         left = available
         while left > 0 and order.open and price > 0:
             if order.price and not _marketable(order, price):
+                return
+            if exceeds(self.market, order, price, now):
+                self.finish(account, order, "EXPIRED", now, EXCEEDED)
                 return
             part = min(left, self._part(order))
             if not self.settlement.affordable(account, order, part, as_decimal(price)):

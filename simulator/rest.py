@@ -17,6 +17,7 @@ from simulator import (
     rest_market,
     rest_neighbours,
     rest_replace,
+    rest_rules,
     rest_trade,
     signing,
 )
@@ -30,7 +31,16 @@ from simulator.wire import cut, dump
 
 ROUTES = registry.by_route
 # Importing a module registers its endpoints.
-MODULES = (rest_account, rest_amend, rest_lists, rest_market, rest_neighbours, rest_replace, rest_trade)
+MODULES = (
+    rest_account,
+    rest_amend,
+    rest_lists,
+    rest_market,
+    rest_neighbours,
+    rest_replace,
+    rest_rules,
+    rest_trade,
+)
 JSON = "application/json;charset=UTF-8"
 HTML = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
 Sent = tuple[str, str]
