@@ -164,6 +164,7 @@ class Control:
         """Hold a symbol's price still, or with null let it follow its candles again."""
         self.exchange.symbols.get(symbol)
         self.exchange.engine.follow_extremes(symbol, self.exchange.now())
+        self.exchange.market.revision += 1
         if price is None:
             self.exchange.market.fixed.pop(symbol, None)
         else:

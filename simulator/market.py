@@ -35,6 +35,9 @@ class Market:
         self.symbols = symbols
         self.edits: dict[str, Edits] = {}
         self.fixed: dict[str, int] = {}
+        self.revision = (
+            0  # how often prices have been changed from outside: books at one time are told apart by it
+        )
 
     def tick(self, symbol: str) -> int:
         return self.symbols.rules[symbol].tick
