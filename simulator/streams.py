@@ -10,8 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
-from simulator import book, intervals
+from simulator import book, intervals, time_units
 from simulator.connections import Connection
+from simulator.errors import Refusal
 from simulator.exchange import Exchange
 from simulator.faults import GOING_AWAY, Fault
 from simulator.frames import KLINE_PACE, Stream, closed_kline, update
@@ -30,6 +31,7 @@ class MarketConnection(Connection):
 
     def __init__(self, hub: Hub, request: web.Request, names: list[str], combined: bool):
         super().__init__(hub.exchange, request)
+        self.in_microseconds = time_units.wanted(request.query.get("timeUnit"))
         self.hub = hub
         self.combined = combined
         self.subscribed: dict[str, Stream] = {}
@@ -53,11 +55,14 @@ class MarketConnection(Connection):
                 self.hub.forget(stream, self)
 
     def event(self, stream: str, data: str, closes: bool = False) -> None:
+        if self.in_microseconds:
+            data = time_units.of_event(data)
         frame = f'{{"stream":"{stream}","data":{data}}}' if self.combined else data
         self.tell(stream, frame, closes)
 
     def shutdown_notice(self) -> str:
         notice = super().shutdown_notice()
+        notice = time_units.of_event(notice) if self.in_microseconds else notice
         return f'{{"stream":"serverShutdown","data":{notice}}}' if self.combined else notice
 
     async def heard(self, text: str) -> None:
@@ -140,7 +145,10 @@ class Hub:
         names = [name for name in text.split("/") if name]
         if len(names) > MOST_STREAMS:
             return web.Response(status=400, text=f"at most {MOST_STREAMS} streams for a connection")
-        connection = MarketConnection(self, request, names, combined)
+        try:
+            connection = MarketConnection(self, request, names, combined)
+        except Refusal as refusal:
+            return web.json_response(refusal.body(), status=refusal.status)
         self.connections.add(connection)
         try:
             return await connection.serve()
