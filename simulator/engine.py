@@ -17,6 +17,7 @@ from simulator.errors import Refusal, insufficient_balance, rejected
 from simulator.lists import OrderList, OrderLists
 from simulator.market import Market
 from simulator.orders import STOPS, Fill, Order, Ticket
+from simulator.pegs import trigger
 from simulator.prevention import Prevention
 from simulator.reference import EXCEEDED, exceeds
 from simulator.settings import Settings
@@ -203,33 +204,9 @@ class Engine:
         pays = ticket.type == "MARKET" and ticket.buys and price is not None
         if pays and account.free(ticket.rules.quote) < quantity * as_decimal(price or 0):
             raise insufficient_balance()
-        waits = ticket.type in STOPS
-        return Order(
-            id=len(self.orders) + 1,
-            account=account.name,
-            symbol=ticket.rules.symbol,
-            client_id=ticket.client_id,
-            side=ticket.side,
-            type=ticket.type,
-            time_in_force=ticket.time_in_force,
-            price=ticket.price or ZERO,
-            qty=quantity,
-            quote_qty=ticket.quote_quantity or ZERO,
-            stop_price=ticket.stop_price or ZERO,
-            trailing_delta=ticket.trailing_delta,
-            iceberg=ticket.iceberg or ZERO,
-            stp_mode=ticket.stp_mode,
-            time=now,
-            updated=now,
-            extra=ticket.extra,
-            working=not waits,
-            working_time=-1 if waits else now,
-            extreme=price or 0,
-            extreme_at=now,
-            trailing_time=now if ticket.trailing_delta is not None and ticket.stop_price is None else -1,
-            not_before=now,
-            list_id=list_id,
-        )
+        order = Order.of(ticket, len(self.orders) + 1, account.name, quantity, now)
+        order.extreme, order.list_id = price or 0, list_id
+        return order
 
     def _register(self, order: Order) -> None:
         self.orders[order.id] = order
@@ -267,6 +244,9 @@ class Engine:
             return
         self.lists.starts(account, order, time)
         order.working, order.working_time, order.updated = True, time, time
+        if not trigger(self, account, order, time):
+            self.finish(account, order, "EXPIRED", time, "REJECTED")
+            return
         self._tell(order, "NEW", None, time)
         self._arrive(account, order, time)
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from simulator.accounts import Account
 from simulator.candles import as_decimal
 from simulator.errors import Refusal, rejected
-from simulator.orders import Order, Ticket
+from simulator.orders import STOPS, Order, Ticket
+from simulator.pegs import settle
 
 if TYPE_CHECKING:
     from simulator.engine import Engine
@@ -218,6 +219,9 @@ class OrderLists:
     def _start_pending(self, account: Account, listed: OrderList, time: int) -> None:
         orders = [self._engine.orders[number] for number in listed.pair]
         try:
+            for order in orders:
+                if order.type not in STOPS and not settle(self._engine.market, order, time):
+                    raise rejected("Order book liquidity is less than symbol minimum quantity.")
             self._reserve(account, orders)
         except Refusal:
             listed.chosen = -1

@@ -7,7 +7,7 @@ from typing import Any
 from simulator.accounts import money
 from simulator.engine import Engine
 from simulator.lists import OrderList
-from simulator.orders import Fill, Order
+from simulator.orders import PEG_UNIT, Fill, Order
 
 
 def list_status(listed: OrderList, engine: Engine, time: int) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def execution_report(
         "o": order.type,
         "f": order.time_in_force,
         "q": money(order.qty),
-        "p": money(order.price),
+        "p": money(order.shown_price),
         "P": money(order.stop_price),
         "F": money(order.iceberg),
         "g": order.list_id,
@@ -71,6 +71,10 @@ def execution_report(
     if order.working:
         report["W"] = order.working_time
     report["V"] = order.stp_mode
+    if order.peg:
+        side, levels = order.peg[0]
+        report |= {"gP": side, **({"gOT": PEG_UNIT, "gOV": levels} if levels is not None else {})}
+        report |= {"gp": money(order.price)} if order.pegged else {}
     if order.expiry_reason:
         report["eR"] = order.expiry_reason
     if order.prevention:

@@ -56,7 +56,7 @@ def _amended(order: Order, before: str) -> dict[str, Any]:
         "orderListId": order.list_id,
         "origClientOrderId": before,
         "clientOrderId": order.client_id,
-        "price": money(order.price),
+        "price": money(order.shown_price),
         "qty": money(order.qty),
         "executedQty": money(order.executed),
         "preventedQty": money(order.prevented),

@@ -200,6 +200,7 @@ def _plain_symbol(profile: Profile) -> dict[str, Any]:
         "allowTrailingStop": True,
         "cancelReplaceAllowed": True,
         "amendAllowed": True,
+        "pegInstructionsAllowed": True,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
     }
