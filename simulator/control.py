@@ -18,6 +18,7 @@ from simulator.errors import Refusal
 from simulator.exchange import Exchange
 from simulator.faults import CONNECTION_FAULTS
 from simulator.params import Params
+from simulator.redenomination import read_ratio
 from simulator.rest_trade import check_order
 from simulator.streams import Hub
 
@@ -43,6 +44,7 @@ class Control:
             web.post("/simulator/settings", answer(self.change_settings)),
             web.post("/simulator/check", answer(self.check_orders)),
             web.post("/simulator/expire", answer(self.expire_orders)),
+            web.post("/simulator/redenominate", answer(self.redenominate)),
             web.post("/simulator/candles", answer(self.change_candles)),
             web.get("/simulator/faults", answer(self.read_faults)),
             web.post("/simulator/faults", answer(self.add_fault)),
@@ -123,6 +125,16 @@ class Control:
         """Let the exchange end open orders: all of a `symbol`, or those with the numbers in `orders`."""
         now, numbers = self.exchange.now(), {int(number) for number in body.get("orders", [])}
         return {"expired": self.exchange.engine.expire(body.get("symbol"), numbers, now)}
+
+    def redenominate(self, body: Body) -> Body:
+        """Let one coin of `symbol` become `ratio` of them, after a `pause` of so many slots without candles."""
+        unknown = set(body) - {"symbol", "ratio", "pause"}
+        if unknown:
+            raise ValueError(f"a redenomination has no {', '.join(sorted(unknown))}")
+        ratio, pause, now = read_ratio(body["ratio"]), int(body.get("pause", 0)), self.exchange.now()
+        if pause < 0:
+            raise ValueError("the pause is a number of slots, 0 or more")
+        return self.exchange.redenominations.carry_out(body["symbol"], ratio, pause, now)
 
     # Settings
 

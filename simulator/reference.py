@@ -19,7 +19,8 @@ def reference(market: Market, symbol: str, now: int) -> int | None:
     given = market.symbols.rules[symbol].reference
     if given is not None:
         return scaled(given)
-    seen = [market.price(symbol, now - i * BUCKET_MS) for i in range(BUCKETS)]
+    since = market.since.get(symbol, 0)
+    seen = [market.price(symbol, max(now - i * BUCKET_MS, since)) for i in range(BUCKETS)]
     prices = [price for price in seen if price is not None]
     return sum(prices) // len(prices) if prices else None
 
