@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: demo test check bench crash soak pictures fresh requirements clean FORCE
+.PHONY: demo test check bench parity crash soak pictures fresh requirements clean FORCE
 
 demo: $(VENV)/.runtime
 	@exec $(BIN)/eightbells demo $(ARGS)
@@ -24,6 +24,9 @@ check: $(VENV)/.develop
 
 bench: $(VENV)/.develop
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
+
+parity: $(VENV)/.develop
+	@exec $(BIN)/python -m tests.backtest.parity $(ARGS)
 
 crash: $(VENV)/.develop
 	@exec $(BIN)/python -m tests.crash $(ARGS)

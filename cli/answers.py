@@ -15,7 +15,7 @@ from rich.console import Console
 from eightbells.addresses import hidden
 from eightbells.errors import EightbellsError
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
 
 
 def say(facts: dict[str, Any], as_json: bool) -> None:

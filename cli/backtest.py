@@ -7,12 +7,15 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.answers import AsJson, listed, moment, plain
 from eightbells.errors import EightbellsError
+
+if TYPE_CHECKING:
+    from eightbells.backtest.request import Request
 
 trials = typer.Typer()
 
@@ -34,21 +37,14 @@ def backtest(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Trade the settings' strategies on past candles, and tell what came of it."""
+    """Run the settings' strategies on past candles and show the result."""
     from cli.backtest_view import show
     from eightbells.backtest import request as asked
     from eightbells.backtest.statistics import by_place, figures
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
 
-    end = moment(until)
-    wanted = asked.Request(
-        _names(strategy),
-        [] if symbols is None else listed(symbols),
-        moment(since),
-        None if end is None else asked.end_of(end),
-        data,
-    )
+    wanted = _request(strategy, symbols, since, until, data)
     settings = load_settings()
     with nullcontext() if data is not None else open_database(settings) as engine:
         result, histories, _ = asked.backtest(settings, wanted, engine)
@@ -84,21 +80,14 @@ def sweep(
     processes: Annotated[int, typer.Option(min=1, max=256, help="How many run at a time.")] = 2,
     as_json: AsJson = False,
 ) -> None:
-    """Backtest a strategy with many parameters, and tell what the best of so many is worth."""
+    """Backtest a strategy with many parameter values, and judge the best."""
     from cli.backtest_view import show_sweep
     from eightbells.backtest import request as asked
     from eightbells.backtest.sweep import sweep as tried
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
 
-    end = moment(until)
-    wanted = asked.Request(
-        [strategy],
-        [] if symbols is None else listed(symbols),
-        moment(since),
-        None if end is None else asked.end_of(end),
-        data,
-    )
+    wanted = _request(strategy, symbols, since, until, data)
     values, settings = dict(map(_choice, choices)), load_settings()
     span, narrowed = asked.span(wanted), asked.chosen(settings, wanted)
     with nullcontext() if data is not None else open_database(settings) as engine:
@@ -107,12 +96,90 @@ def sweep(
     if as_json:
         facts: dict[str, Any] = {
             "tried": len(found.variants), "deflated_sharpe": found.deflated,
-            "variants": [{"parameters": it.parameters, **it.figures.facts} for it in found.variants],
+            "variants": [
+                {"parameters": it.parameters, "p_value": it.p_value, **it.figures.facts} for it in found.variants
+            ],
             "refused": [{"parameters": given, "reason": reason} for given, reason in found.refused],
+            "notes": found.variants[0].notes,
         }  # fmt: skip
         print(json.dumps(facts, default=plain))
     else:
         show_sweep(found, list(values))
+
+
+@trials.command(name="walk-forward")
+def walk_forward(
+    strategy: Annotated[str, typer.Argument(help="Its name in the settings.")],
+    choices: Annotated[list[str], typer.Option("--set", help="A parameter and its values: fast=5,10,20.")],
+    train_days: Annotated[int, typer.Option(min=1, help="Days on which parameters are chosen.")] = 365,
+    test_days: Annotated[int, typer.Option(min=1, help="Days after them that are traded with those.")] = 90,
+    symbols: Symbols = None,
+    since: Annotated[str | None, typer.Option("--from", help="First day, 2021-03-01.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Last day; default: the newest candle.")] = None,
+    data: Data = None,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="How many run at a time.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Choose parameters on past days, trade the days after them, and repeat."""
+    from cli.backtest_view import show_walk_forward
+    from eightbells.backtest import request as asked
+    from eightbells.backtest.walk_forward import walk_forward as walked
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+
+    wanted = _request(strategy, symbols, since, until, data)
+    values, settings = dict(map(_choice, choices)), load_settings()
+    span, narrowed = asked.span(wanted), asked.chosen(settings, wanted)
+    with nullcontext() if data is not None else open_database(settings) as engine:
+        histories = asked.candles(narrowed, narrowed.symbols, span[1], data, engine)
+    found = walked(narrowed, histories, span, values, (train_days, test_days), processes)
+    if as_json:
+        facts: dict[str, Any] = {
+            "tried": found.tried, "total_return": found.total_return, "sharpe": found.sharpe,
+            "max_drawdown": found.max_drawdown, "notes": found.notes,
+            "steps": [
+                {"parameters": it.parameters, "trained": it.trained.facts, "tested": it.tested.facts}
+                for it in found.folds
+            ],
+        }  # fmt: skip
+        print(json.dumps(facts, default=plain))
+    else:
+        show_walk_forward(found, list(values))
+
+
+def _request(
+    strategy: str | None, symbols: str | None, since: str | None, until: str | None, data: Path | None
+) -> Request:
+    from eightbells.backtest import request as asked
+
+    end = moment(until)
+    return asked.Request(
+        _names(strategy),
+        [] if symbols is None else listed(symbols),
+        moment(since),
+        None if end is None else asked.end_of(end),
+        data,
+    )
+
+
+@trials.command()
+def report(
+    file: Annotated[Path, typer.Argument(help="The HTML file to write.")],
+    since: Annotated[str | None, typer.Option("--from", help="First day, 2021-03-01.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Last day; default: the newest cycle.")] = None,
+) -> None:
+    """Write the report of live or paper trading, from the books: one HTML file, as for a backtest."""
+    from eightbells.backtest import request as asked
+    from eightbells.backtest.from_books import read_books
+    from eightbells.backtest.report import write
+    from eightbells.database.engine import open_database
+    from eightbells.settings import load_settings
+
+    settings, span = load_settings(), asked.span(_request(None, None, since, until, None))
+    with open_database(settings) as engine, engine.connect() as connection:
+        result, histories = read_books(connection, settings, span)
+    write(file, result, histories, f"{settings.mode.capitalize()} trading")
+    print(f"the report is in {file}")
 
 
 def _choice(given: str) -> tuple[str, list[Any]]:
@@ -137,7 +204,7 @@ def replay(
     day: Annotated[str | None, typer.Option(help="All of a day's candles, 2021-03-01.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a past decision again, from the candles known then with today's code. Exit code 1 where it differs."""
+    """Repeat a past decision with today's code and the candles known then. Exit code 1 if it differs."""
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
     from eightbells.strategies import replay as replaying

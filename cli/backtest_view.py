@@ -12,6 +12,7 @@ from cli.words import money
 from eightbells.backtest.result import Result
 from eightbells.backtest.statistics import by_place, figures
 from eightbells.backtest.sweep import Sweep
+from eightbells.backtest.walk_forward import WalkForward
 
 _MOST_REFUSALS = 10
 _MOST_VARIANTS = 20
@@ -83,6 +84,38 @@ def show_sweep(found: Sweep, names: list[str]) -> None:
         console.print(f"{len(found.refused)} that the strategy does not take, such as: {found.refused[0][1]}")
     chance = "cannot be told" if found.deflated is None else f"{found.deflated:.1%}"
     console.print(f"probability that the best has merit (deflated Sharpe ratio): {chance}")
+    best = found.variants[0].p_value
+    told = "cannot be told, it has no trades" if best is None else f"{best:.4f}"
+    console.print(f"p-value of the best against random entries, not deflated: {told}")
+    for note in found.variants[0].notes:
+        console.print(note)
+
+
+def show_walk_forward(found: WalkForward, names: list[str]) -> None:
+    """Print a row per step, and what all test days have brought together."""
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    table.add_column("traded from", justify="left")
+    for head in (*names, "Sharpe before", "return", "Sharpe", "drawdown", "trades"):
+        table.add_column(head, justify="right")
+    for it in found.folds:
+        table.add_row(
+            it.tested.start[:10],
+            *(str(it.parameters[name]) for name in names),
+            ratio(it.trained.sharpe),
+            share(it.tested.total_return),
+            ratio(it.tested.sharpe),
+            share(it.tested.max_drawdown),
+            str(it.tested.trades),
+        )
+    console.print(table)
+    console.print(
+        f"\n{len(found.folds)} steps, {found.tried} parameters tried in each; all test days: return "
+        f"{share(found.total_return)}, Sharpe {ratio(found.sharpe)}, drawdown {share(found.max_drawdown)}",
+        soft_wrap=True,
+    )
+    for note in found.notes:
+        console.print(note)
 
 
 def _show_refused(console: Console, result: Result) -> None:

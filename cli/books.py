@@ -39,7 +39,7 @@ def positions(
     as_json: AsJson = False,
     csv: AsCsv = False,
 ) -> None:
-    """List what each strategy holds: cost, value and profit at the newest close, and its stop."""
+    """List each strategy's positions: cost, value, profit at the newest close, and stop."""
     from cli.books_view import show_positions
     from eightbells.trading.listing import ListedPosition, list_positions
 
@@ -64,7 +64,7 @@ def orders(
     as_json: AsJson = False,
     csv: AsCsv = False,
 ) -> None:
-    """List orders, the newest first; `eightbells explain ORDER` tells one's whole story."""
+    """List orders, newest first. `eightbells explain ORDER` shows the history of one."""
     from cli.books_view import show_orders
     from eightbells.trading.listing import ListedOrder, list_orders
 
@@ -90,7 +90,7 @@ def trades(
     as_json: AsJson = False,
     csv: AsCsv = False,
 ) -> None:
-    """List the fills of our orders, the newest first, each with its fee."""
+    """List the fills of our orders, newest first, each with its fee."""
     from cli.books_view import show_trades
     from eightbells.trading.listing import Trade, list_trades
 
@@ -112,7 +112,7 @@ def sell(
     strategy: Annotated[str | None, typer.Option(help="Only what this strategy holds.")] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Although a drift or a hold is open.")] = False,
 ) -> None:
-    """Sell what is held of a symbol at market, at once, also while trading is off."""
+    """Sell a symbol's position at market now, even while trading is off."""
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
     from eightbells.trading.sales import sold_by
@@ -145,7 +145,7 @@ def adopt(
     price: Annotated[str | None, typer.Option(help="What one counts as; the last price.")] = None,
     order: Annotated[int | None, typer.Option(help="Number of the order that bought them.")] = None,
 ) -> None:
-    """Make coins of the account that no strategy has bought a strategy's."""
+    """Give coins that no strategy has bought to a strategy."""
     parameters = {
         "symbol": symbol, "strategy": strategy, "reason": reason, "quantity": quantity, "price": price,
         "order": order, "by": who(),

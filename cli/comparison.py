@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from eightbells.exchange.models import ListedOrder, each
+from eightbells.exchange.json_fields import each
+from eightbells.exchange.models import ListedOrder
 from eightbells.trading.states import of_exchange
 
 

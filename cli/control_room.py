@@ -42,7 +42,7 @@ def backup(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the whole database to a file, as it is at one moment; everything goes on meanwhile."""
+    """Write the whole database to a file. Everything keeps running meanwhile."""
     from cli.backup import back_up
     from eightbells.settings import load_settings
 
@@ -53,7 +53,7 @@ def backup(
 def restore(
     file: Annotated[Path, typer.Argument(help="What `eightbells backup` wrote.")], as_json: AsJson = False
 ) -> None:
-    """Put a backup in the database's place; the old one is kept under another name, and trading is off."""
+    """Replace the database with a backup. The old one is kept under another name, and trading is off."""
     from cli.backup import restore as restore_from
     from eightbells.settings import load_settings
 
@@ -71,7 +71,7 @@ def notify(
         bool, typer.Option("--if-any", help="Without an address wait, for a service that is always started.")
     ] = False,
 ) -> None:
-    """Tell the addresses of notifications.urls what somebody has to act on, until ended."""
+    """Send problems to the addresses of notifications.urls until stopped."""
     from cli.notify.command import notify as tell
     from cli.notify.command import try_out
     from eightbells.settings import load_settings
@@ -88,7 +88,7 @@ def notify(
 
 @control_room.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Look at everything that trading rests on; exit code 1 where something fails."""
+    """Check everything that trading depends on. Exit code 1 if a check fails."""
     from cli.doctor.examination import examine, show
     from cli.doctor.findings import Finding
 
@@ -110,7 +110,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 @control_room.command()
 def status(as_json: AsJson = False) -> None:
-    """Show how it is at a glance: mode, switch, cycles, stream, positions, equity, open problems."""
+    """Show mode, trading switch, cycles, stream, positions, equity and open problems."""
     from cli.status import read_status
     from cli.status_view import show
     from eightbells.database.engine import open_database
@@ -129,21 +129,23 @@ def status(as_json: AsJson = False) -> None:
 def gaps(
     symbols: Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")] = None,
     state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    interval: Annotated[str, typer.Option(help="Length of the candles: 1m to 1w.")] = "4h",
     as_json: AsJson = False,
 ) -> None:
-    """List the slots of the four-hour grid without a candle, and what became of them."""
+    """List the slots without a candle, and their state."""
     from cli.gaps_view import show
     from eightbells.candles.gaps import recorded
+    from eightbells.candles.timeframe import Timeframe
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
 
-    wanted = None if symbols is None else listed(symbols)
+    wanted, timeframe = None if symbols is None else listed(symbols), Timeframe.named(interval)
     with open_database(load_settings()) as engine, engine.connect() as connection:
-        found = recorded(connection, wanted, None if state is None else state.value)
+        found = recorded(connection, wanted, None if state is None else state.value, timeframe)
     if as_json:
         print(json.dumps({"gaps": [asdict(gap) for gap in found]}, default=plain))
     else:
-        show(found)
+        show(found, timeframe)
 
 
 @control_room.command("accept-drift")
@@ -156,7 +158,7 @@ def accept_drift(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a disagreement about an order stand, or write off coins that are gone: the symbol is traded again."""
+    """Accept that an order differs, or write off coins that are gone. The symbol trades again."""
     from eightbells.database.engine import open_database
     from eightbells.exchange.gateway import open_gateway
     from eightbells.settings import load_settings
@@ -180,7 +182,7 @@ def split(
     ratio: Annotated[str, typer.Argument(help="New coins for one old coin, for example 100 or 0.001.")],
     reason: Annotated[str, typer.Option(help="What happened, for the record.")],
 ) -> None:
-    """Book that a symbol's coins were exchanged for another number of coins, and release its holds."""
+    """Record that a symbol's coins were exchanged for new ones at a ratio, and release its holds."""
     from eightbells.database.engine import open_database
     from eightbells.exchange.gateway import open_gateway
     from eightbells.settings import load_settings
@@ -201,7 +203,7 @@ def confirm(
     symbol: Annotated[str, typer.Argument(help="The symbol, for example BTCUSDT.")],
     reason: Annotated[str, typer.Option(help="What happened, for the record.")],
 ) -> None:
-    """Release the holds of a symbol whose price or balance is right as it is: it is traded again."""
+    """Release the holds of a symbol: its price and its balance are right. It trades again."""
     from eightbells.database.engine import open_database
     from eightbells.exchange.gateway import open_gateway
     from eightbells.settings import load_settings

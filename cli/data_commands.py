@@ -16,6 +16,7 @@ from cli.answers import AsJson, listed, moment
 
 data_commands = typer.Typer()
 
+Interval = Annotated[str, typer.Option(help="Length of the candles: 1m to 1w.")]
 Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")]
 
 
@@ -25,20 +26,22 @@ def export(
     symbols: Symbols = None,
     first: Annotated[str | None, typer.Option("--from", help="First day or time, 2021-03-01.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Day or time before which it ends.")] = None,
+    interval: Interval = "4h",
 ) -> None:
     """Write the stored candles as Parquet files, one per symbol and year."""
+    from eightbells.candles.timeframe import Timeframe
     from eightbells.database.reading import open_read_only
     from eightbells.export import export as write
     from eightbells.settings import load_settings
 
-    wanted = None if symbols is None else listed(symbols)
+    wanted, timeframe = None if symbols is None else listed(symbols), Timeframe.named(interval)
     console, files, rows = Console(), 0, 0
     shown = console.status("exporting") if sys.stdout.isatty() else None
     with open_read_only(load_settings()) as engine:
         if shown is not None:
             shown.start()
         try:
-            for done in write(engine, folder, wanted, moment(first), moment(last)):
+            for done in write(engine, folder, wanted, moment(first), moment(last), timeframe):
                 files, rows = files + 1, rows + done.rows
                 if shown is None:
                     print(f"{done.file} {done.rows} rows", flush=True)
@@ -51,16 +54,17 @@ def export(
 
 
 @data_commands.command()
-def coverage(symbols: Symbols = None, as_json: AsJson = False) -> None:
-    """Show which share of each symbol's slots is stored, month by month, and what became of the others."""
+def coverage(symbols: Symbols = None, interval: Interval = "4h", as_json: AsJson = False) -> None:
+    """Show which share of each symbol's slots is stored, by month."""
     from cli.coverage_view import show
     from eightbells.candles.coverage import coverage as look
+    from eightbells.candles.timeframe import Timeframe
     from eightbells.database.reading import open_read_only
     from eightbells.settings import load_settings
 
-    wanted = None if symbols is None else listed(symbols)
+    wanted, timeframe = None if symbols is None else listed(symbols), Timeframe.named(interval)
     with open_read_only(load_settings()) as engine, engine.connect() as connection:
-        found = look(connection, time.time_ns() // 1_000_000, wanted)
+        found = look(connection, time.time_ns() // 1_000_000, wanted, timeframe)
     if as_json:
         rows = [{**asdict(it), "month": f"{it.month:%Y-%m}", "share": it.share} for it in found]
         print(json.dumps({"coverage": rows}))

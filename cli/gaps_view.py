@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from eightbells.candles.gaps import Gap, Stretch, stretches
+from eightbells.candles.timeframe import Timeframe
 
 _COLOURS = {"open": "red", "absent": "yellow", "repaired": "green"}
 
 
-def show(found: Sequence[Gap]) -> None:
+def show(found: Sequence[Gap], timeframe: Timeframe) -> None:
     """Print them, and how many there are in each state."""
     console = Console(highlight=False)
     if not found:
@@ -23,7 +24,7 @@ def show(found: Sequence[Gap]) -> None:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for name in ("symbol", "first slot, UTC", "slots", "state", "asked", "found", "settled"):
         table.add_column(name, no_wrap=True, justify="right" if name in ("slots", "asked") else "left")
-    for stretch in stretches(found):
+    for stretch in stretches(found, timeframe):
         table.add_row(*_cells(stretch))
     console.print(table)
     counts = Counter(gap.state for gap in found)

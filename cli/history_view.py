@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from tasks.certifying import Certified
 
 _LINE_EVERY_SECONDS = 10.0
 
@@ -47,3 +51,15 @@ def _lines(console: Console) -> Iterator[Callable[[int, int], None]]:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     yield show
+
+
+def show_certified(certified: Certified) -> None:
+    """Print every difference with both values."""
+    for it in certified.differences:
+        said = "the exchange has no such candle" if it.exchange is None else f"the exchange {it.exchange}"
+        print(
+            f"{it.symbol} {it.open_time:%Y-%m-%d %H:%M} {it.figure}: stored {it.stored} ({it.source}), {said}"
+        )
+    for symbol, why in certified.failed.items():
+        print(f"{symbol} is left out: {why}")
+    print(f"{certified.candles:,} candles compared, {len(certified.differences):,} differences")

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from eightbells.atomic_file import replace_text
 from eightbells.errors import EightbellsError
 
 _PATIENCE_SECONDS = 0.5  # who only looks whether an `up` runs holds the lock for a moment
@@ -46,9 +47,7 @@ class InstanceLock:
 
     def write(self, holder: LockHolder) -> None:
         """Replace the file as a whole: a reader never meets half of it."""
-        part = self._file.with_suffix(".part")
-        part.write_text(json.dumps(asdict(holder)))
-        part.replace(self._file)
+        replace_text(self._file, json.dumps(asdict(holder)))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import sys
 import traceback
 from dataclasses import asdict
 from datetime import date
+from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +41,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+class Source(StrEnum):
+    """Where a backfill takes candles from."""
+
+    REST = "rest"
+    ARCHIVE = "archive"
+    AUTO = "auto"
+
 
 Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")]
 
@@ -103,7 +113,7 @@ def demo(
     cycles: Annotated[int, typer.Option(min=1, max=2000, help="How many four-hour cycles to run.")] = 12,
     port: Annotated[int | None, typer.Option(help="Port of the Prefect UI; 0 for any free one.")] = None,
 ) -> None:
-    """Run the whole watch on a simulated exchange: history, cycles, orders, and the Prefect UI to look at."""
+    """Try everything on a simulated exchange: load history, run cycles, send orders, open the Prefect UI."""
     from cli.demo import Demo
 
     Demo(once, as_json, data, _symbols(symbols), cycles, port).run()
@@ -116,7 +126,7 @@ def cycle(
     trade: Annotated[bool, typer.Option(help="Place orders, or only fetch, prove and evaluate.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Run the watch once, for the newest closed candle or a past one."""
+    """Run one four-hour cycle, for the newest closed candle or a past one."""
     from cli.cycle_view import facts, show
 
     parameters: dict[str, Any] = {"candle": moment(candle), "symbols": _symbols(symbols), "trade": trade}
@@ -139,20 +149,57 @@ def backfill(
     end: Annotated[
         str | None, typer.Option(help="Last day; default: up to the newest closed candle.")
     ] = None,
+    interval: Annotated[str, typer.Option(help="Length of the candles: 1m to 1w.")] = "4h",
+    source: Annotated[
+        Source,
+        typer.Option(
+            help="archive: zipped files, REST for the rest; auto: files where REST asks more than once."
+        ),
+    ] = Source.REST,
     as_json: AsJson = False,
 ) -> None:
-    """Load, prove and store history."""
+    """Load history from the exchange, validate it and store it."""
     from cli.history_view import loading
+    from eightbells.candles.timeframe import Timeframe
 
-    parameters = {"symbols": _symbols(symbols), "quote": quote, "start": _day(start), "end": _day(end)}
+    parameters = {
+        "symbols": _symbols(symbols), "quote": quote, "start": _day(start), "end": _day(end),
+        "interval": Timeframe.named(interval).name, "source": source.value,
+    }  # fmt: skip
     with loading(Console(stderr=True)) as show:
         ingested = run_flow("backfill", parameters, progress=show)
     facts = {name: value for name, value in asdict(ingested).items() if isinstance(value, int)}
     left_out = {"left_out": ingested.failed} if ingested.failed else {}
+    if ingested.unusable:
+        left_out["unusable_files"] = ingested.unusable
     say({**facts, "symbols": len(ingested.verdicts), **(left_out if as_json else {})}, as_json)
-    complain_of(
-        [] if as_json else [f"{symbol} is left out: {why}" for symbol, why in ingested.failed.items()]
-    )
+    if as_json:
+        return
+    for file, why in ingested.unusable.items():
+        print(f"{file}: {why}; its candles were asked for over REST", file=sys.stderr)
+    complain_of([f"{symbol} is left out: {why}" for symbol, why in ingested.failed.items()])
+
+
+@app.command()
+def certify(
+    symbols: Symbols = None,
+    start: Annotated[str | None, typer.Option(help="First day, 2021-03-01; default: 30 days ago.")] = None,
+    end: Annotated[
+        str | None, typer.Option(help="Last day; default: up to the newest closed candle.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare stored candles with what the exchange returns now. Exit code 1 if they differ."""
+    from cli.history_view import show_certified
+
+    parameters = {"symbols": _symbols(symbols), "start": _day(start), "end": _day(end)}
+    certified = run_flow("certify", parameters)
+    if as_json:
+        print(json.dumps(asdict(certified), default=str))
+    else:
+        show_certified(certified)
+    if certified.differences or certified.failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -165,7 +212,7 @@ def migrate() -> None:
 
 @app.command()
 def stream() -> None:
-    """Stream closed candles into Postgres until ended; a second stream of the account ends at once."""
+    """Stream closed candles and fills into Postgres until stopped. Only one stream runs per account."""
     import httpx
 
     os.environ.setdefault(
@@ -184,7 +231,7 @@ def serve(
         typer.Option(help="No other worker serves this Prefect server: what shows as running there is dead."),
     ] = False,
 ) -> None:
-    """Serve the deployments to the Prefect server of PREFECT_API_URL: run what is scheduled or started in the UI."""
+    """Register the deployments with the Prefect server of PREFECT_API_URL, and run them until stopped."""
     from cli.prefect_server import prepare_environment
     from eightbells.settings import load_settings
 
@@ -202,7 +249,7 @@ def serve(
 
 @app.command()
 def metrics() -> None:
-    """Serve /metrics for Prometheus until ended."""
+    """Serve /metrics for Prometheus until stopped."""
     from threading import Event
 
     from eightbells.database.engine import open_database
@@ -252,7 +299,7 @@ def resume(
     symbol: Annotated[str | None, typer.Option(help="Only this symbol: BTCUSDT.")] = None,
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
 ) -> None:
-    """Switch trading on again; or let a strategy buy again that is paused."""
+    """Switch trading on again, or let a paused strategy buy again."""
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
     from eightbells.trading.pauses import resume as end_pauses
@@ -279,7 +326,7 @@ def pause(
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
     symbol: Annotated[str | None, typer.Option(help="Only this symbol: BTCUSDT.")] = None,
 ) -> None:
-    """Let one strategy buy nothing until it is resumed; what it holds stays protected."""
+    """Stop one strategy from buying until you resume it. Its positions stay protected."""
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
     from eightbells.trading import outbox, pauses
@@ -301,7 +348,7 @@ def pause(
 
 @app.command()
 def reconcile(as_json: AsJson = False) -> None:
-    """Hold the exchange against the books."""
+    """Compare the books with the exchange now."""
     found = run_flow("reconcile", {})
     if as_json:
         facts = {"orders": found.orders, "foreign": found.foreign, "accepted": found.accepted}
@@ -323,7 +370,7 @@ def explain(
     order: Annotated[str, typer.Argument(help="Client order id, our number, or the exchange's.")],
     as_json: AsJson = False,
 ) -> None:
-    """Tell an order's whole story, down to the candles it came from."""
+    """Show an order's whole history, down to the candles behind it."""
     from cli.story_view import show
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings

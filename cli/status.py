@@ -17,22 +17,24 @@ from cli.instance_lock import LockHolder, lock_holder
 from cli.words import span
 from eightbells.addresses import shown
 from eightbells.candles import grid
+from eightbells.database import locks
 from eightbells.errors import EightbellsError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings, config_file
 from eightbells.strategies.obstacles import symbols_of
+from eightbells.trading.costs import holdings
 from eightbells.trading.delistings import advice
 from eightbells.trading.drift import open_drifts
 from eightbells.trading.holds import in_words as in_words_of_holds
 from eightbells.trading.holds import open_holds
-from eightbells.trading.ledger import holding, positions_held
 from eightbells.trading.pauses import Pause, open_pauses
 from eightbells.trading.states import LIVE
 from eightbells.trading.switch import read_switch
+from eightbells.trading.unknown import unknown_orders
 from eightbells.trading.unprotected import unprotected
+from eightbells.trading.valuation import positions_held
 
 _LATE_AFTER = grid.STEP + timedelta(minutes=15)  # as the alert NoCycle
-_STREAM_LOCK = 8_888_004  # of eightbells/stream/sole_stream.py
 _CYCLE = "four-hour-cycle"
 
 
@@ -175,20 +177,10 @@ def _left_behind(connection: Connection, settings: Settings) -> Iterator[str]:
 
 
 def _of_orders(connection: Connection, account: str) -> Iterator[str]:
-    rows = connection.execute(
-        text(
-            "SELECT o.client_order_id, o.side, o.symbol, o.state, "
-            "extract(EPOCH FROM clock_timestamp() - max(e.recorded_at)) AS age "
-            "FROM orders AS o INNER JOIN order_events AS e ON e.order_id = o.id "
-            "WHERE o.account = :account AND o.state IN ('SENDING', 'UNKNOWN') "
-            "AND o.exchange_order_id IS NULL "  # one that the exchange knows, under an odd status, is a drift
-            "GROUP BY o.id ORDER BY o.id"
-        ),
-        {"account": account},
-    )
-    for row in rows:
+    for row in unknown_orders(connection, account):
         yield (
-            f"order {row.client_order_id} ({row.side} {row.symbol}) is {row.state} for {span(float(row.age))}: "
+            f"order {row.client_order_id} ({row.side} {row.symbol}) is {row.state} "
+            f"for {span(row.age.total_seconds())}: "
             "`eightbells reconcile` asks for it"
         )
     yield from (
@@ -251,13 +243,14 @@ def _positions(connection: Connection, account: str) -> list[Held]:
         ),
         {"account": account},
     )
+    held = holdings(connection, account)
     return [
         Held(
             row.strategy,
             row.symbol,
             row.quantity,
             row.value,
-            holding(connection, account, row.strategy, row.symbol).cost,
+            held[row.strategy, row.symbol].cost,
         )
         for row in rows.all()
     ]
@@ -283,7 +276,7 @@ def _has_stream(connection: Connection, account: str) -> bool:
                 "AND objid::bigint = (hashtext(:account)::bigint & 4294967295) AND database = "
                 "(SELECT oid FROM pg_database WHERE datname = current_database())"
             ),
-            {"key": _STREAM_LOCK, "account": account},
+            {"key": locks.STREAM, "account": account},
         ).scalar_one()
     )
 

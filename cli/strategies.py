@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from eightbells.backtest.checks import Checked
     from eightbells.settings import Settings, StrategySettings
 
-strategies = typer.Typer(
-    help="Strategies: what there is, a new one, and whether one may be believed.", no_args_is_help=True
-)
+strategies = typer.Typer(help="List the strategies, create one, or check one.", no_args_is_help=True)
 
 
 @strategies.command("list")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cli.processes import Child, Processes
+from eightbells.backoff import wait_after
 
 _TICK_SECONDS = 0.2
 _TRIM_EVERY_SECONDS = 600.0
@@ -23,7 +24,7 @@ class Patience:
 
     def after(self, failures: int) -> float:
         """The wait after so many ends in a row: it doubles with each."""
-        return float(min(self.longest, self.first * 2 ** min(failures - 1, 30)))
+        return wait_after(failures, self.first, self.longest)
 
 
 @dataclass

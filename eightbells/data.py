@@ -20,6 +20,7 @@ import pandas as pd
 from sqlalchemy import Connection, text
 
 from eightbells.candles.derived import DERIVED, select_derived, values
+from eightbells.candles.timeframe import CYCLE
 from eightbells.database.reading import open_read_only
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings, load_settings
@@ -38,7 +39,7 @@ def candles(
     symbols: str | Sequence[str],
     start: Time | None = None,
     end: Time | None = None,
-    interval: str = "4h",
+    interval: str = CYCLE.name,
     *,
     as_of: Time | None = None,
     exact: bool = False,
@@ -49,8 +50,9 @@ def candles(
         symbols: one symbol, such as "BTCUSDT", or several.
         start: the first open time, included. None: the first that is stored.
         end: the last open time, excluded. None: up to the newest that is stored.
-        interval: one that is stored, such as "4h", or one that is derived from 4h: "8h", "12h", "1d", "1w". Weeks
-            begin on Monday. A derived candle is left out unless all of its 4h candles are stored.
+        interval: one that is stored, such as "4h" or "1h"; or one that is derived from 4h where candles of its own are
+            not stored of every symbol: "8h", "12h", "1d", "1w". Weeks begin on Monday. A derived candle is left out
+            unless all of its 4h candles are stored.
         as_of: the candles as they were known at this time of the exchange's clock, before later restatements.
         exact: Decimal in place of float64.
 
@@ -66,19 +68,19 @@ def candles(
     wanted = _symbols(symbols)
     first, last = _span(start, end)
     known = None if as_of is None else _time(as_of, "as_of")
-    stored = "4h" if interval in DERIVED else interval
     source = "candles" if known is None else "candles_as_of(CAST(:known AS timestamptz))"
-    given = {"symbols": wanted, "first": first, "last": last, "known": known, "interval": stored}
-    if interval in DERIVED:
-        selected, given = select_derived(source), {**given, **values(interval)}
-    else:
-        selected = (
-            f'SELECT * FROM {source} AS s WHERE s.symbol = ANY(:symbols) AND s."interval" = :interval '
-            "AND s.open_time >= :first AND s.open_time < :last"
-        )
+    given = {"symbols": wanted, "first": first, "last": last, "known": known, "interval": interval}
     names = ", ".join(_amount(name, exact) for name in _AMOUNTS)
     with _opened() as (connection, _):
-        _require_candles(connection, wanted, interval, stored)
+        derived = interval in DERIVED and bool(_without(connection, wanted, interval))
+        _require_candles(connection, wanted, interval, CYCLE.name if derived else interval)
+        if derived:
+            selected, given = select_derived(source), {**given, **values(interval)}
+        else:
+            selected = (
+                f'SELECT * FROM {source} AS s WHERE s.symbol = ANY(:symbols) AND s."interval" = :interval '
+                "AND s.open_time >= :first AND s.open_time < :last"
+            )
         found = _frame(
             connection,
             f"SELECT symbol, open_time, close_time, {names}, trades FROM ({selected}) AS c ORDER BY symbol, open_time",
@@ -230,16 +232,21 @@ def _amount(name: str, exact: bool, of: str = "c") -> str:
     return f"{of}.{name}" if exact else f"{of}.{name}::float8 AS {name}"
 
 
-def _require_candles(connection: Connection, symbols: list[str], interval: str, stored: str) -> None:
-    """Raise where no candle of a symbol is stored, or none of the interval."""
+def _without(connection: Connection, symbols: list[str], interval: str) -> list[str]:
+    """The symbols of which no candle of the interval is stored."""
     there = connection.execute(
         text(
             "SELECT w.symbol FROM unnest(CAST(:symbols AS text[])) AS w (symbol) WHERE EXISTS ("
             'SELECT FROM candles AS c WHERE c.symbol = w.symbol AND c."interval" = :interval)'
         ),
-        {"symbols": symbols, "interval": stored},
+        {"symbols": symbols, "interval": interval},
     ).scalars()
-    if not (missing := sorted(set(symbols) - set(there))):
+    return sorted(set(symbols) - set(there))
+
+
+def _require_candles(connection: Connection, symbols: list[str], interval: str, stored: str) -> None:
+    """Raise where no candle of a symbol is stored, or none of the interval."""
+    if not (missing := _without(connection, symbols, stored)):
         return
     of_these = connection.execute(
         text('SELECT DISTINCT "interval" FROM candles WHERE symbol = ANY(:symbols)'), {"symbols": missing}

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 from sqlalchemy import Connection, Engine, text
 
-from eightbells.candles import grid
+from eightbells.candles.timeframe import CYCLE, Timeframe
 from eightbells.errors import EightbellsError
 
 _AMOUNTS = (
@@ -53,8 +53,9 @@ def export(
     symbols: Collection[str] | None = None,
     first: datetime | None = None,
     last: datetime | None = None,
+    timeframe: Timeframe = CYCLE,
 ) -> Iterator[Exported]:
-    """Write FOLDER/SYMBOL/SYMBOL-4h-YEAR.parquet for each symbol and year, all as of one moment of the database.
+    """Write FOLDER/SYMBOL/SYMBOL-INTERVAL-YEAR.parquet for each symbol and year, all as of one moment of the database.
 
     A file is complete or not there; one of the same name is replaced. Prices and volumes are DECIMAL, exactly as
     stored. Times are UTC. validation_id is NULL where the symbol's rows of the batch have no validation.
@@ -68,7 +69,7 @@ def export(
         EightbellsError: nothing is stored of it, the folder cannot be written, or a value has too many digits.
     """
     given: dict[str, object] = {
-        "interval": grid.INTERVAL, "first": first, "last": last,
+        "interval": timeframe.name, "first": first, "last": last,
         "symbols": None if symbols is None else list(symbols),
     }  # fmt: skip
     with engine.connect() as connection:
@@ -79,8 +80,13 @@ def export(
             raise EightbellsError("no candle is stored in this span")
         types = _types(connection, given)
         for symbol, year, begin, end in years:
-            file = _file(folder, symbol, year)
-            span = {"symbol": symbol, "interval": grid.INTERVAL, "first": begin, "last": end + grid.STEP}
+            file = _file(folder, symbol, year, timeframe)
+            span = {
+                "symbol": symbol,
+                "interval": timeframe.name,
+                "first": begin,
+                "last": end + timeframe.step,
+            }
             yield Exported(file, symbol, year, _write(connection, span, types, file))
 
 
@@ -117,7 +123,7 @@ def _types(connection: Connection, given: dict[str, object]) -> dict[str, str]:
     return types
 
 
-def _file(folder: Path, symbol: str, year: int) -> Path:
+def _file(folder: Path, symbol: str, year: int, timeframe: Timeframe) -> Path:
     if not _SAFE_NAME.fullmatch(symbol):
         raise EightbellsError(f"{symbol!r} cannot be the name of a file: choose symbols with --symbols")
     place = folder / symbol
@@ -125,7 +131,7 @@ def _file(folder: Path, symbol: str, year: int) -> Path:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EightbellsError(f"the folder {place} cannot be made: {error.strerror}") from None
-    return place / f"{symbol}-{grid.INTERVAL}-{year}.parquet"
+    return place / f"{symbol}-{timeframe.name}-{year}.parquet"
 
 
 def _write(connection: Connection, span: dict[str, object], types: dict[str, str], file: Path) -> int:

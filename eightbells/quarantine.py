@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, text
 
 from eightbells.candles import grid, store
 from eightbells.candles.frame import candle_frame
+from eightbells.candles.timeframe import Timeframe
 from eightbells.errors import EightbellsError
 
 Action = Literal["release", "dismiss"]
@@ -36,10 +37,11 @@ class Quarantined:
     by_whom: str | None
     decided_at: datetime | None
     source: str
+    interval: str
 
 
 _LISTED = """
-SELECT q.id, q.symbol, q.open_time, q.reasons, q.raw, q.state, q.why, q.by_whom, q.decided_at, b.source
+SELECT q.id, q.symbol, q.open_time, q.reasons, q.raw, q.state, q.why, q.by_whom, q.decided_at, b.source, q."interval"
 FROM quarantine AS q INNER JOIN batches AS b ON q.batch_id = b.id
 """
 
@@ -144,15 +146,16 @@ def _store(connection: Connection, row: Quarantined) -> int:
     from eightbells.quality import suite  # over a second to import
 
     now_ms = time.time_ns() // 1_000_000
+    timeframe = Timeframe.named(row.interval)
     frame = candle_frame(row.symbol, [row.raw])
-    broken = sorted({*row.reasons} - DECIDABLE) or suite.judge(frame, now_ms).get(0, [])
+    broken = sorted({*row.reasons} - DECIDABLE) or suite.judge(frame, now_ms, timeframe).get(0, [])
     if broken:
         words = ", ".join(broken).replace("_", " ")
         raise EightbellsError(
             f"row {row.id} of {row.symbol} cannot be released: {words}; dismiss it, and backfill once the exchange has "
             "corrected its data"
         )
-    written = store.write(connection, store.ordered(frame), row.source, now_ms, None)
+    written = store.write(connection, store.ordered(frame), row.source, now_ms, None, timeframe)
     connection.execute(
         text("DELETE FROM incoming")
     )  # the table of a transaction's rows, of which this is not the last
@@ -165,7 +168,7 @@ def _store(connection: Connection, row: Quarantined) -> int:
             "batch": written.batch,
             "suite": BY_HAND,
             "symbol": row.symbol,
-            "interval": grid.INTERVAL,
+            "interval": row.interval,
             "opened": row.open_time,
             "said": json.dumps({"released": row.id, "set_aside": row.reasons}),
         },

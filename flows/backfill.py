@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 
 from prefect import flow
 from prefect.runtime import flow_run
 
 from eightbells.candles import grid
+from eightbells.candles.timeframe import CYCLE, Interval, Timeframe
 from eightbells.errors import EightbellsError
-from tasks.candles import ask_again, load_history, plan_history, refresh_rules, symbols_quoted_in
+from tasks.archive import Source, load_archive
+from tasks.candles import refresh_rules
+from tasks.history import ask_again, load_history, plan_history, symbols_quoted_in
 from tasks.loading import Ingested, merged
 from tasks.reports import publish_backfill
 from tasks.session import Session, open_session
@@ -30,8 +33,10 @@ async def backfill(
     quote: str | None = None,
     start: date | None = None,
     end: date | None = None,
+    interval: Interval = CYCLE.name,
+    source: Source = "rest",
 ) -> Ingested:
-    """Load the four-hour candles of a span into Postgres.
+    """Load the candles of a span into Postgres.
 
     Candles that are stored already are not asked for again; running it twice changes nothing. Slots that the
     exchange does not have are asked for twice and then recorded as absent.
@@ -41,30 +46,39 @@ async def backfill(
         quote: Load all symbols that are quoted in it, such as USDT, delisted ones included. ALL: all there are.
         start: First day, UTC. None: the beginning of history.
         end: Last day, UTC. None: up to the newest closed candle.
+        interval: Length of the candles, such as 1h. The cycle trades on 4h, whatever else is stored.
+        source: rest; archive: files of the exchange's archive, and REST for what they lack; auto: files for months
+            that take REST more than one request each.
     """
     async with open_session("backfill_seconds") as session:
-        first, last = _span(session, start, end)
+        timeframe = Timeframe.named(interval)
+        first, last = _span(session, start, end, timeframe)
         if symbols and quote:
             raise EightbellsError("give symbols, or the asset that they are quoted in, not both")
         wanted = await symbols_quoted_in(session, quote) if quote else symbols or session.settings.symbols
         universe = await refresh_rules(session, wanted, chosen=bool(symbols))
-        pages, failed = await plan_history(session, universe.symbols, first, last)
-        loaded = await load_history(session, pages, sum(page.slots for page in pages))
-        ingested = merged(loaded, await ask_again(session, pages))
-        ingested.failed |= universe.refused | failed
-        await publish_backfill(universe.symbols, first, last, ingested)
+        plan = await plan_history(session, universe.symbols, first, last, timeframe)
+        ingested = Ingested()
+        if source != "rest":
+            ingested = await load_archive(session, plan, source)
+            plan = await plan_history(session, universe.symbols, first, last, timeframe)
+        ingested = merged(ingested, await load_history(session, plan, plan.slots))
+        ingested = merged(ingested, await ask_again(session, plan))
+        ingested.failed |= universe.refused | plan.failed
+        await publish_backfill(universe.symbols, first, last, timeframe, ingested)
         return ingested
 
 
-def _span(session: Session, start: date | None, end: date | None) -> tuple[int, int]:
+def _span(session: Session, start: date | None, end: date | None, timeframe: Timeframe) -> tuple[int, int]:
     """First and last slot (ms) of the span that is over."""
     begin = start or session.settings.candles.history_start
-    first = grid.to_ms(datetime(begin.year, begin.month, begin.day, tzinfo=UTC))
-    last = grid.last_closed(session.now_ms)
-    if end is not None:
-        last = min(last, grid.to_ms(datetime(end.year, end.month, end.day, 20, tzinfo=UTC)))
-        if end < begin:
-            raise EightbellsError(f"the start {begin} lies after the end {end}")
+    newest = timeframe.last_closed(session.now_ms)
+    until = end or grid.to_time(newest).date()
+    first, last = timeframe.within(begin, until)
+    if end is not None and end < begin:
+        raise EightbellsError(f"the start {begin} lies after the end {end}")
+    if first > newest:
+        raise EightbellsError(f"the start {begin} lies after the newest closed candle {grid.label(newest)}")
     if first > last:
-        raise EightbellsError(f"the start {begin} lies after the newest closed candle {grid.label(last)}")
-    return first, last
+        raise EightbellsError(f"no candle of interval {timeframe.name} opens from {begin} to {end}")
+    return first, min(last, newest)

@@ -70,7 +70,7 @@ async def stream() -> State[Any]:
 
 
 async def _compare_books() -> None:
-    """Hold the exchange against the books once, at the start: the first close need not wait for it."""
+    """Compare the books with the exchange once, at the start: the first close need not wait for it."""
     await reconcile(return_state=True)
     keep_out_of_garbage()  # what that flow brought with it stays too
     await asyncio.Event().wait()

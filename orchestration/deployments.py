@@ -12,6 +12,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
 from prefect.types.entrypoint import EntrypointType
 
+from eightbells.strategies.evaluation import code_version
 from orchestration.declared import declared
 from orchestration.planning import keep_planning
 
@@ -56,6 +57,7 @@ async def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
         name=entry["name"],
         description=entry["description"],
         tags=entry["tags"],
+        version=code_version(),
         parameters=entry["parameters"],
         schedules=[{"schedule": schedule_of(item)} for item in entry["schedules"]] or None,
         concurrency_limit=ConcurrencyLimitConfig(**limit) if limit else None,

@@ -89,14 +89,15 @@ def segments(corners: Vertices) -> Iterator[tuple[int, int, int, int]]:
 
 
 def price_at(corners: Vertices, time: int, tick: int) -> int:
-    """The path's price at a time inside it, on the tick grid between corners and exact at them."""
+    """The path's price at a time inside it: exact at the corners, between them the last tick that it has reached."""
     i = bisect_right(corners, time, key=lambda corner: corner[0]) - 1
     t0, p0 = corners[i]
     if time == t0 or i + 1 == len(corners):
         return p0
     t1, p1 = corners[i + 1]
     price = p0 + (p1 - p0) * (time - t0) // (t1 - t0)
-    return min(max(price - price % tick, min(p0, p1)), max(p0, p1))
+    reached = price - price % tick if p1 >= p0 else price + -price % tick
+    return min(max(reached, min(p0, p1)), max(p0, p1))
 
 
 def first_touch(corners: Vertices, level: int, rising: bool, after: int) -> int | None:

@@ -78,18 +78,24 @@ class Control:
         return {"time": self.exchange.now(), "speed": self.exchange.clock.speed}
 
     def set_clock(self, body: Body) -> Body:
-        """Leap to `time` (milliseconds or ISO), then by `advance` milliseconds, then run at `speed`."""
-        unknown = set(body) - {"time", "advance", "speed"}
+        """Leap to `time` (milliseconds or ISO), then by `advance` milliseconds, then run at `speed`.
+
+        With `until_fill` the leap ends at the first moment at which an order is filled.
+        """
+        unknown = set(body) - {"time", "advance", "speed", "until_fill"}
         if unknown:
-            raise ValueError(f"the clock has no {', '.join(sorted(unknown))}; it has time, advance and speed")
+            known = "time, advance, speed and until_fill"
+            raise ValueError(f"the clock has no {', '.join(sorted(unknown))}; it has {known}")
         clock = self.exchange.clock
         speed = float(body.get("speed", clock.speed))
         if not 0 <= speed <= 1e9:
             raise ValueError("the clock's speed must be 0 or more")
-        if "time" in body:
-            clock.set(parse_time(str(body["time"])))
-        if "advance" in body:
-            clock.set(clock.now() + int(body["advance"]))
+        time = parse_time(str(body["time"])) if "time" in body else clock.now()
+        time += int(body.get("advance", 0))
+        if body.get("until_fill"):
+            time = self.exchange.engine.next_fill(time)
+        if "time" in body or "advance" in body:
+            clock.set(time)
         clock.run_at(speed)
         now = self.exchange.now()
         self.hub.tell_closes(now)

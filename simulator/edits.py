@@ -49,6 +49,10 @@ class Edits:
     def remove(self, open_time: int) -> None:
         self.rows[open_time] = b""
 
+    def lacks(self, start: int, end: int) -> bool:
+        """Whether a span of time lies within a removed slot."""
+        return end < start - start % H4 + H4 and self.rows.get(start - start % H4) == b""
+
     def repeat(self, series: Series, open_time: int) -> None:
         row = self._current(series, open_time)
         self.rows[open_time] = row + b"," + row

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from hashlib import sha256
 
-from simulator.accounts import ZERO, Account, Accounts, money
+from simulator.accounts import Account, Accounts, money
 from simulator.candles import SCALE, as_decimal
 from simulator.errors import Refusal, insufficient_balance, rejected
+from simulator.levels import follow_extreme, marketable, next_touch, triggered
 from simulator.lists import OrderList, OrderLists
 from simulator.market import Market
 from simulator.orders import STOPS, Fill, Order, Ticket
@@ -117,7 +118,7 @@ class Engine:
         self._touch(order, now)
         self._tell(order, "NEW", None, now)
         price = self.market.price(order.symbol, now)
-        if order.type == "LIMIT_MAKER" and price is not None and _marketable(order, price):
+        if order.type == "LIMIT_MAKER" and price is not None and marketable(order, price):
             self.finish(account, order, "EXPIRED", now, "REJECTED")
         else:
             self.start(account, order, now)
@@ -183,9 +184,9 @@ class Engine:
             return
         if is_listed:
             return
-        if ticket.type == "LIMIT_MAKER" and _marketable(ticket, price):
+        if ticket.type == "LIMIT_MAKER" and marketable(ticket, price):
             raise rejected("Order would immediately match and take.")
-        if ticket.stop_price is not None and ticket.trailing_delta is None and _triggered(ticket, price):
+        if ticket.stop_price is not None and ticket.trailing_delta is None and triggered(ticket, price):
             raise rejected("Order would trigger immediately.")
         symbol, own = ticket.rules.symbol, self.prevention
         if ticket.type == "LIMIT_MAKER" and own.crosses(account, symbol, ticket.buys, ticket.price):
@@ -216,6 +217,16 @@ class Engine:
 
     # Filling
 
+    def next_fill(self, until: int) -> int:
+        """Carry out what happens to open orders up to a time, or to the first fill; returns where that ended."""
+        filled = len(self.fills)
+        while self._agenda and self._agenda[0][0] <= until:
+            time = self._agenda[0][0]
+            self.catch_up(time)
+            if len(self.fills) > filled:
+                return time
+        return until
+
     def catch_up(self, now: int) -> None:
         """Carry out, in order of time, all that happened to open orders up to now."""
         while self._agenda and self._agenda[0][0] <= now:
@@ -224,7 +235,7 @@ class Engine:
             if order is None or not order.open or self._planned.get(number) != time:
                 continue
             if order.trailing_time >= 0 and not order.working:
-                self._follow_extreme(order, time)
+                self._follow(order, time)
             if reached:
                 self._reach(self.accounts.named(order.account), order, time)
             if order.open:
@@ -257,7 +268,7 @@ class Engine:
             return
         price = self.market.price(order.symbol, now)
         available = self._available(order)
-        crosses = price is not None and (not order.price or _marketable(order, price))
+        crosses = price is not None and (not order.price or marketable(order, price))
         if crosses and price is not None and (order.time_in_force != "FOK" or available == order.qty):
             self._take(account, order, price, available, now)
         if order.open and (order.time_in_force != "GTC" or not order.price):
@@ -269,7 +280,7 @@ class Engine:
         worse = self.settings.slippage_ticks * self.market.tick(order.symbol) * (1 if order.buys else -1)
         left = available
         while left > 0 and order.open and price > 0:
-            if order.price and not _marketable(order, price):
+            if order.price and not marketable(order, price):
                 return
             if exceeds(self.market, order, price, now):
                 self.finish(account, order, "EXPIRED", now, EXCEEDED)
@@ -336,7 +347,7 @@ class Engine:
 
     def _plan(self, order: Order, after: int) -> None:
         """Put on the agenda when the price will reach an order's level, or when to look again."""
-        time, known_until = self._next_touch(order, after)
+        time, known_until = next_touch(self.market, order, after)
         planned = known_until + 1 if time is None else time
         self._planned[order.id] = planned
         heapq.heappush(self._agenda, (planned, order.id, time is not None))
@@ -348,56 +359,15 @@ class Engine:
                 if order.symbol == symbol and order.status != "PENDING_NEW":
                     self._plan(order, max(now, order.not_before))
 
-    def _next_touch(self, order: Order, after: int) -> tuple[int | None, int]:
-        if order.working:
-            level, rising = order.price, not order.buys
-        elif order.trailing_delta is not None and order.trailing_time >= 0:
-            return self._next_trailing_touch(order, after)
-        else:
-            level, rising = order.stop_price, order.triggers_rising
-        return self.market.touch(order.symbol, int(level * SCALE), rising, after)
-
-    def _next_trailing_touch(self, order: Order, after: int) -> tuple[int | None, int]:
-        """A trailing stop's level follows the extreme that the price has reached since it became active."""
-        since = order.extreme_at
-        pieces, known_until = self.market.path_segments(order.symbol, since)
-        rising, extreme = order.triggers_rising, order.extreme
-        price = self.market.price(order.symbol, after)
-        if not pieces and price is not None:  # it stands still
-            extreme = min(extreme, price) if rising else max(extreme, price)
-            return self.market.touch(order.symbol, _trailing_level(order, extreme), rising, after)
-        for t0, p0, t1, p1 in pieces:
-            if t1 < since:
-                continue
-            start = max(since, t0)
-            here = p0 + (p1 - p0) * (start - t0) // max(t1 - t0, 1)
-            extreme = min(extreme, here) if rising else max(extreme, here)
-            level = _trailing_level(order, extreme)
-            if t1 >= after and ((p1 >= level) if rising else (p1 <= level)):
-                return self.market.touch(order.symbol, level, rising, max(start, after))
-            extreme = min(extreme, p1) if rising else max(extreme, p1)
-        return None, known_until
-
     def follow_extremes(self, symbol: str, now: int) -> None:
         """Note how far trailing stops have come, before the price goes another way than was foreseen."""
         for orders in self.open_of.values():
             for order in orders.values():
                 if order.symbol == symbol and order.trailing_time >= 0 and not order.working:
-                    self._follow_extreme(order, now)
+                    self._follow(order, now)
 
-    def _follow_extreme(self, order: Order, now: int) -> None:
-        pieces, _ = self.market.path_segments(order.symbol, order.extreme_at)
-        better = min if order.triggers_rising else max
-        price = self.market.price(order.symbol, now)
-        if not pieces and price is not None:
-            order.extreme = better(order.extreme, price)
-        for t0, p0, t1, p1 in pieces:
-            if t0 > now:
-                break
-            for time in (max(t0, order.extreme_at), min(t1, now)):
-                if t0 <= time <= t1:
-                    order.extreme = better(order.extreme, p0 + (p1 - p0) * (time - t0) // max(t1 - t0, 1))
-        order.extreme_at = max(order.extreme_at, now)
+    def _follow(self, order: Order, now: int) -> None:
+        follow_extreme(self.market, order, now)
         self.changed.add(order.id)
 
     def _tell(self, order: Order, execution: str, fill: Fill | None, time: int) -> None:
@@ -414,20 +384,3 @@ def _unfilled(order: Order) -> str:
     if not order.price:
         return "INSUFFICIENT_LIQUIDITY"
     return f"UNFILLED_{'IOC_QUANTITY' if order.time_in_force == 'IOC' else 'FOK_ORDER'}_EXPIRED"
-
-
-def _marketable(order: Order | Ticket, price: int) -> bool:
-    """Whether a limit price meets the market."""
-    limit = int((order.price or ZERO) * SCALE)
-    return limit >= price if order.buys else limit <= price
-
-
-def _trailing_level(order: Order, extreme: int) -> int:
-    """The price that triggers a trailing stop; `trailing_delta` is in hundredths of a percent."""
-    delta = order.trailing_delta or 0
-    return extreme * (10_000 + delta if order.triggers_rising else 10_000 - delta) // 10_000
-
-
-def _triggered(ticket: Ticket, price: int) -> bool:
-    stop = int((ticket.stop_price or ZERO) * SCALE)
-    return price >= stop if ticket.triggers_rising else price <= stop

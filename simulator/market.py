@@ -82,9 +82,10 @@ class Market:
         opens = self._opens_from(symbol, interval, start, until)
         if start is None:
             opens = self._opens_back(symbol, interval, until)
+        edits = self.edits.get(symbol)
         for open_time in opens:
             candle = self.candle(symbol, interval, open_time, now)
-            if candle is not None:
+            if candle is not None and not (edits and edits.lacks(candle.open_time, candle.close_time)):
                 found.append(render(candle))
             if len(found) == limit:
                 break

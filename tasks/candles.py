@@ -1,4 +1,4 @@
-"""Steps about candles: wait for the close, fetch, prove, store, and settle what is missing."""
+"""Steps about the cycle's candles: wait for the close, fetch, prove, store, and note what is missing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from eightbells.candles.klines import Klines
 from eightbells.errors import EightbellsError
 from eightbells.exchange.history import Page, fetch_pages, plan_pages
 from eightbells.exchange.recovery import ExchangeError
-from eightbells.exchange.universe import Universe, by_symbol, first_candle, refresh_universe
+from eightbells.exchange.universe import Universe, first_candle, refresh_universe
 from eightbells.settings.symbols import chosen as normal_names
 from eightbells.strategies.process import PROCESS
-from eightbells.trading import ledger
+from eightbells.trading import valuation
 from orchestration.exchange_task import exchange_task, limited_task
 from orchestration.limits import progressed
-from tasks.loading import Ingested, admit_batch, for_good, load, require_any
-from tasks.progress import shown_progress
+from tasks.loading import Ingested, admit_batch, for_good, require_any
 from tasks.session import Session
 
 EARLY_MS = 60_000  # a run may start this long before the boundary it is for: clocks differ
@@ -67,7 +66,7 @@ async def refresh_holdings(session: Session, universe: Universe) -> Universe:
     Candles of such symbols are kept too: positions are valued by them. No strategy is asked about them.
     """
     with session.engine.connect() as connection:
-        held = ledger.symbols_held(connection, session.settings.account)
+        held = valuation.symbols_held(connection, session.settings.account)
     others = [symbol for symbol in held if symbol not in {*universe.symbols, *universe.refused}]
     return await _refresh_rules_held(session, others) if others else Universe(())
 
@@ -82,115 +81,24 @@ async def fetch_newest(
     session: Session, symbols: tuple[str, ...], opened: int, window: int, label: str
 ) -> Ingested:
     """Fetch what the strategies' windows lack and the newest candles again, all symbols at once; prove and store."""
-    pages = [
-        page
-        for symbol in symbols
-        for page in _pages(
-            session, symbol, _since(session, symbol, opened, window), opened, refetch=True, settle=True
-        )
-    ]
+    pages = await asyncio.to_thread(_newest_pages, session, symbols, opened, window)
     ingested = await _ingest(session, pages)
     for symbol in set(symbols) - set(ingested.failed):
         ingested.absent += await _record_asked(session, symbol, pages)
     return ingested
 
 
-@exchange_task("symbols quoted in {quote}")
-async def symbols_quoted_in(session: Session, quote: str) -> list[str]:
-    """All symbols of the exchange that are quoted in the asset; ALL for every one, whatever it is quoted in."""
-    listed = by_symbol(await session.gateway.exchange_info())
-    wanted = quote.strip().upper()
-    found = [name for name, (entry, *_) in listed.items() if wanted in ("ALL", entry.get("quoteAsset"))]
-    if not found:
-        raise EightbellsError(f"the exchange lists no symbol that is quoted in {wanted}")
-    return found
-
-
-@exchange_task("find what is missing")
-async def plan_history(
-    session: Session, symbols: tuple[str, ...], start_ms: int, end_ms: int
-) -> tuple[list[Page], dict[str, str]]:
-    """The pages that cover what is not stored from start to end; stored candles are not asked for again.
-
-    Returns them, and why symbols failed that the exchange refused to speak of.
-    """
-    room = asyncio.Semaphore(session.gateway.concurrency)
-    failures: dict[str, ExchangeError] = {}
-
-    async def plan_one(symbol: str) -> list[Page]:
-        async with room:
-            try:
-                listed = await first_candle(session.gateway, session.engine, symbol)
-            except ExchangeError as error:
-                failures[symbol] = error
-                return []
-            progressed()
-        if listed is None or listed > end_ms:
-            return []
-        refetch = end_ms >= grid.last_closed(session.now_ms)
-        return _pages(session, symbol, max(start_ms, listed), end_ms, refetch=refetch)
-
-    pages = [page for pages in await asyncio.gather(*map(plan_one, symbols)) for page in pages]
-    failed = for_good(failures)
-    if failed and len(failed) == len(symbols):
-        raise EightbellsError("no symbol's history could be found: " + next(iter(failed.values())))
-    return pages, failed
-
-
-@exchange_task("load {slots} candles")
-async def load_history(session: Session, pages: list[Page], slots: int) -> Ingested:
-    """Fetch, prove and store the pages in batches, each committed: a crash loses nothing that was stored.
-
-    A symbol that fails for good stops only itself.
-    """
-    async with shown_progress("backfill-progress", f"{slots:,} candles to load") as show:
-
-        def progress(done: int, total: int) -> None:
-            show(done, total)
-            if session.progress:
-                session.progress(done, total)
-
-        ingested = await load(session, pages, progress)
-    asked = [page for page in pages if page.symbol not in ingested.failed]
-    for symbol in dict.fromkeys(page.symbol for page in asked):
-        ingested.absent += await _record_asked(session, symbol, asked)
-    return ingested
-
-
-@exchange_task("ask again for what is missing")
-async def ask_again(session: Session, pages: list[Page]) -> Ingested:
-    """Ask a second time for every slot that was not delivered; what is still not there is absent."""
-    again = []
+def _newest_pages(session: Session, symbols: tuple[str, ...], opened: int, window: int) -> list[Page]:
+    """The pages that cover the window's missing slots, the newest candles, and all that was asked for in vain."""
     with session.engine.connect() as connection:
-        for symbol, (first, last) in _spans(pages).items():
-            again += plan_pages(symbol, gaps.open_slots(connection, symbol, first, last))
-    ingested = await load(session, again)
-    asked = [page for page in again if page.symbol not in ingested.failed]
-    for symbol in dict.fromkeys(page.symbol for page in asked):
-        ingested.absent += await _record_asked(session, symbol, asked)
-    return ingested
-
-
-def _since(session: Session, symbol: str, opened: int, window: int) -> int:
-    """From where a cycle wants candles: the longest window, or the last stored candle where that is older."""
-    wanted = opened - (window - 1) * grid.STEP_MS
-    with session.engine.connect() as connection:
-        _, last = gaps.stored_span(connection, symbol, opened)
-    return wanted if last is None else min(wanted, last + grid.STEP_MS)
-
-
-def _pages(
-    session: Session, symbol: str, first: int, last: int, *, refetch: bool, settle: bool = False
-) -> list[Page]:
-    """The pages that cover what is missing, with `settle` also what is older and has been asked for once."""
-    with session.engine.connect() as connection:
-        slots = gaps.missing(connection, symbol, first, last)
-        if settle:
-            slots = np.union1d(slots, gaps.open_slots(connection, symbol, 0, last))
-    if refetch:
-        newest = last - np.arange(session.settings.candles.refetch) * grid.STEP_MS
-        slots = np.union1d(slots, newest[newest >= first])
-    return plan_pages(symbol, slots)
+        slots = gaps.missing(
+            connection, symbols, opened - (window - 1) * grid.STEP_MS, opened, continued=True
+        )
+        unsettled = gaps.open_slots(connection, symbols, 0, opened)
+    newest = opened - np.arange(session.settings.candles.refetch) * grid.STEP_MS
+    return plan_pages(
+        {symbol: np.union1d(np.union1d(slots[symbol], unsettled[symbol]), newest) for symbol in symbols}
+    )
 
 
 async def _ingest(session: Session, pages: list[Page]) -> Ingested:
@@ -214,7 +122,9 @@ async def _ingest(session: Session, pages: list[Page]) -> Ingested:
         while waiting and rows < most:
             batch.append(waiting.pop())
             rows += len(batch[-1])
-        ingested.add(await admit_batch(session, batch))
+        admission, unusable = await admit_batch(session, batch)
+        ingested.add(admission)
+        ingested.failed |= unusable
     session.fetched.clear()
     require_any(pages, ingested)
     return ingested
@@ -225,7 +135,7 @@ async def _record_asked(session: Session, symbol: str, pages: Iterable[Page]) ->
     pages = [page for page in pages if page.symbol == symbol]
     start, end = _spans(pages)[symbol]
     with session.engine.connect() as connection:
-        slots = gaps.missing(connection, symbol, start, end)
+        slots = gaps.missing(connection, [symbol], start, end)[symbol]
         first, _ = gaps.stored_span(connection, symbol, end)
     starts = np.array(sorted(page.first_ms for page in pages))
     ends = np.array(sorted(page.last_ms for page in pages))

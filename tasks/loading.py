@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from eightbells.candles import gaps
 from eightbells.candles.klines import Klines
-from eightbells.errors import EightbellsError
+from eightbells.errors import EightbellsError, UnusableBatch
 from eightbells.exchange.history import Page, fetch_pages
 from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.quality.gate import Admission, Verdict, admit_klines
+from eightbells.quality.oddities import bounds_of
 from orchestration.limits import progressed
 from orchestration.retries import attempts_left
 from tasks.session import Progress, Session
@@ -25,21 +28,28 @@ _WRITERS = 2  # one batch is judged while another is written
 
 @dataclass
 class Ingested:
-    """What an ingestion brought: sums over its batches, the newest verdict of each symbol, and who failed."""
+    """What an ingestion brought: sums over its batches, the newest verdict of each symbol, and who failed.
+
+    Args:
+        unusable: why files of the archive were not used, by their path.
+    """
 
     inserted: int = 0
     revised: int = 0
     quarantined: int = 0
     checked: int = 0
     absent: int = 0
+    warned: Counter[str] = field(default_factory=Counter)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
 
     def add(self, admission: Admission) -> None:
         self.inserted += admission.inserted
         self.revised += admission.revised
         self.quarantined += admission.quarantined
         self.checked += admission.checked
+        self.warned += Counter(admission.warned)
         for symbol, verdict in admission.verdicts.items():
             if symbol not in self.verdicts or verdict.last_open > self.verdicts[symbol].last_open:
                 self.verdicts[symbol] = verdict
@@ -54,14 +64,19 @@ def merged(first: Ingested, second: Ingested) -> Ingested:
         quarantined=first.quarantined + second.quarantined,
         checked=first.checked + second.checked,
         absent=first.absent + second.absent,
+        warned=first.warned + second.warned,
+        verdicts=first.verdicts | second.verdicts,
         failed=first.failed | second.failed,
+        unusable=first.unusable | second.unusable,
     )
 
 
 async def load(session: Session, pages: list[Page], progress: Progress | None = None) -> Ingested:
-    """Fetch pages, prove and store them.
+    """Fetch pages, prove and store them, and note in the gap ledger what they did not bring.
 
-    A symbol that fails for good stops only itself. A retry of the task asks only for what is not stored by then.
+    A page that the spool holds is not fetched. One that a killed process had asked for is fetched before the others:
+    it is hardly under way when the next one is killed. A symbol that fails for good stops only itself. A retry of the
+    task asks only for what is not stored by then.
     """
     wanted = [page for page in pages if page not in session.loaded]
     if wanted:  # what is fetched while the suite is imported would be lost with the process
@@ -72,8 +87,8 @@ async def load(session: Session, pages: list[Page], progress: Progress | None = 
         async with asyncio.TaskGroup() as group:
             for _ in range(_WRITERS):
                 group.create_task(loading.write())
-            await loading.fetch(wanted)
-    loading.ingested.failed = for_good(loading.failures)
+            await loading.load(wanted)
+    loading.ingested.failed = loading.unusable | for_good(loading.failures)
     require_any(pages, loading.ingested)
     return loading.ingested
 
@@ -84,6 +99,7 @@ class _Loading:
 
     def __init__(self, session: Session, total: int, progress: Progress | None) -> None:
         self.ingested, self.failures = Ingested(), dict[str, ExchangeError]()
+        self.unusable: dict[str, str] = {}
         self.done, self.total = 0, total
         self._session, self._progress = session, progress
         self._most = session.settings.candles.rows_per_batch
@@ -91,27 +107,49 @@ class _Loading:
         self._waiting, self._rows = list[tuple[Page, Klines]](), 0
         self._changed, self._is_over = asyncio.Condition(), False
 
-    async def fetch(self, pages: list[Page]) -> None:
-        """Fetch the pages, and wait where more has come than memory should hold."""
-        async for page, outcome in fetch_pages(self._session.gateway, pages):
+    async def load(self, pages: list[Page]) -> None:
+        """Take the pages from the spool, or fetch them, and hand them over to be stored."""
+        spool, left = self._session.spool, list[Page]()
+        doubtful = [page for page in pages if page in spool.doubtful and page not in spool]
+        await self._fetch(doubtful)
+        for page in pages:
+            if page in spool and page not in doubtful and (rows := spool.rows(page)) is not None:
+                await self._hand_over(page, page.answered(rows))
+            elif page not in doubtful:
+                left.append(page)
+        await self._fetch(left)
+        async with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
+
+    async def _fetch(self, pages: list[Page]) -> None:
+        async for page, outcome in fetch_pages(self._session.gateway, pages, self._session.spool):
             progressed()
             if isinstance(outcome, ExchangeError):
                 self.failures[page.symbol] = outcome
-                continue
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._rows < self._room)
-                self._waiting.append((page, outcome))
-                self._rows += len(outcome)
-                self._changed.notify_all()
+            else:
+                await self._hand_over(page, outcome)
+
+    async def _hand_over(self, page: Page, klines: Klines) -> None:
+        """Wait where more has come than memory should hold."""
         async with self._changed:
-            self._is_over = True
+            await self._changed.wait_for(lambda: self._rows < self._room)
+            self._waiting.append((page, klines))
+            self._rows += len(klines)
             self._changed.notify_all()
 
     async def write(self) -> None:
         """Prove and store what has come, until all has."""
         while batch := await self._take():
-            self.ingested.add(await admit_batch(self._session, [klines for _, klines in batch]))
-            self._session.loaded.update(page for page, _ in batch)
+            admission, unusable = await admit_batch(self._session, [klines for _, klines in batch])
+            self.ingested.add(admission)
+            self.unusable |= unusable
+            stored = [(page, klines) for page, klines in batch if page.symbol not in unusable]
+            lacking = [page for page, klines in stored if admission.quarantined or len(klines) != page.slots]
+            if lacking:
+                self.ingested.absent += await asyncio.to_thread(_note_lacking, self._session, lacking)
+            await asyncio.to_thread(self._session.spool.done, [page for page, _ in batch])
+            self._session.loaded.update(page for page, _ in stored)
             self._room = min(2 * self._room, self._most)
             self.done += sum(page.slots for page, _ in batch)
             progressed()
@@ -127,10 +165,39 @@ class _Loading:
         return batch
 
 
-async def admit_batch(session: Session, klines: list[Klines]) -> Admission:
+def _note_lacking(session: Session, pages: list[Page]) -> int:
+    """Note which slots of the pages the exchange had no candle for; returns how many are now absent."""
+    absent = 0
+    with session.engine.begin() as connection:
+        for page in pages:
+            span = page.first_ms, page.last_ms, session.now_ms, page.timeframe
+            absent += gaps.record_unserved(connection, page.symbol, *span, again=page.again)
+    return absent
+
+
+async def admit_batch(
+    session: Session, klines: list[Klines], source: str = "rest"
+) -> tuple[Admission, dict[str, str]]:
+    """Prove and store klines; returns, too, whose are no answer of candles, with the reason. The others are stored."""
+    try:
+        return await _admit(session, klines, source), {}
+    except UnusableBatch as error:
+        symbols = {it.symbol for it in klines}
+        if len(symbols) == 1:
+            return Admission(batch=0), dict.fromkeys(symbols, str(error))
+    admission, unusable = Admission(batch=0), dict[str, str]()
+    for symbol in sorted(symbols):
+        alone, wrong = await admit_batch(session, [it for it in klines if it.symbol == symbol], source)
+        admission = admission.and_then(alone)
+        unusable |= wrong
+    return admission, unusable
+
+
+async def _admit(session: Session, klines: list[Klines], source: str) -> Admission:
+    bounds = bounds_of(session.settings.candles)
     with inner_stage("validate"):
         return await asyncio.to_thread(
-            admit_klines, session.engine, klines, "rest", session.now_ms, session.flow_run
+            admit_klines, session.engine, klines, source, session.now_ms, session.flow_run, bounds
         )
 
 

@@ -14,7 +14,7 @@ from eightbells.candles import grid
 from eightbells.exchange.gateway import PLACE_LIST, PLACE_ORDER, REPLACE_ORDER, NotReplaced
 from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.strategies.evaluation import Decision, EvaluationContext, Refused
-from eightbells.trading import outbox
+from eightbells.trading import attempts, outbox
 from eightbells.trading.drift import Drift, doubtful
 from eightbells.trading.execution import to_settle
 from eightbells.trading.holds import held_symbols
@@ -170,7 +170,7 @@ async def send_order(session: Session, order_id: int, lease: Lease, label: str) 
     """
     executor = session.executor
     with session.engine.connect() as connection:
-        attempt = outbox.latest_attempt(connection, order_id)
+        attempt = attempts.latest_attempt(connection, order_id)
     try:
         return await executor.send(attempt.id, lease)
     except NotReplaced:  # what it was to replace may be gone: that is mended before anything is waited for
@@ -247,7 +247,7 @@ async def send_orders(session: Session, orders: list[int], lease: Lease) -> list
 def waiting_orders(session: Session, opened: int) -> str:
     """What the exchange refused for the moment only, in words; empty where nothing waits."""
     with session.engine.connect() as connection:
-        orders = outbox.put_off(connection, session.settings.account, grid.to_time(opened))
+        orders = attempts.put_off(connection, session.settings.account, grid.to_time(opened))
     named = ", ".join(f"{order.side} {order.symbol}" for order in orders)
     return f"the exchange does not take these orders for the moment: {named}" if orders else ""
 

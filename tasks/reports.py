@@ -12,15 +12,17 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from eightbells.candles import grid
+from eightbells.candles.timeframe import Timeframe
 from eightbells.exchange.rules import wire
 from eightbells.trading.equity_picture import draw, points
-from eightbells.trading.ledger import PositionReport
 from eightbells.trading.reconciliation import Reconciliation
+from eightbells.trading.valuation import PositionReport
 from orchestration.exchange_task import limited_task
 from tasks.loading import Ingested
 from tasks.trading import CycleReport
 
 _MOST_NAMED = 50  # symbols in a row of a report
+_MOST_FILES = 20  # of the archive, named in the report of a backfill
 
 
 async def name_run(name: str) -> None:
@@ -39,19 +41,31 @@ async def publish_cycle(report: CycleReport, label: str) -> None:
 
 
 @limited_task("report of the backfill")
-async def publish_backfill(symbols: Sequence[str], start: int, end: int, ingested: Ingested) -> None:
+async def publish_backfill(
+    symbols: Sequence[str], start: int, end: int, timeframe: Timeframe, ingested: Ingested
+) -> None:
     """Publish what a backfill brought."""
     rows = [
         ("span", f"{grid.label(start)} to {grid.label(end)} UTC"), ("symbols", _first_of(symbols)),
+        ("interval", timeframe.name),
         ("candles checked", f"{ingested.checked:,}"), ("stored", f"{ingested.inserted:,}"),
         ("restated by the exchange", ingested.revised), ("quarantined", ingested.quarantined),
         ("newly recorded as absent", ingested.absent),
+        ("stored, but odd", _odd(ingested)),
         *((f"left out: {symbol}", reason) for symbol, reason in ingested.failed.items()),
+        *((f"not used: {file}", reason) for file, reason in [*ingested.unusable.items()][:_MOST_FILES]),
+        *([("files not used", len(ingested.unusable))] if ingested.unusable else []),
     ]  # fmt: skip
     await acreate_markdown_artifact(
         "# Backfill\n\n" + _table(("what", "came of it"), rows),
         key="backfill-report",
         description=f"{ingested.inserted:,} candles of {len(symbols)} symbols stored",
+    )
+
+
+def _odd(ingested: Ingested) -> str:
+    return (
+        ", ".join(f"{code.replace('_', ' ')} ({count})" for code, count in ingested.warned.items()) or "none"
     )
 
 
@@ -139,7 +153,8 @@ def cycle_markdown(report: CycleReport) -> str:
         _table(("symbol", "strategy", "target", "close", "reason"), signals),
         "## Validation",
         f"{ingested.checked} candles checked, {ingested.inserted} stored, {ingested.revised} restated by the "
-        f"exchange, {ingested.quarantined} quarantined, {ingested.absent} recorded as absent.",
+        f"exchange, {ingested.quarantined} quarantined, {ingested.absent} recorded as absent. "
+        f"Stored, but odd: {_odd(ingested)}.",
         _table(("symbol", "checked", "failed", "verdict", "reasons"), verdicts),
     ]
     return "\n\n".join(sections)

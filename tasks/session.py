@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
+from functools import cached_property
 
 from prefect.runtime import flow_run
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from eightbells import metrics
 from eightbells.candles.klines import Klines
 from eightbells.database.engine import open_database
 from eightbells.exchange.gateway import Gateway, naming_the_exchange, unset_gateway
 from eightbells.exchange.history import Page
+from eightbells.exchange.spool import Spool, spool_folder
 from eightbells.runtime import Runtime
 from eightbells.settings import Settings, load_settings
 from orchestration.exchange_task import exchange_task
@@ -33,6 +35,21 @@ class Session(Runtime):
         self.progress = PROGRESS.get()
         self.fetched: dict[Page, Klines] = {}  # what a task's retry need not ask for again
         self.loaded: set[Page] = set()  # what is stored, or was not there
+
+    @cached_property
+    def spool(self) -> Spool:
+        """The pages that are fetched and not yet stored."""
+        with self.engine.connect() as connection:
+            number = connection.execute(
+                text("SELECT oid FROM pg_database WHERE datname = current_database()")
+            ).scalar_one()
+        database = f"{self.engine.url.render_as_string(hide_password=True)} {number}"
+        return Spool(spool_folder(self.settings.directory, database, self.settings.rest_url))
+
+    def close(self) -> None:
+        """Leave to the next run what is fetched and not stored."""
+        if "spool" in vars(self):
+            self.spool.close()
 
 
 @exchange_task("the exchange's time")
@@ -65,6 +82,10 @@ async def unset_session(limit: FlowLimit | None = "flow_seconds") -> AsyncIterat
                 unset_gateway(settings, engine) as gateway,
             ):
                 gateway.budgets.announce = announce
-                yield Session(settings, engine, gateway)
+                session = Session(settings, engine, gateway)
+                try:
+                    yield session
+                finally:
+                    session.close()
         finally:
             metrics.flush(engine)

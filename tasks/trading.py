@@ -18,12 +18,13 @@ from eightbells.exchange.rules import wire
 from eightbells.strategies.evaluation import Decision, EvaluationContext, Failed, Refused, evaluate
 from eightbells.strategies.obstacles import idle_strategies
 from eightbells.strategies.panel import Panel
-from eightbells.trading import holds, jumps, ledger, outbox
+from eightbells.trading import holds, jumps, ledger, outbox, permission, switch, valuation
 from eightbells.trading.capital import record_capital
-from eightbells.trading.ledger import PositionReport, Worth
+from eightbells.trading.costs import keep_costs
 from eightbells.trading.outbox import Order
 from eightbells.trading.outcome import Found, Idle, placed_by, reasons, served_before, why_idle
-from eightbells.trading.planning import record_refusals
+from eightbells.trading.refusals import record_refusals
+from eightbells.trading.valuation import PositionReport, Worth
 from orchestration.exchange_task import exchange_task, limited_task
 from orchestration.limits import progressed
 from tasks.loading import Ingested
@@ -98,7 +99,7 @@ def _hold_jumps(session: Session, panel: Panel, symbols: tuple[str, ...], opened
     settings, now = session.settings, session.now_ms
     with session.engine.connect() as connection:
         if opened >= grid.last_closed(now):  # on an older candle nothing is traded
-            looked = {*symbols, *ledger.symbols_held(connection, settings.account)}
+            looked = {*symbols, *valuation.symbols_held(connection, settings.account)}
             found = jumps.find(connection, settings, looked, opened, panel.window(settings.candles.refetch))
             if found:
                 jumps.hold(session.engine, settings.account, found, now)
@@ -159,16 +160,16 @@ async def close_books(
     at = grid.to_time(session.now_ms)
     with session.engine.begin() as connection:
         ledger.save_balances(connection, account, balances, at)
-        equity = ledger.equity(connection, session.settings, opened)
+        equity = valuation.equity(connection, session.settings, opened)
         capital = ledger.capital(connection, account)
         orders = outbox.of_candle(connection, account, grid.to_time(opened))
         refused = _refusals(connection, account, opened)
         fills = ledger.fills_booked_by(connection, account, session.flow_run)
         outcome = "problems" if problems or ingested.failed else "complete"
-        position_reports = ledger.position_reports(connection, session.settings, opened)
+        position_reports = valuation.position_reports(connection, session.settings, opened)
         placed = placed_by(connection, account, grid.to_time(opened), session.flow_run)
         idle = None if placed else _why_idle(session, connection, opened, evaluated, len(orders), trade)
-        before = ledger.equity_history(connection, account, grid.to_time(opened) - grid.STEP, _HISTORY - 1)
+        before = valuation.equity_history(connection, account, grid.to_time(opened) - grid.STEP, _HISTORY - 1)
         report = CycleReport(
             grid.label(opened),
             outcome,
@@ -187,6 +188,7 @@ async def close_books(
             reasons(connection, [order.id for order in orders]),
         )
         _save_cycle(session, connection, opened, report)
+        keep_costs(connection, account)
     metrics.CYCLES.labels(report.outcome).inc()
     return report
 
@@ -199,8 +201,8 @@ def _why_idle(
         Found(
             asked=trade,
             strategies=len(settings.strategies),
-            off=outbox.switched_off(connection),
-            late=outbox.lateness(opened, session.now_ms, settings),
+            off=switch.switched_off(connection),
+            late=permission.lateness(opened, session.now_ms, settings),
             served=served_before(connection, settings.account, grid.to_time(opened), session.flow_run),
             earlier=orders,
             decisions=len(evaluated.decisions),

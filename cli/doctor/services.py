@@ -18,7 +18,7 @@ from cli.prefect_server import prepare_environment
 from eightbells.addresses import shown
 from eightbells.database import migrations
 from eightbells.database.engine import connect, database_url, require_mode, require_quote_asset
-from eightbells.errors import EightbellsError
+from eightbells.errors import EightbellsError, WrongDatabase
 from eightbells.settings import Settings
 from orchestration.declared import declared
 
@@ -69,9 +69,8 @@ def _mode(engine: Engine, settings: Settings) -> Finding:
     try:
         require_mode(engine, settings.mode, claim=False)
         require_quote_asset(engine, settings.quote_asset, claim=False)
-    except EightbellsError as error:
-        what, _, remedy = str(error).partition(": ")
-        return fail("database", what, remedy)
+    except WrongDatabase as error:
+        return fail("database", error.what, error.remedy)
     return ok("database", f"of mode {settings.mode}, in {settings.quote_asset}")
 
 

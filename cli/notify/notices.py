@@ -15,6 +15,8 @@ from eightbells.addresses import shown
 from eightbells.errors import EightbellsError
 from eightbells.trading.drift import open_drifts
 from eightbells.trading.holds import open_holds
+from eightbells.trading.states import State
+from eightbells.trading.unknown import unknown_orders
 from eightbells.trading.unprotected import unprotected
 
 _OF_RUNS = "runs of "  # how the keys of such notices begin
@@ -91,20 +93,13 @@ def _holds(connection: Connection, account: str) -> Iterator[Notice]:
 
 
 def _orders(connection: Connection, account: str) -> Iterator[Notice]:
-    rows = connection.execute(
-        text(
-            "SELECT o.client_order_id, o.side, o.symbol, o.quantity, o.state FROM orders AS o "
-            "INNER JOIN order_events AS e ON e.order_id = o.id WHERE o.account = :account "
-            "AND o.state IN ('SENDING', 'UNKNOWN') AND o.exchange_order_id IS NULL GROUP BY o.id "
-            "HAVING o.state = 'UNKNOWN' OR max(e.recorded_at) < clock_timestamp() - :long_ago * interval '1 second' "
-            "ORDER BY o.id"
-        ),
-        {"account": account, "long_ago": _SENT_LONG_AGO},
-    )
-    for row in rows:
+    for row in unknown_orders(connection, account):
+        if row.state is not State.UNKNOWN and row.age.total_seconds() < _SENT_LONG_AGO:
+            continue
         body = (
             f"{row.side} {row.quantity.normalize():f} {row.symbol}, order {row.client_order_id}. Its symbol is not "
-            "traded meanwhile. It is asked for by itself; `eightbells reconcile` asks at once. Never place it by hand."
+            "traded meanwhile. Eightbells keeps querying the order. Run `eightbells reconcile` to query it now. "
+            "Never place it by hand."
         )
         yield Notice(f"order {row.client_order_id}", f"Order unknown: {row.side} {row.symbol}", body)
 

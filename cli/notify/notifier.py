@@ -11,6 +11,8 @@ from typing import Any
 
 from cli.notify.addresses import Address
 from cli.notify.notices import Present
+from eightbells.atomic_file import replace_text
+from eightbells.backoff import wait_after
 
 _FIRST_WAIT, _LONGEST_WAIT = 5.0, 600.0  # seconds, after an address has not taken a message
 
@@ -72,11 +74,9 @@ class Notifier:
 
     def _put_off(self, address: Address) -> None:
         failures = self._failures[address.fingerprint] = self._failures.get(address.fingerprint, 0) + 1
-        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(failures - 1, 20))
+        wait = wait_after(failures, _FIRST_WAIT, _LONGEST_WAIT)
         self._not_before[address.fingerprint] = time.monotonic() + wait
         self.complain(f"{address.name} did not take a message; it is sent again in {wait:g} s")
 
     def _keep(self) -> None:
-        part = self.kept.with_suffix(".part")
-        part.write_text(json.dumps(self._sent))
-        part.replace(self.kept)
+        replace_text(self.kept, json.dumps(self._sent))

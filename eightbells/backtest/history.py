@@ -17,7 +17,7 @@ import pandas as pd
 from sqlalchemy import Connection, text
 
 from eightbells.candles import gaps, grid, store
-from eightbells.candles.gaps import Slots
+from eightbells.candles.timeframe import Slots
 from eightbells.errors import EightbellsError
 from eightbells.exchange import rules
 from eightbells.exchange.fields import RulesUnreadable

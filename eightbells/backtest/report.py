@@ -1,4 +1,4 @@
-"""A backtest as one HTML file that needs nothing else: figures, charts and trades. plotly.js is in it once."""
+"""A backtest, or live or paper trading, as one HTML file that needs nothing else. plotly.js is in it once."""
 
 from __future__ import annotations
 
@@ -42,25 +42,25 @@ td.word, th.word { text-align: left } td.wrap { white-space: normal; min-width: 
 """
 
 
-def write(path: Path, result: Result, histories: Sequence[History]) -> None:
+def write(path: Path, result: Result, histories: Sequence[History], title: str = "Backtest") -> None:
     """Write the report.
 
     Raises:
         EightbellsError: the file cannot be written.
     """
     try:
-        path.write_text(page(result, histories))
+        path.write_text(page(result, histories, title))
     except OSError as error:
         raise EightbellsError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def page(result: Result, histories: Sequence[History]) -> str:
+def page(result: Result, histories: Sequence[History], title: str = "Backtest") -> str:
     """The report as HTML."""
     found = figures(result)
     strategies = ", ".join(dict.fromkeys(strategy for strategy, _ in result.profits))
     symbols = ", ".join(dict.fromkeys(symbol for _, symbol in result.profits))
     parts = [
-        "<h1>Backtest</h1>",
+        f"<h1>{_text(title)}</h1>",
         f"<p>{_text(strategies)} on {_text(symbols)}</p>",
         f'<p class="quiet">{found.start} to {found.end} UTC, money in {_text(result.asset)}</p>',
         *(f"<p>{_text(note)}</p>" for note in result.notes),
@@ -77,7 +77,7 @@ def page(result: Result, histories: Sequence[History]) -> str:
         f"<h2>Not traded</h2>{_refused(result)}",
     ]
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Backtest</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_STYLE}</style><script>{get_plotlyjs()}</script></head>"
         f"<body>{''.join(parts)}</body></html>"
@@ -149,7 +149,7 @@ def candle_chart(result: Result, histories: Sequence[History]) -> go.Figure:
         reasons = _reasons(result.trades, history.symbol)
         for name, legs, mark, colour in (
             ("entry", ("entry",), "triangle-up", _OURS),
-            ("exit", ("exit",), "triangle-down", "#6e40c9"),
+            ("exit", ("exit", "target", "trim"), "triangle-down", "#6e40c9"),
             ("stop", ("stop",), "x", _STOP),
         ):
             those = [it for it in fills if it.order.leg in legs]

@@ -33,7 +33,7 @@ class Trade:
     Args:
         cost: what was paid, fees included.
         proceeds: what it brought, less fees; of what is still held, its value at the last close.
-        leg: what sold it: exit, stop, or `open`.
+        leg: what sold it: exit, stop, target, or `open`.
     """
 
     strategy: str
@@ -66,6 +66,7 @@ class Result:
 
     Args:
         held: the value of what is held at each close.
+        booked: the equity that the cycle of a candle notes, by open time: at its close, once its orders have arrived.
         benchmark: equity of who buys all symbols at the first open and keeps them.
         refused: how often what was refused, by strategy, symbol, stage and reason.
     """
@@ -75,6 +76,7 @@ class Result:
     times: list[int] = field(default_factory=list)
     equity: list[Decimal] = field(default_factory=list)
     held: list[Decimal] = field(default_factory=list)
+    booked: dict[int, Decimal] = field(default_factory=dict)
     benchmark: list[float] = field(default_factory=list)
     orders: dict[str, Order] = field(default_factory=dict)
     fills: list[Filled] = field(default_factory=list)

@@ -15,14 +15,16 @@ import itertools
 import math
 import multiprocessing
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
+from eightbells.backtest.chance import p_value
 from eightbells.backtest.engine import run
 from eightbells.backtest.history import History
 from eightbells.backtest.statistics import Figures, Floats, daily_returns, figures
@@ -36,11 +38,17 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True)
 class Variant:
-    """One choice of parameters, what came of it, and its daily returns."""
+    """One choice of parameters, what came of it, its daily returns, and its p-value against random entries.
+
+    Args:
+        notes: what has to be said of the backtest, in sentences.
+    """
 
     parameters: dict[str, Any]
     figures: Figures
     returns: Floats
+    p_value: float | None
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -69,8 +77,22 @@ def sweep(
     Raises:
         EightbellsError: there is not exactly one strategy, or it takes none of the combinations.
     """
+    tried, refused = variants(settings, choices)
+    with runner(histories, min(processes, len(tried))) as run_all:
+        found = best_first(run_all([(it, span) for it in tried]))
+    return Sweep(found, refused, deflated_sharpe([it.returns for it in found]))
+
+
+def variants(
+    settings: Settings, choices: Mapping[str, Sequence[Any]]
+) -> tuple[list[Settings], list[tuple[dict[str, Any], str]]]:
+    """The settings with every combination of the choices, and the combinations that the strategy does not take.
+
+    Raises:
+        EightbellsError: there is not exactly one strategy, or it takes none of the combinations.
+    """
     if len(settings.strategies) != 1:
-        raise EightbellsError("a sweep is of one strategy: name it with --strategy")
+        raise EightbellsError("only one strategy can be tried with many parameters: name one")
     (entry,) = settings.strategies
     tried: list[Settings] = []
     refused = []
@@ -85,29 +107,47 @@ def sweep(
         tried.append(settings.model_copy(update={"strategies": [candidate]}))
     if not tried:
         raise EightbellsError(f"strategy '{entry.name}' takes none of these parameters: {refused[0][1]}")
+    return tried, refused
+
+
+@contextmanager
+def runner(
+    histories: Sequence[History], processes: int
+) -> Iterator[Callable[[Sequence[tuple[Settings, tuple[int, int]]]], list[Variant]]]:
+    """Run backtests on the same candles, each with settings and a span of its own, in so many processes."""
     context = multiprocessing.get_context("spawn")
-    given = (list(histories), span, sys.path)
-    with ProcessPoolExecutor(min(processes, len(tried)), context, _begin, given) as pool:
-        found = list(pool.map(_run, tried))
-    found.sort(key=lambda it: -math.inf if it.figures.sharpe is None else it.figures.sharpe, reverse=True)
-    return Sweep(found, refused, deflated_sharpe([it.returns for it in found]))
+    with ProcessPoolExecutor(processes, context, _begin, (list(histories), sys.path)) as pool:
+        yield lambda wanted: list(pool.map(_run, wanted))
+
+
+def best_first(found: Sequence[Variant]) -> list[Variant]:
+    """By Sharpe ratio; those without one come last."""
+    return sorted(
+        found, key=lambda it: -math.inf if it.figures.sharpe is None else it.figures.sharpe, reverse=True
+    )
 
 
 _HISTORIES: list[History] = []
-_SPAN: list[int] = []
 
 
-def _begin(histories: list[History], span: tuple[int, int], path: list[str]) -> None:
+def _begin(histories: list[History], path: list[str]) -> None:
     """What a process gets once."""
     sys.path[:] = path
-    _HISTORIES[:], _SPAN[:] = histories, span
+    _HISTORIES[:] = histories
 
 
-def _run(settings: Settings) -> Variant:
-    result = run(settings, _HISTORIES, _SPAN[0], _SPAN[1])
+def _run(wanted: tuple[Settings, tuple[int, int]]) -> Variant:
+    settings, (first, last) = wanted
+    result = run(settings, _HISTORIES, first, last)
     equity = np.array([float(value) for value in result.equity])
     _, returns = daily_returns(result.times, equity, float(result.capital))
-    return Variant(settings.strategies[0].parameters, figures(result), returns)
+    return Variant(
+        settings.strategies[0].parameters,
+        figures(result),
+        returns,
+        p_value(result, _HISTORIES),
+        result.notes,
+    )
 
 
 def deflated_sharpe(returns: Sequence[Floats]) -> float | None:

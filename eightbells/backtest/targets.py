@@ -17,13 +17,17 @@ from eightbells.settings import StrategySettings
 from eightbells.strategies.contract import Opinion, Strategy, checked
 
 Wanted = npt.NDArray[np.int8]
+_Levels = tuple[Decimal | None, Decimal | None]
 _T = TypeVar("_T")
 LONG, FLAT, NOTHING = np.int8(1), np.int8(0), np.int8(-1)
 
 
 @runtime_checkable
 class Vectorised(Protocol):
-    """A strategy that can tell its opinions on all windows of a history at once."""
+    """A strategy that can tell its opinions on all windows of a history at once.
+
+    Where its first opinion to be long names a stop, a target or a weight, `decide` is asked about every candle instead.
+    """
 
     def signals(self, candles: pd.DataFrame) -> npt.NDArray[np.bool_]:
         """Of each candle whether `decide` on the window that ends with it says long; what is before is ignored."""
@@ -61,15 +65,29 @@ class Targets:
                     f"strategy '{self.entry.name}': signals gives {long.shape} values for {len(self.wanted)} candles"
                 )
             self.wanted[sound] = long[sound]
-        else:
-            for index in np.flatnonzero(sound):
-                opinion = self.opinion(int(index))
-                self.wanted[index] = LONG if opinion.target == "long" else FLAT
+            if not self._has_figures(sound):
+                return
+        for index in np.flatnonzero(sound):
+            opinion = self.opinion(int(index))
+            self.wanted[index] = LONG if opinion.target == "long" else FLAT
+
+    def _has_figures(self, sound: npt.NDArray[np.bool_]) -> bool:
+        """Whether a strategy that tells all at once names stops, targets or weights, which only `decide` tells."""
+        long = np.flatnonzero(sound & (self.wanted == LONG))
+        if not long.size:
+            return False
+        opinion = self.opinion(int(long[0]))
+        return any(it is not None for it in (opinion.stop, opinion.take_profit, opinion.weight))
 
     def weight(self, index: int) -> Decimal | None:
         """The share of the capital that the strategy names for a candle; None where it leaves that to the settings."""
         found = self.opinions.get(index)
         return None if found is None else cast("Decimal | None", found.weight)
+
+    def levels(self, index: int) -> tuple[Decimal | None, Decimal | None]:
+        """The prices of stop and take_profit that the strategy names for a candle."""
+        found = self.opinions.get(index)
+        return (None, None) if found is None else cast("_Levels", (found.stop, found.take_profit))
 
     def opinion(self, index: int) -> Opinion:
         """What `decide` says of the window that ends with a candle."""
@@ -79,13 +97,7 @@ class Targets:
             if not isinstance(opinion, Opinion):
                 raise EightbellsError(f"strategy '{self.entry.name}' answers {opinion!r:.60}, no Opinion")
             opinion = self._called(lambda: checked(opinion, self.history.column("close")[index]))
-            if opinion.stop is not None or opinion.take_profit is not None:
-                raise EightbellsError(
-                    f"strategy '{self.entry.name}' sets a stop or a take_profit: a backtest does not simulate them yet"
-                )
-            if not isinstance(self.strategy, Vectorised):
-                self.opinions[index] = opinion
-            return opinion
+            self.opinions[index] = opinion
         return self.opinions[index]
 
     def _called(self, call: Callable[[], _T]) -> _T:

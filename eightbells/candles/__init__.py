@@ -1,1 +1,1 @@
-"""Four-hour candles: the grid they stand on, the frame they travel in, where they are stored."""
+"""Candles: the grid they stand on, the frame they travel in, where they are stored."""

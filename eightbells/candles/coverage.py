@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 
 from sqlalchemy import Connection, text
 
 from eightbells.candles import grid
+from eightbells.candles.timeframe import CYCLE, Timeframe
 from eightbells.errors import EightbellsError
 
 
@@ -45,7 +46,7 @@ WITH known AS (
     UNION ALL
     SELECT DISTINCT c.symbol, c.open_time, 'quarantined' FROM quarantine AS c
     WHERE c.state = 'open' AND c."interval" = :interval AND {chosen} AND c.open_time <= :last
-    AND date_bin(:step, c.open_time, 'epoch') = c.open_time AND NOT EXISTS ({stored})
+    AND date_bin(:step, c.open_time, :origin) = c.open_time AND NOT EXISTS ({stored})
     UNION ALL
     SELECT c.symbol, c.open_time, g.state FROM candle_gaps AS c
     CROSS JOIN LATERAL (SELECT CASE c.state WHEN 'absent' THEN 'absent' ELSE 'open' END AS state) AS g
@@ -65,7 +66,12 @@ GROUP BY k.symbol, month, k.state, traded
 )
 
 
-def coverage(connection: Connection, now_ms: int, symbols: Collection[str] | None = None) -> list[Month]:
+def coverage(
+    connection: Connection,
+    now_ms: int,
+    symbols: Collection[str] | None = None,
+    timeframe: Timeframe = CYCLE,
+) -> list[Month]:
     """Every slot of each symbol, by symbol and month.
 
     A symbol's slots begin with the first of which anything is known. They end with the last that is closed at
@@ -77,12 +83,13 @@ def coverage(connection: Connection, now_ms: int, symbols: Collection[str] | Non
     Raises:
         EightbellsError: nothing is known of one of `symbols`.
     """
-    last = grid.last_closed(now_ms)
+    last = timeframe.last_closed(now_ms)
     rows = connection.execute(
         text(_KNOWN),
         {
-            "interval": grid.INTERVAL,
-            "step": grid.STEP,
+            "interval": timeframe.name,
+            "step": timeframe.step,
+            "origin": timeframe.origin,
             "last": grid.to_time(last),
             "symbols": None if symbols is None else list(symbols),
         },
@@ -101,26 +108,12 @@ def coverage(connection: Connection, now_ms: int, symbols: Collection[str] | Non
             f"nothing is known of {', '.join(missing)}: no candle, no gap, no quarantined row"
         )
     return [
-        _month(symbol, month, slots, counted[symbol][month])
+        _month(symbol, month, timeframe.slots(begin, end).size, counted[symbol][month])
         for symbol, (first, newest) in sorted(spans.items())
-        for month, slots in _slots(first, newest)
+        for month, begin, end in timeframe.months(first, newest)
     ]
 
 
 def _month(symbol: str, month: date, slots: int, counted: dict[str, int]) -> Month:
     known = [counted.get(state, 0) for state in ("stored", "quarantined", "absent")]
     return Month(symbol, month, slots, known[0], known[1], slots - sum(known), known[2])
-
-
-def _slots(first_ms: int, last_ms: int) -> Iterator[tuple[date, int]]:
-    """Each month of the span with how many of its slots lie in the span."""
-    month = grid.to_time(first_ms).date().replace(day=1)
-    while (begin := _ms(month)) <= last_ms:
-        following = date(month.year + month.month // 12, month.month % 12 + 1, 1)
-        from_ms, to_ms = max(begin, first_ms), min(_ms(following) - grid.STEP_MS, last_ms)
-        yield month, (to_ms - from_ms) // grid.STEP_MS + 1
-        month = following
-
-
-def _ms(day: date) -> int:
-    return grid.to_ms(datetime(day.year, day.month, day.day, tzinfo=UTC))

@@ -1,26 +1,17 @@
-"""Candles of longer intervals, made of stored four-hour candles. Only those whose every four-hour candle is there."""
+"""Candles of longer intervals, made of stored candles of the cycle. Only those whose every part is there."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from eightbells.candles.timeframe import CYCLE, TIMEFRAMES
 
-from eightbells.candles import grid
-
-# Each begins where Binance's does: at 00:00 UTC, a week on Monday.
-DERIVED = {
-    "8h": timedelta(hours=8),
-    "12h": timedelta(hours=12),
-    "1d": timedelta(days=1),
-    "1w": timedelta(weeks=1),
-}
-MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
+DERIVED = ("8h", "12h", "1d", "1w")
 
 
 def select_derived(source: str) -> str:
     """The statement that derives candles from `source`, a table or function that gives candles.
 
     Its parameters: symbols, interval (that of the source), first (included) and last (excluded) open time, step
-    (the length of a derived candle), parts (how many candles it is made of), monday.
+    (the length of a derived candle), parts (how many candles it is made of), origin (where one opens).
     """
     return f"""
     SELECT
@@ -33,7 +24,7 @@ def select_derived(source: str) -> str:
         SELECT
             s.symbol, s.close_time, s.open, s.high, s.low, s.close, s.volume, s.quote_volume, s.trades,
             s.taker_buy_base, s.taker_buy_quote, s.open_time AS part,
-            date_bin(:step, s.open_time, :monday) AS open_time
+            date_bin(:step, s.open_time, :origin) AS open_time
         FROM {source} AS s
         WHERE s.symbol = ANY(:symbols) AND s."interval" = :interval
         AND s.open_time >= :first AND s.open_time < CAST(:last AS timestamptz) + :step
@@ -46,5 +37,6 @@ def select_derived(source: str) -> str:
 
 def values(interval: str) -> dict[str, object]:
     """The parameters of the statement that belong to a derived interval."""
-    step = DERIVED[interval]
-    return {"interval": grid.INTERVAL, "step": step, "parts": step // grid.STEP, "monday": MONDAY}
+    made = TIMEFRAMES[interval]
+    parts = made.step_ms // CYCLE.step_ms
+    return {"interval": CYCLE.name, "step": made.step, "parts": parts, "origin": made.origin}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from eightbells.candles import grid
+from eightbells.candles.timeframe import CYCLE, Timeframe
 
 PRICES = ("open", "high", "low", "close")
 VOLUMES = ("volume", "quote_volume", "taker_buy_base", "taker_buy_quote")
@@ -64,13 +64,13 @@ def concatenate(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return joined
 
 
-def only_closed(frame: pd.DataFrame, now_ms: int) -> pd.DataFrame:
+def only_closed(frame: pd.DataFrame, now_ms: int, timeframe: Timeframe = CYCLE) -> pd.DataFrame:
     """The frame without the candle that still runs: REST has no closed flag and sends it last.
 
     A row whose open time cannot be read, or has not come yet, stays, for the suite to refuse.
     """
     running = [
-        opened is not None and opened <= now_ms < grid.closes_at(opened) for opened in frame["open_time"]
+        opened is not None and opened <= now_ms < timeframe.closes_at(opened) for opened in frame["open_time"]
     ]
     return frame[[not still for still in running]].reset_index(drop=True)
 

@@ -1,4 +1,4 @@
-"""The four-hour grid: candles open at 00:00, 04:00 ... UTC.
+"""The grid of the cycle's candles, which open at 00:00, 04:00 ... UTC, and how moments are written.
 
 Times are milliseconds since 1970 unless typed otherwise."""
 
@@ -6,24 +6,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-INTERVAL = "4h"
-STEP = timedelta(hours=4)
-STEP_MS = int(STEP.total_seconds() * 1000)
+from eightbells.candles.timeframe import CYCLE
 
-
-def floor(moment_ms: int) -> int:
-    """The open time of the candle that runs at the moment."""
-    return moment_ms - moment_ms % STEP_MS
-
-
-def last_closed(now_ms: int) -> int:
-    """The open time of the newest candle that is over at `now_ms` of the exchange's clock."""
-    return floor(now_ms) - STEP_MS
-
-
-def closes_at(open_ms: int) -> int:
-    """The first moment at which the candle is over."""
-    return open_ms + STEP_MS
+INTERVAL = CYCLE.name
+STEP = CYCLE.step
+STEP_MS = CYCLE.step_ms
+floor = CYCLE.floor
+last_closed = CYCLE.last_closed
+closes_at = CYCLE.closes_at
 
 
 def to_ms(moment: datetime) -> int:

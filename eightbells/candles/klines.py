@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eightbells.candles import grid
 from eightbells.candles.frame import (
     GREATEST_INTEGER,
     INTEGERS,
@@ -19,6 +18,7 @@ from eightbells.candles.frame import (
     MOST_DIGITS,
     candle_frame,
 )
+from eightbells.candles.timeframe import CYCLE, Timeframe
 
 Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 Columns = dict[str, tuple[Any, ...]]
@@ -42,6 +42,7 @@ class Klines:
     symbol: str
     rows: Sequence[Any]
     asked: range = range(GREATEST_INTEGER)
+    timeframe: Timeframe = CYCLE
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -85,7 +86,7 @@ def plain(klines: Klines, now_ms: int) -> PlainKlines | None:
         return None
     numbers: dict[str, Numbers] = {**integers, **dict(zip(_DECIMALS, decimals, strict=True))}
     opened = numbers["open_time"]
-    running = (opened <= now_ms) & (now_ms < opened + grid.STEP_MS)
+    running = (opened <= now_ms) & (now_ms < opened + klines.timeframe.step_ms)
     if running.any():
         kept = np.flatnonzero(~running)
         columns = {name: tuple(column[index] for index in kept) for name, column in columns.items()}

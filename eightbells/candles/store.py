@@ -11,9 +11,10 @@ from sqlalchemy import Connection, text
 
 from eightbells.candles import grid
 from eightbells.candles.frame import VALUES
+from eightbells.candles.timeframe import CYCLE, Timeframe
+from eightbells.database import locks
 
 ORDER = ("symbol", "open_time", *VALUES)
-_ONE_WRITER = 8_888_002  # key of the advisory lock under which batches are numbered
 _FIELDS = ", ".join(VALUES)
 _STORED = ", ".join(f"candles.{name}" for name in VALUES)
 _NEW = ", ".join(f"excluded.{name}" for name in VALUES)
@@ -64,7 +65,12 @@ def ordered(frame: pd.DataFrame) -> Columns:
 
 
 def write(
-    connection: Connection, columns: Columns, source: str, known_ms: int, flow_run: str | None
+    connection: Connection,
+    columns: Columns,
+    source: str,
+    known_ms: int,
+    flow_run: str | None,
+    timeframe: Timeframe = CYCLE,
 ) -> Written:
     """Store closed, judged candles as one batch, in the caller's transaction.
 
@@ -78,15 +84,15 @@ def write(
     """
     connection.execute(text(_INCOMING))
     _copy(connection, columns)
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_WRITER})
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": locks.BATCHES})
     batch: int = connection.execute(
         text(
             'INSERT INTO batches (source, "interval", known_at, flow_run) '
             "VALUES (:source, :interval, :known, :run) RETURNING id"
         ),
-        {"source": source, "interval": grid.INTERVAL, "known": grid.to_time(known_ms), "run": flow_run},
+        {"source": source, "interval": timeframe.name, "known": grid.to_time(known_ms), "run": flow_run},
     ).scalar_one()
-    values = {"interval": grid.INTERVAL, "source": source, "batch": batch, "at": grid.to_time(known_ms)}
+    values = {"interval": timeframe.name, "source": source, "batch": batch, "at": grid.to_time(known_ms)}
     inserted, revised = connection.execute(text(_UPSERT), values).one()
     connection.execute(text(_REPAIRED), values)
     return Written(batch, inserted, revised)

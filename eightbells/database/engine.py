@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from eightbells.database import address, embedded
-from eightbells.errors import EightbellsError
+from eightbells.errors import EightbellsError, WrongDatabase
 from eightbells.settings import Mode, Settings
 
 OLDEST_POSTGRES = 150000
@@ -82,7 +82,7 @@ def require_mode(engine: Engine, mode: Mode, *, claim: bool = True) -> None:
         claim: whether one that nobody has used belongs to this mode from now on.
 
     Raises:
-        EightbellsError: it belongs to another one.
+        WrongDatabase: it belongs to another one.
     """
     with engine.begin() as connection:
         kept = connection.execute(text("SELECT mode FROM mode")).scalar_one_or_none()
@@ -92,9 +92,9 @@ def require_mode(engine: Engine, mode: Mode, *, claim: bool = True) -> None:
             )
             kept = connection.execute(text("SELECT mode FROM mode")).scalar_one()
     if kept not in (mode, None):
-        raise EightbellsError(
-            f"the database holds the candles and books of mode '{kept}', not of '{mode}': give this mode one of its "
-            f"own, EIGHTBELLS_DATABASE__NAME=eightbells_{mode} (or another DATABASE_URL)"
+        raise WrongDatabase(
+            f"the database holds the candles and books of mode '{kept}', not of '{mode}'",
+            f"give this mode one of its own, EIGHTBELLS_DATABASE__NAME=eightbells_{mode} (or another DATABASE_URL)",
         )
 
 
@@ -105,7 +105,7 @@ def require_quote_asset(engine: Engine, asset: str, *, claim: bool = True) -> No
         claim: whether a database that has none takes this one.
 
     Raises:
-        EightbellsError: it has another one.
+        WrongDatabase: it has another one.
     """
     with engine.begin() as connection:
         if claim:
@@ -114,7 +114,8 @@ def require_quote_asset(engine: Engine, asset: str, *, claim: bool = True) -> No
             )
         kept = connection.execute(text("SELECT asset FROM quote")).scalar_one_or_none()
     if kept not in (asset, None):
-        raise EightbellsError(
-            f"the books of this database are in {kept}, but quote_asset is {asset}: set quote_asset to {kept}, or use "
-            f"a new database, EIGHTBELLS_DATABASE__NAME=eightbells_{asset.lower()} (or another DATABASE_URL)"
+        raise WrongDatabase(
+            f"the books of this database are in {kept}, but quote_asset is {asset}",
+            f"set quote_asset to {kept}, or use a new database, "
+            f"EIGHTBELLS_DATABASE__NAME=eightbells_{asset.lower()} (or another DATABASE_URL)",
         )

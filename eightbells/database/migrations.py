@@ -8,11 +8,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 
+from eightbells.database import locks
 from eightbells.errors import EightbellsError
 from eightbells.settings import PROJECT
 
 SQL = PROJECT / "sql"
-_ONE_AT_A_TIME = 8_888_001  # key of the advisory lock
 
 
 def apply(file: str) -> None:
@@ -24,7 +24,7 @@ def apply(file: str) -> None:
 def migrate(engine: Engine, to: str = "head") -> str:
     """Bring the database to a migration, by default the newest; returns its number. Doing it twice changes nothing."""
     with engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": locks.MIGRATIONS})
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, to)

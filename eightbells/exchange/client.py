@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -19,12 +20,12 @@ from eightbells.settings import Credentials
 
 
 class StampedClient(AsyncClient):  # type: ignore[misc]
-    """Differs from its parent in four things.
+    """Differs from its parent in five things.
 
     Addresses come from outside (the parent has class attributes only); a signed request carries the timestamp it
     is given, or the exchange's clock, and never the machine's; an answer is read once, and fast, and its headers are
     shown to an observer (the parent keeps them in one slot that concurrent requests overwrite); no redirect is
-    followed: the exchange makes none, and whoever does must not get a signed request.
+    followed: the exchange makes none, and whoever does must not get a signed request; a query's values are encoded.
     """
 
     def __init__(
@@ -65,6 +66,11 @@ class StampedClient(AsyncClient):  # type: ignore[misc]
             data.setdefault("timestamp", self._clock.now_ms())
             data.setdefault("recvWindow", self._recv_window_ms)
             data["signature"] = self._generate_signature(data)
+        elif "data" in kwargs:  # of a query the parent encodes `symbol` alone
+            kwargs["data"] = {
+                name: value if name == "symbol" or value is None else quote(str(value), safe="")
+                for name, value in kwargs["data"].items()
+            }
         ready: dict[str, Any] = super()._get_request_kwargs(method, False, force_params, **kwargs)
         return ready | self._proxy_headers | {"allow_redirects": False}
 

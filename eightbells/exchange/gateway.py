@@ -6,10 +6,8 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from sqlalchemy import Engine
 
@@ -22,15 +20,9 @@ from eightbells.exchange.budgets import LOOKS, Budgets
 from eightbells.exchange.classification import classify, requested_wait
 from eightbells.exchange.client import StampedClient
 from eightbells.exchange.clock import ExchangeClock
-from eightbells.exchange.models import (
-    Balance,
-    ListedOrder,
-    OrderReport,
-    Readable,
-    Replacement,
-    TradeReport,
-    each,
-)
+from eightbells.exchange.json_fields import Readable, a_list, an_object, each, readable
+from eightbells.exchange.models import Balance, ListedOrder, OrderReport, Replacement, TradeReport
+from eightbells.exchange.order_requests import OrderRequest, pair, replacement, single
 from eightbells.exchange.recovery import Action, ExchangeError, remedies
 from eightbells.settings import Settings
 
@@ -42,31 +34,6 @@ PLACE_ORDER = "order.place"
 REPLACE_ORDER = "order.cancelReplace"
 PLACE_LIST = "orderList.oco"
 DAY_MS = 86_400_000
-
-
-@dataclass(frozen=True)
-class OrderRequest:
-    """An order as it goes to the exchange: amounts are strings, the timestamp is in it already.
-
-    With a trailing delta the exchange sets the stop's price itself.
-    """
-
-    symbol: str
-    side: str
-    type: str
-    quantity: str
-    client_order_id: str
-    timestamp_ms: int
-    recv_window_ms: int
-    price: str | None = None
-    stop_price: str | None = None
-    time_in_force: str | None = None
-    trailing_delta: int | None = None
-
-    @property
-    def fixed_stop(self) -> str | None:
-        """The stop's price, where the exchange does not move it."""
-        return self.stop_price if self.trailing_delta is None else None
 
 
 class NotReplaced(ExchangeError):
@@ -137,7 +104,7 @@ class Gateway:
     async def restrictions(self) -> Json:
         """What the API key may do (sapi apiRestrictions)."""
         ask = self._client.get_account_api_permissions
-        return await self._call("apiRestrictions", 1, None, ask, models.an_object)
+        return await self._call("apiRestrictions", 1, None, ask, an_object)
 
     async def delist_schedule(self) -> list[tuple[str, int]]:
         """Symbols that the exchange will stop trading, each with when (ms)."""
@@ -148,29 +115,26 @@ class Gateway:
         return await self._call("delist-schedule", 1, None, ask, models.delistings)
 
     async def klines(
-        self, symbol: str, start_ms: int, end_ms: int | None = None, limit: int = 1000
+        self,
+        symbol: str,
+        start_ms: int,
+        end_ms: int | None = None,
+        limit: int = 1000,
+        interval: str = INTERVAL,
     ) -> list[list[Any]]:
         """Klines as Binance lists them, from `start_ms` on; the last one may still run."""
         params = {
             "symbol": symbol,
-            "interval": INTERVAL,
+            "interval": interval,
             "startTime": start_ms,
             "endTime": end_ms,
             "limit": limit,
         }
-        return await self._call(
-            "klines", 2, "klines", lambda: self._client.get_klines(**params), models.a_list
-        )
+        return await self._call("klines", 2, "klines", lambda: self._client.get_klines(**params), a_list)
 
     async def prices(self) -> dict[str, Decimal]:
         """Last price of every symbol that has one."""
-        found = {}
-        ask = self._client.get_all_tickers
-        for row in await self._call("ticker/price", 4, None, ask, models.a_list):
-            with suppress(KeyError, TypeError, ValueError, ArithmeticError):
-                if (price := Decimal(row["price"])) > 0:  # what is no number is not above 0 either
-                    found[str(row["symbol"])] = price
-        return found
+        return await self._call("ticker/price", 4, None, self._client.get_all_tickers, models.prices)
 
     async def balances(self) -> Readable[Balance]:
         """What the account holds."""
@@ -183,9 +147,12 @@ class Gateway:
             ExchangeError: `failure.certainly_not_executed` says whether it can exist all the same.
         """
         metrics.ORDERS_SENT.labels(order.side).inc()
-        params = _parameters(order)
         return await self._call(
-            PLACE_ORDER, 0, None, lambda: self._client._post("order", True, data=params), OrderReport.read
+            PLACE_ORDER,
+            0,
+            None,
+            lambda: self._client._post("order", True, data=single(order)),
+            OrderReport.read,
         )
 
     async def replace_order(self, order: OrderRequest, replaced: int) -> Replacement:
@@ -198,16 +165,14 @@ class Gateway:
             NotReplaced: the new order certainly does not exist; the old one may be gone.
             ExchangeError: as of `place_order`.
         """
-        params = {
-            **_parameters(order), "cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": replaced,
-            "cancelRestrictions": "ONLY_NEW",
-        }  # fmt: skip
         metrics.ORDERS_SENT.labels(order.side).inc()
         halves: list[HalfAnswer] = []
 
         async def ask() -> Any:
             try:
-                return await self._client._post("order/cancelReplace", True, data=params)
+                return await self._client._post(
+                    "order/cancelReplace", True, data=replacement(order, replaced)
+                )
             except BadAnswer as answer:
                 half = failed_half(answer)
                 if half is None:
@@ -234,17 +199,12 @@ class Gateway:
             ExchangeError: `failure.certainly_not_executed` says whether they can exist all the same.
         """
         metrics.ORDERS_SENT.labels(stop.side).inc(2)
-        params = {
-            "symbol": stop.symbol, "side": stop.side, "quantity": stop.quantity, "aboveType": limit.type,
-            "abovePrice": limit.price, "aboveClientOrderId": limit.client_order_id, "belowType": stop.type,
-            "belowStopPrice": stop.fixed_stop, "belowTrailingDelta": stop.trailing_delta,
-            "belowPrice": stop.price, "belowTimeInForce": stop.time_in_force,
-            "belowClientOrderId": stop.client_order_id, "newOrderRespType": "RESULT",
-            "timestamp": stop.timestamp_ms, "recvWindow": stop.recv_window_ms,
-        }  # fmt: skip
-        given = {name: value for name, value in params.items() if value is not None}
         return await self._call(
-            PLACE_LIST, 0, None, lambda: self._client._post("orderList/oco", True, data=given), models.pair
+            PLACE_LIST,
+            0,
+            None,
+            lambda: self._client._post("orderList/oco", True, data=pair(stop, limit)),
+            models.pair,
         )
 
     async def permit_order(self, count: int = 1) -> None:
@@ -417,21 +377,9 @@ def naming_the_exchange(settings: Settings) -> Iterator[None]:
         raise EightbellsError(f"nothing answers at {settings.rest_url}{hint}: {error}") from None
 
 
-_listed = models.readable(ListedOrder.read, "symbol")
-
-
-def _parameters(order: OrderRequest) -> Json:
-    """An order as the exchange's parameters."""
-    params = {
-        "symbol": order.symbol, "side": order.side, "type": order.type, "quantity": order.quantity,
-        "price": order.price, "stopPrice": order.fixed_stop, "trailingDelta": order.trailing_delta,
-        "timeInForce": order.time_in_force,
-        "newClientOrderId": order.client_order_id,
-        "newOrderRespType": "FULL", "timestamp": order.timestamp_ms, "recvWindow": order.recv_window_ms,
-    }  # fmt: skip
-    return {name: value for name, value in params.items() if value is not None}
+_listed = readable(ListedOrder.read, "symbol")
 
 
 def _json_list(symbols: Sequence[str]) -> str:
-    """The names as python-binance puts them into the query: as they are, so they are encoded here."""
-    return quote("[" + ",".join(f'"{symbol}"' for symbol in symbols) + "]", safe="")
+    """The names as exchangeInfo takes them."""
+    return "[" + ",".join(f'"{symbol}"' for symbol in symbols) + "]"

@@ -6,20 +6,28 @@ answer unreadable; one that only informs is then None, and fields that are not k
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from eightbells.exchange.answers import UnreadableAnswer, shown
+from eightbells.exchange.answers import UnreadableAnswer
+from eightbells.exchange.json_fields import (
+    Entry,
+    Readable,
+    a_list,
+    amount,
+    an_object,
+    each,
+    may,
+    milliseconds,
+    need,
+    readable,
+    text,
+    whole,
+)
 
-T = TypeVar("T")
-Entry = Mapping[str, Any]
-
-_AMOUNT = re.compile(r"[0-9]{1,25}(\.[0-9]{1,25})?")
-_END_OF_TIME_MS = 253_402_300_800_000  # the year 10000
-_LARGEST = 2**63
 _TRADE = "TRADE"
 
 
@@ -41,29 +49,29 @@ class TradeReport:
         """An entry of myTrades. Raises UnreadableAnswer, which names the field."""
         entry = an_object(answer)
         return cls(
-            trade_id=_need(entry, "id", _whole),
-            order_id=_need(entry, "orderId", _whole),
-            price=_need(entry, "price", _amount),
-            quantity=_need(entry, "qty", _amount),
-            quote_quantity=_need(entry, "quoteQty", _amount),
-            commission=_need(entry, "commission", _amount),
-            commission_asset=_need(entry, "commissionAsset", _text),
-            time_ms=_need(entry, "time", _time),
+            trade_id=need(entry, "id", whole),
+            order_id=need(entry, "orderId", whole),
+            price=need(entry, "price", amount),
+            quantity=need(entry, "qty", amount),
+            quote_quantity=need(entry, "quoteQty", amount),
+            commission=need(entry, "commission", amount),
+            commission_asset=need(entry, "commissionAsset", text),
+            time_ms=need(entry, "time", milliseconds),
         )
 
     @classmethod
     def of_fill(cls, answer: object, order_id: int, time_ms: int) -> Self:
         """An entry of `fills` in the answer to an order, which does not state the amount in the quote asset."""
         entry = an_object(answer)
-        price, quantity = _need(entry, "price", _amount), _need(entry, "qty", _amount)
+        price, quantity = need(entry, "price", amount), need(entry, "qty", amount)
         return cls(
-            trade_id=_need(entry, "tradeId", _whole),
+            trade_id=need(entry, "tradeId", whole),
             order_id=order_id,
             price=price,
             quantity=quantity,
             quote_quantity=price * quantity,
-            commission=_need(entry, "commission", _amount),
-            commission_asset=_need(entry, "commissionAsset", _text),
+            commission=need(entry, "commission", amount),
+            commission_asset=need(entry, "commissionAsset", text),
             time_ms=time_ms,
         )
 
@@ -71,14 +79,14 @@ class TradeReport:
     def of_event(cls, event: Entry) -> Self:
         """The trade that an executionReport tells of."""
         return cls(
-            trade_id=_need(event, "t", _whole),
-            order_id=_need(event, "i", _whole),
-            price=_need(event, "L", _amount),
-            quantity=_need(event, "l", _amount),
-            quote_quantity=_need(event, "Y", _amount),
-            commission=_need(event, "n", _amount),
-            commission_asset=_need(event, "N", _text),
-            time_ms=_need(event, "T", _time),
+            trade_id=need(event, "t", whole),
+            order_id=need(event, "i", whole),
+            price=need(event, "L", amount),
+            quantity=need(event, "l", amount),
+            quote_quantity=need(event, "Y", amount),
+            commission=need(event, "n", amount),
+            commission_asset=need(event, "N", text),
+            time_ms=need(event, "T", milliseconds),
         )
 
 
@@ -135,24 +143,24 @@ class OrderReport:
     def of_event(cls, event: Entry) -> Self:
         """An executionReport of the user data stream. Raises UnreadableAnswer, which names the field."""
         return cls(
-            order_id=_need(event, "i", _whole),
-            status=_need(event, "X", _text),
-            executed_quantity=_need(event, "z", _amount),
-            symbol=_may(event, "s", _text),
-            client_order_id=_may(event, "c", _text),
-            orig_client_order_id=_may(event, "C", _text),
-            side=_may(event, "S", _text),
-            type=_may(event, "o", _text),
-            time_in_force=_may(event, "f", _text),
-            price=_may(event, "p", _amount),
-            stop_price=_may(event, "P", _amount),
-            quantity=_may(event, "q", _amount),
-            quote_quantity=_may(event, "Z", _amount),
-            created_ms=_may(event, "O", _time),
-            updated_ms=_may(event, "T", _time),
-            order_list_id=_may(event, "g", _whole),
-            expiry_reason=_may(event, "eR", _text),
-            fills=(TradeReport.of_event(event),) if _need(event, "x", _text) == _TRADE else (),
+            order_id=need(event, "i", whole),
+            status=need(event, "X", text),
+            executed_quantity=need(event, "z", amount),
+            symbol=may(event, "s", text),
+            client_order_id=may(event, "c", text),
+            orig_client_order_id=may(event, "C", text),
+            side=may(event, "S", text),
+            type=may(event, "o", text),
+            time_in_force=may(event, "f", text),
+            price=may(event, "p", amount),
+            stop_price=may(event, "P", amount),
+            quantity=may(event, "q", amount),
+            quote_quantity=may(event, "Z", amount),
+            created_ms=may(event, "O", milliseconds),
+            updated_ms=may(event, "T", milliseconds),
+            order_list_id=may(event, "g", whole),
+            expiry_reason=may(event, "eR", text),
+            fills=(TradeReport.of_event(event),) if need(event, "x", text) == _TRADE else (),
         )
 
 
@@ -171,12 +179,12 @@ class ListedOrder(OrderReport):
     def read(cls, answer: object) -> Self:
         entry = an_object(answer)
         named = {
-            "symbol": _need(entry, "symbol", _text),
-            "client_order_id": _need(entry, "clientOrderId", _text),
-            "side": _need(entry, "side", _text),
-            "type": _need(entry, "type", _text),
-            "quantity": _need(entry, "origQty", _amount),
-            "created_ms": _need(entry, "time", _time),
+            "symbol": need(entry, "symbol", text),
+            "client_order_id": need(entry, "clientOrderId", text),
+            "side": need(entry, "side", text),
+            "type": need(entry, "type", text),
+            "quantity": need(entry, "origQty", amount),
+            "created_ms": need(entry, "time", milliseconds),
         }
         return cls(**_order_fields(entry) | named)
 
@@ -222,46 +230,10 @@ class Balance:
     def read(cls, answer: object) -> Self:
         entry = an_object(answer)
         return cls(
-            asset=_need(entry, "asset", _text),
-            free=_need(entry, "free", _amount),
-            locked=_need(entry, "locked", _amount),
+            asset=need(entry, "asset", text),
+            free=need(entry, "free", amount),
+            locked=need(entry, "locked", amount),
         )
-
-
-@dataclass(frozen=True)
-class Odd:
-    """An entry of a list that cannot be read: the symbol or asset that it names, empty where it names none, and why."""
-
-    name: str
-    why: str
-
-
-class Readable(list[T]):
-    """What of a list could be read; `odd` is the rest. One bad entry keeps no other from being used."""
-
-    def __init__(self, found: Iterable[T] = (), odd: Iterable[Odd] = ()) -> None:
-        super().__init__(found)
-        self.odd = list(odd)
-
-
-def readable(read: Callable[[object], T], name: str) -> Callable[[object], Readable[T]]:
-    """Read a JSON list, and set aside the entries that cannot be read.
-
-    Args:
-        name: the field that says what an entry is about.
-    """
-
-    def read_all(answer: object) -> Readable[T]:
-        found = Readable[T]()
-        for entry in a_list(answer):
-            try:
-                found.append(read(entry))
-            except UnreadableAnswer as error:
-                named = entry.get(name) if isinstance(entry, dict) else None
-                found.odd.append(Odd(named if isinstance(named, str) else "", error.why))
-        return found
-
-    return read_all
 
 
 def balances(answer: object) -> Readable[Balance]:
@@ -277,6 +249,16 @@ def statuses(info: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def prices(answer: object) -> dict[str, Decimal]:
+    """Last price of every symbol in the answer to `ticker/price` that has one above 0; an odd entry is passed over."""
+    found = {}
+    for row in a_list(answer):
+        with suppress(KeyError, TypeError, ValueError, ArithmeticError):
+            if (price := Decimal(row["price"])) > 0:  # what is no number is not above 0 either
+                found[str(row["symbol"])] = price
+    return found
+
+
 def delistings(answer: object) -> list[tuple[str, int]]:
     """Symbols and times (ms) in the answer to spot/delist-schedule; an entry that cannot be read is left out."""
     found = []
@@ -284,19 +266,19 @@ def delistings(answer: object) -> list[tuple[str, int]]:
         symbols = entry.get("symbols") if isinstance(entry, dict) else None
         if not isinstance(symbols, list):
             continue
-        at = _may(entry, "delistTime", _time)
+        at = may(entry, "delistTime", milliseconds)
         found += [(symbol, at) for symbol in symbols if isinstance(symbol, str) and at is not None]
     return found
 
 
 def order_number(answer: object) -> int:
     """The order that an entry of myTrades belongs to."""
-    return _need(an_object(answer), "orderId", _whole)
+    return need(an_object(answer), "orderId", whole)
 
 
 def server_time(answer: object) -> int:
     """The answer to `time`, in ms."""
-    return _need(an_object(answer), "serverTime", _time)
+    return need(an_object(answer), "serverTime", milliseconds)
 
 
 def listing(answer: object) -> dict[str, Any]:
@@ -306,104 +288,30 @@ def listing(answer: object) -> dict[str, Any]:
     return info
 
 
-def an_object(answer: object) -> dict[str, Any]:
-    """An answer that must be a JSON object."""
-    if not isinstance(answer, dict):
-        raise UnreadableAnswer("the answer is no JSON object")
-    return answer
-
-
-def a_list(answer: object) -> list[Any]:
-    """An answer that must be a JSON list."""
-    if not isinstance(answer, list):
-        raise UnreadableAnswer("the answer is no JSON list")
-    return answer
-
-
-def each(read: Callable[[object], T]) -> Callable[[object], list[T]]:
-    """Read a JSON list, entry by entry; an entry that cannot be read is named by its place."""
-
-    def read_all(answer: object) -> list[T]:
-        found = []
-        for place, entry in enumerate(a_list(answer)):
-            try:
-                found.append(read(entry))
-            except UnreadableAnswer as error:
-                raise UnreadableAnswer(f"entry {place + 1}: {error.why}") from None
-        return found
-
-    return read_all
-
-
 def _order_fields(entry: Entry) -> dict[str, Any]:
     return {
-        "order_id": _need(entry, "orderId", _whole),
-        "status": _need(entry, "status", _text),
-        "executed_quantity": _need(entry, "executedQty", _amount),
-        "symbol": _may(entry, "symbol", _text),
-        "client_order_id": _may(entry, "clientOrderId", _text),
-        "orig_client_order_id": _may(entry, "origClientOrderId", _text),
-        "side": _may(entry, "side", _text),
-        "type": _may(entry, "type", _text),
-        "time_in_force": _may(entry, "timeInForce", _text),
-        "price": _may(entry, "price", _amount),
-        "stop_price": _may(entry, "stopPrice", _amount),
-        "quantity": _may(entry, "origQty", _amount),
-        "quote_quantity": _may(entry, "cummulativeQuoteQty", _amount),
-        "created_ms": _may(entry, "time", _time),
-        "updated_ms": _may(entry, "updateTime", _time) or _may(entry, "transactTime", _time),
-        "order_list_id": _may(entry, "orderListId", _whole),
-        "expiry_reason": _may(entry, "expiryReason", _text),
+        "order_id": need(entry, "orderId", whole),
+        "status": need(entry, "status", text),
+        "executed_quantity": need(entry, "executedQty", amount),
+        "symbol": may(entry, "symbol", text),
+        "client_order_id": may(entry, "clientOrderId", text),
+        "orig_client_order_id": may(entry, "origClientOrderId", text),
+        "side": may(entry, "side", text),
+        "type": may(entry, "type", text),
+        "time_in_force": may(entry, "timeInForce", text),
+        "price": may(entry, "price", amount),
+        "stop_price": may(entry, "stopPrice", amount),
+        "quantity": may(entry, "origQty", amount),
+        "quote_quantity": may(entry, "cummulativeQuoteQty", amount),
+        "created_ms": may(entry, "time", milliseconds),
+        "updated_ms": may(entry, "updateTime", milliseconds) or may(entry, "transactTime", milliseconds),
+        "order_list_id": may(entry, "orderListId", whole),
+        "expiry_reason": may(entry, "expiryReason", text),
     }
 
 
 def _fills(entry: Entry) -> tuple[TradeReport, ...]:
     if not entry.get("fills"):
         return ()
-    order, at = _need(entry, "orderId", _whole), _need(entry, "transactTime", _time)
+    order, at = need(entry, "orderId", whole), need(entry, "transactTime", milliseconds)
     return tuple(each(lambda fill: TradeReport.of_fill(fill, order, at))(entry["fills"]))
-
-
-def _need(entry: Entry, name: str, read: Callable[[object], T]) -> T:
-    value = entry.get(name)
-    try:
-        return read(value)
-    except ValueError:
-        stands = "null or missing" if value is None else shown(repr(value))[:60]
-        raise UnreadableAnswer(f"{name} is {stands}") from None
-
-
-def _may(entry: Entry, name: str, read: Callable[[object], T]) -> T | None:
-    try:
-        return read(entry.get(name))
-    except ValueError:
-        return None
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError
-    return value
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError
-    number = int(value)
-    if not -_LARGEST <= number < _LARGEST:
-        raise ValueError
-    return number
-
-
-def _amount(value: object) -> Decimal:
-    """An amount of 0 or more. A JSON number with a point is refused: what was read of it need not be exact."""
-    if isinstance(value, bool) or not isinstance(value, int | str) or not _AMOUNT.fullmatch(str(value)):
-        raise ValueError
-    return Decimal(value)
-
-
-def _time(value: object) -> int:
-    moment = _whole(value)
-    if not 0 <= moment < _END_OF_TIME_MS:
-        raise ValueError
-    return moment

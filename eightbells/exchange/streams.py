@@ -13,6 +13,7 @@ import orjson
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus, WebSocketException
 
+from eightbells.backoff import wait_after
 from eightbells.candles import grid
 from eightbells.exchange.sockets import open_socket
 
@@ -75,7 +76,7 @@ class Waits:
     """Growing, jittered waits between attempts."""
 
     def __init__(self, pace: Pace) -> None:
-        self._pace, self._next, self._since = pace, pace.first_wait, float("inf")
+        self._pace, self._failures, self._since = pace, 0, float("inf")
 
     def begin(self) -> None:
         """An attempt has succeeded."""
@@ -84,10 +85,11 @@ class Waits:
     def next(self) -> float:
         """How long to wait before the next attempt."""
         if time.monotonic() - self._since >= self._pace.steady:
-            self._next = self._pace.first_wait
-        wait, self._since = self._next, float("inf")
-        self._next = min(wait * 2, self._pace.longest_wait)
-        return wait * random.uniform(0.5, 1.5)
+            self._failures = 0
+        self._failures, self._since = self._failures + 1, float("inf")
+        return wait_after(self._failures, self._pace.first_wait, self._pace.longest_wait) * random.uniform(
+            0.5, 1.5
+        )
 
 
 @dataclass

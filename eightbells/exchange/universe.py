@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from eightbells.candles import grid
+from eightbells.candles.timeframe import CYCLE, Timeframe
 from eightbells.exchange import rules
 from eightbells.exchange.codes import ErrorCode
 from eightbells.exchange.fields import RulesUnreadable
@@ -103,8 +104,21 @@ async def _entries(gateway: Gateway, symbols: Sequence[str]) -> dict[str, list[E
     return by_symbol(await gateway.exchange_info())
 
 
-async def first_candle(gateway: Gateway, engine: Engine, symbol: str) -> int | None:
-    """When the symbol's first candle opened (ms); the exchange is asked once and the answer kept."""
+async def first_candle(
+    gateway: Gateway, engine: Engine, symbol: str, timeframe: Timeframe = CYCLE
+) -> int | None:
+    """When the symbol's first candle opened (ms); None where it has none yet.
+
+    The exchange is asked once for the first candle of the cycle's timeframe, and the answer is kept. A longer candle
+    opens with the slot that holds it. The first one of a shorter timeframe is asked for each time.
+    """
+    if timeframe.step_ms < CYCLE.step_ms:
+        return await first_open_time(gateway, symbol, timeframe)
+    first = await _first_of_cycle(gateway, engine, symbol)
+    return None if first is None else timeframe.floor(first)
+
+
+async def _first_of_cycle(gateway: Gateway, engine: Engine, symbol: str) -> int | None:
     with engine.connect() as connection:
         known = connection.execute(
             text("SELECT first_open_time FROM symbols WHERE symbol = :symbol"), {"symbol": symbol}

@@ -2,6 +2,7 @@
 
 from eightbells.metrics.counted import (
     BUDGET_WAIT,
+    CANDLE_WARNINGS,
     CANDLES_QUARANTINED,
     CANDLES_REVISED,
     CANDLES_STORED,
@@ -34,6 +35,7 @@ __all__ = [
     "CANDLES_QUARANTINED",
     "CANDLES_REVISED",
     "CANDLES_STORED",
+    "CANDLE_WARNINGS",
     "CLOCK_OFFSET",
     "COUNTED",
     "CYCLES",

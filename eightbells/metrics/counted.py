@@ -19,6 +19,9 @@ ENDPOINTS = (
 # Failures of a hundred codes are possible: these are the ones that alerts and people ask for first.
 USUAL_ERRORS = ("-1003", "http-418", "http-429", "network", "timeout")
 USUAL_REASONS = ("not_closed", "off_grid", "not_requested")
+WARNINGS = (
+    "odd_close_time", "volume_without_trades", "quote_volume_out_of_range", "jump", "long_pause",
+)  # fmt: skip
 BUDGETS = ("klines", "orders", "account", "weight")
 STAGES = ("rules", "fetch", "validate", "settle", "evaluate", "trade", "books", "report")
 LOSSES = ("silence", "closed", "garbage", "server-shutdown", "subscription")
@@ -85,6 +88,9 @@ VALIDATION_FAILURES = _counter(
     "Expectations that a row did not meet.",
     "reason",
     USUAL_REASONS,
+)
+CANDLE_WARNINGS = _counter(
+    "eightbells_candle_warnings", "Stored candles about which something is odd.", "warning", WARNINGS
 )
 
 CYCLES = _counter("eightbells_cycles", "Cycles that ended, by outcome.", "outcome", ("complete", "problems"))

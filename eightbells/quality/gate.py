@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,9 +12,14 @@ import pandas as pd
 from sqlalchemy import Connection, Engine, Row, text
 
 from eightbells import metrics
-from eightbells.candles import gaps, grid, store
-from eightbells.candles.frame import KLINE, concatenate, only_closed
+from eightbells.candles import grid, store
+from eightbells.candles.frame import INTEGERS, KLINE, concatenate, only_closed
 from eightbells.candles.klines import Klines, PlainKlines, plain
+from eightbells.candles.timeframe import CYCLE, Slots, Timeframe
+from eightbells.quality import oddities
+from eightbells.quality.oddities import Asked, Bounds
+
+_BOUNDS = Bounds()
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Admission:
-    """What became of a batch of klines."""
+    """What became of a batch of klines. `warned` counts stored candles by what is odd about them."""
 
     batch: int
     checked: int = 0
@@ -48,6 +53,7 @@ class Admission:
     revised: int = 0
     quarantined: int = 0
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    warned: Mapping[str, int] = field(default_factory=dict)
 
     def and_then(self, other: Admission) -> Admission:
         """This one and a later one, of other symbols."""
@@ -58,11 +64,18 @@ class Admission:
             self.revised + other.revised,
             self.quarantined + other.quarantined,
             self.verdicts | other.verdicts,
+            Counter(self.warned) + Counter(other.warned),
         )
 
 
 def admit(
-    engine: Engine, frames: list[pd.DataFrame], source: str, now_ms: int, flow_run: str | None = None
+    engine: Engine,
+    frames: list[pd.DataFrame],
+    source: str,
+    now_ms: int,
+    flow_run: str | None = None,
+    bounds: Bounds = _BOUNDS,
+    timeframe: Timeframe = CYCLE,
 ) -> Admission:
     """Judge the closed candles of any number of symbols, store the sound ones, quarantine the rest row by row.
 
@@ -72,55 +85,103 @@ def admit(
         frames: candle frames; candles that still run are left out.
         source: `rest`, `ws` or `archive`.
         now_ms: the exchange's time.
-    """
-    frame = only_closed(concatenate(frames), now_ms) if frames else pd.DataFrame()
-    if frame.empty:
-        return Admission(batch=0)
-    from eightbells.quality import suite  # over a second to import: only where something is judged
+        bounds: from where on a sound candle is odd, and noted.
 
-    reasons = suite.judge(frame, now_ms)
-    bad = frame.index.isin(list(reasons))
-    judged = _Judged(
-        store.ordered(frame[~bad]), frame[bad], reasons, _verdicts(frame, reasons, now_ms), len(frame)
-    )
-    return _admit(engine, judged, source, now_ms, flow_run)
+    Raises:
+        UnusableBatch: most rows are wrong in the same way; nothing is stored.
+    """
+    judged = _by_rows(frames, now_ms, 0, timeframe)
+    if judged is None:
+        return Admission(batch=0)
+    return _admit(engine, judged, source, now_ms, flow_run, {}, bounds)
 
 
 def admit_klines(
-    engine: Engine, klines: Sequence[Klines], source: str, now_ms: int, flow_run: str | None = None
+    engine: Engine,
+    klines: Sequence[Klines],
+    source: str,
+    now_ms: int,
+    flow_run: str | None = None,
+    bounds: Bounds = _BOUNDS,
 ) -> Admission:
     """Judge and store as `admit` does. Of a symbol about which nothing is odd no row is looked at by itself.
 
     Args:
-        klines: of any number of symbols, as the exchange sent them.
+        klines: of any number of symbols and one timeframe, as the exchange sent them.
     """
+    timeframe = klines[0].timeframe if klines else CYCLE
     plains = [(it, plain(it, now_ms)) for it in klines if len(it)]
     odd = {it.symbol for it, read in plains if read is None}
-    sound = _sound([read for it, read in plains if read is not None and it.symbol not in odd], now_ms)
+    sound = _sound(
+        [read for it, read in plains if read is not None and it.symbol not in odd], now_ms, timeframe
+    )
     if sound is None:
-        sound, odd = _NONE, {it.symbol for it, _ in plains}
-    admission = _admit(engine, sound, source, now_ms, flow_run) if sound.checked else Admission(batch=0)
-    if not odd:
-        return admission
+        sound, odd = _nothing(timeframe), {it.symbol for it, _ in plains}
+    asked: dict[str, list[range]] = {}
+    for it, _ in plains:
+        asked.setdefault(it.symbol, []).append(it.asked)
     frames = [it.frame for it, _ in plains if it.symbol in odd]
-    return admission.and_then(admit(engine, frames, source, now_ms, flow_run))
+    parts = [sound if sound.checked else None, _by_rows(frames, now_ms, sound.checked, timeframe)]
+    admission = Admission(batch=0)
+    for part in parts:
+        if part is not None:
+            admission = admission.and_then(_admit(engine, part, source, now_ms, flow_run, asked, bounds))
+    return admission
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """Rows after the suite: what is to be stored, the bad ones with their reasons, and the verdicts by symbol."""
+    """Rows after the suite: what is to be stored, the bad ones with their reasons, and the verdicts by symbol.
+
+    `numbers` are the good rows once more, as floats and integers.
+    """
 
     good: store.Columns
+    numbers: pd.DataFrame
     bad: pd.DataFrame
     reasons: dict[int, list[str]]
     verdicts: dict[str, Verdict]
     checked: int
+    timeframe: Timeframe
 
 
-_NONE = _Judged([], pd.DataFrame(), {}, {}, 0)
+def _nothing(timeframe: Timeframe) -> _Judged:
+    return _Judged([], pd.DataFrame(), pd.DataFrame(), {}, {}, 0, timeframe)
 
 
-def _sound(found: Sequence[PlainKlines], now_ms: int) -> _Judged | None:
+def _by_rows(
+    frames: list[pd.DataFrame], now_ms: int, others: int, timeframe: Timeframe = CYCLE
+) -> _Judged | None:
+    """The closed candles of the frames, judged row by row; None where there are none.
+
+    Args:
+        others: how many sound rows the batch has besides.
+    """
+    frame = only_closed(concatenate(frames), now_ms, timeframe) if frames else pd.DataFrame()
+    if frame.empty:
+        return None
+    from eightbells.quality import suite  # over a second to import: only where something is judged
+
+    reasons = suite.judge(frame, now_ms, timeframe)
+    if reasons:
+        suite.require_usable(frame, others, now_ms, timeframe)
+    bad = frame.index.isin(list(reasons))
+    good = frame[~bad]
+    numbers = good[[*KLINE]].astype({name: "int64" if name in INTEGERS else "float64" for name in KLINE})
+    numbers["symbol"] = pd.Categorical(good["symbol"])
+    verdicts = _verdicts(frame, reasons, now_ms)
+    return _Judged(
+        store.ordered(good),
+        numbers.reset_index(drop=True),
+        frame[bad],
+        reasons,
+        verdicts,
+        len(frame),
+        timeframe,
+    )
+
+
+def _sound(found: Sequence[PlainKlines], now_ms: int, timeframe: Timeframe = CYCLE) -> _Judged | None:
     """The klines as judged, where all of them are sound; else None."""
     verdicts: dict[str, Verdict] = {}
     for read in found:
@@ -129,47 +190,106 @@ def _sound(found: Sequence[PlainKlines], now_ms: int) -> _Judged | None:
             newest = max(int(read.numbers["open_time"].max()), before.last_open)
             verdicts[read.symbol] = replace(before, last_open=newest, checked=before.checked + len(read))
     if not verdicts:
-        return _NONE
+        return _nothing(timeframe)
     from eightbells.quality import suite
 
     counts = [len(read) for read in found]
     numbers = pd.DataFrame({name: np.concatenate([read.numbers[name] for read in found]) for name in KLINE})
     numbers["symbol"] = pd.Categorical(np.repeat([read.symbol for read in found], counts))
     numbers["asked"] = np.concatenate([read.asked for read in found])
-    if not suite.is_sound(numbers, now_ms):
+    if not suite.is_sound(numbers, now_ms, timeframe):
         return None
     good: store.Columns = [list(numbers["symbol"])]
     good += [[value for read in found for value in read.columns[name]] for name in store.ORDER[1:]]
-    return _Judged(good, pd.DataFrame(), {}, verdicts, len(numbers))
+    return _Judged(good, numbers, pd.DataFrame(), {}, verdicts, len(numbers), timeframe)
 
 
-def _admit(engine: Engine, judged: _Judged, source: str, now_ms: int, flow_run: str | None) -> Admission:
+def _admit(
+    engine: Engine,
+    judged: _Judged,
+    source: str,
+    now_ms: int,
+    flow_run: str | None,
+    asked: Asked,
+    bounds: Bounds,
+) -> Admission:
     from eightbells.quality import suite
 
-    verdicts = judged.verdicts
+    verdicts, timeframe, odd = judged.verdicts, judged.timeframe, _odd(engine, judged, asked, bounds)
     with engine.connect() as connection, connection.begin() as transaction:
-        written = store.write(connection, judged.good, source, now_ms, flow_run)
-        kept = _quarantine(connection, judged.bad, judged.reasons, written.batch)
+        written = store.write(connection, judged.good, source, now_ms, flow_run, timeframe)
+        kept = _quarantine(connection, judged.bad, judged.reasons, written.batch, timeframe)
         new = bool(written.inserted or written.revised or kept)
-        known = {} if new else _known(connection, verdicts)
+        known = {} if new else _known(connection, verdicts, timeframe)
         if known and all(verdict.validation for verdict in known.values()):
             verdicts = known
             transaction.rollback()
+            warned = Counter[str]()
         else:  # news, or proven for the first time, though stored before
-            verdicts = _keep(connection, verdicts, written.batch, suite.NAME)
+            verdicts = _keep(connection, verdicts, written.batch, suite.NAME, timeframe)
+            warned = _warn(connection, judged.good, odd, written.batch, timeframe)
             _close_batch(connection, written, judged.checked, kept)
-    _count(written, kept, judged.reasons)
+    _count(written, kept, judged.reasons, warned)
     return Admission(
-        written.batch, judged.checked, written.inserted, written.revised, len(judged.reasons), verdicts
+        written.batch,
+        judged.checked,
+        written.inserted,
+        written.revised,
+        len(judged.reasons),
+        verdicts,
+        warned,
     )
 
 
-def _quarantine(connection: Connection, bad: pd.DataFrame, reasons: dict[int, list[str]], batch: int) -> int:
+def _odd(engine: Engine, judged: _Judged, asked: Asked, bounds: Bounds) -> dict[int, list[str]]:
+    """What is odd about the good rows, by their place."""
+    if judged.numbers.empty:
+        return {}
+    from eightbells.quality import suite
+
+    exact = dict(zip(store.ORDER, judged.good, strict=True))
+    past = oddities.past_of(engine, judged.numbers, judged.timeframe)
+    return suite.warnings_of(oddities.look(judged.numbers, exact, past, asked, bounds, judged.timeframe))
+
+
+def _warn(
+    connection: Connection, good: store.Columns, odd: dict[int, list[str]], batch: int, timeframe: Timeframe
+) -> Counter[str]:
+    """Note what is odd beside the candles; returns how often each code is new."""
+    if not odd:
+        return Counter()
+    symbols, opens = good[:2]
+    noted = [(symbols[row], opens[row], code) for row, codes in odd.items() for code in codes]
+    rows = connection.execute(
+        text(
+            'INSERT INTO candle_warnings (symbol, "interval", open_time, warning, batch_id) '
+            "SELECT symbol, :interval, timestamptz 'epoch' + open_ms * interval '1 millisecond', warning, :batch "
+            "FROM unnest(CAST(:symbols AS text[]), CAST(:opens AS bigint[]), CAST(:codes AS text[])) "
+            "AS w (symbol, open_ms, warning) ON CONFLICT DO NOTHING RETURNING warning"
+        ),
+        {
+            "interval": timeframe.name,
+            "batch": batch,
+            "symbols": [symbol for symbol, _, _ in noted],
+            "opens": [opened for _, opened, _ in noted],
+            "codes": [code for _, _, code in noted],
+        },
+    )
+    return Counter(row.warning for row in rows)
+
+
+def _quarantine(
+    connection: Connection,
+    bad: pd.DataFrame,
+    reasons: dict[int, list[str]],
+    batch: int,
+    timeframe: Timeframe,
+) -> int:
     rows = [
         {
             "batch": batch,
             "symbol": row.symbol,
-            "interval": grid.INTERVAL,
+            "interval": timeframe.name,
             "reasons": reasons[int(str(index))],
             "opened": grid.to_time(row.open_time) if type(row.open_time) is int else None,
             "raw": _as_json(row.raw),
@@ -216,7 +336,7 @@ def _verdicts(frame: pd.DataFrame, reasons: dict[int, list[str]], now_ms: int) -
     }
 
 
-def _known(connection: Connection, verdicts: dict[str, Verdict]) -> dict[str, Verdict]:
+def _known(connection: Connection, verdicts: dict[str, Verdict], timeframe: Timeframe) -> dict[str, Verdict]:
     """The verdicts with the validations that are in the table already; 0 where there is none."""
     rows = connection.execute(
         text(
@@ -227,12 +347,14 @@ def _known(connection: Connection, verdicts: dict[str, Verdict]) -> dict[str, Ve
             "ON v.symbol = w.symbol AND v.last_open_time = w.opened AND v.success = w.success "
             'WHERE v."interval" = :interval GROUP BY v.symbol'
         ),
-        _columns(verdicts),
+        _columns(verdicts, timeframe),
     )
     return _numbered(verdicts, rows)
 
 
-def _keep(connection: Connection, verdicts: dict[str, Verdict], batch: int, suite: str) -> dict[str, Verdict]:
+def _keep(
+    connection: Connection, verdicts: dict[str, Verdict], batch: int, suite: str, timeframe: Timeframe
+) -> dict[str, Verdict]:
     """The verdicts with new validations of this batch."""
     given = verdicts.values()
     rows = connection.execute(
@@ -244,7 +366,7 @@ def _keep(connection: Connection, verdicts: dict[str, Verdict], batch: int, suit
             "AS w (symbol, opened, success, checked, failed, statistics) RETURNING symbol, id"
         ),
         {
-            **_columns(verdicts),
+            **_columns(verdicts, timeframe),
             "batch": batch,
             "suite": suite,
             "checked": [verdict.checked for verdict in given],
@@ -255,9 +377,9 @@ def _keep(connection: Connection, verdicts: dict[str, Verdict], batch: int, suit
     return _numbered(verdicts, rows)
 
 
-def _columns(verdicts: dict[str, Verdict]) -> dict[str, object]:
+def _columns(verdicts: dict[str, Verdict], timeframe: Timeframe) -> dict[str, object]:
     return {
-        "interval": grid.INTERVAL,
+        "interval": timeframe.name,
         "symbols": list(verdicts),
         "opened": [grid.to_time(verdict.last_open) for verdict in verdicts.values()],
         "success": [verdict.success for verdict in verdicts.values()],
@@ -281,19 +403,21 @@ def _close_batch(connection: Connection, written: store.Written, checked: int, q
     )
 
 
-def _count(written: store.Written, kept: int, reasons: dict[int, list[str]]) -> None:
+def _count(written: store.Written, kept: int, reasons: dict[int, list[str]], warned: Counter[str]) -> None:
     metrics.CANDLES_STORED.inc(written.inserted)
     metrics.CANDLES_REVISED.inc(written.revised)
     metrics.CANDLES_QUARANTINED.inc(kept)
     for reason, times in Counter(reason for row in reasons.values() for reason in row).items():
         metrics.VALIDATION_FAILURES.labels(reason).inc(times)
+    for reason, times in warned.items():
+        metrics.CANDLE_WARNINGS.labels(reason).inc(times)
 
 
 def objection(
     verdict: Verdict | None,
     open_ms: int,
     window: pd.DataFrame,
-    absent: gaps.Slots,
+    absent: Slots,
     max_pause: int,
     split_ms: int | None = None,
 ) -> str | None:
@@ -323,7 +447,7 @@ def objection(
     return _pause(opens, max_pause)
 
 
-def _pause(opens: gaps.Slots, max_pause: int) -> str | None:
+def _pause(opens: Slots, max_pause: int) -> str | None:
     """Why the newest pause is too long to look across: what comes after it may be priced in something else."""
     pauses = np.diff(opens) // grid.STEP_MS - 1
     long = np.flatnonzero(pauses > max_pause)

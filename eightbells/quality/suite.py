@@ -1,4 +1,8 @@
-"""The expectations a candle has to meet, as a Great Expectations suite. Imported only where something is judged."""
+"""The expectations a candle has to meet, as Great Expectations suites. Imported only where something is judged.
+
+What becomes of rows that fail is the expectation's severity: `critical` stops the run and stores nothing, `warning`
+rejects the row, which goes to quarantine, `info` stores it and notes what is odd.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,9 @@ import pandas as pd
 # before the import: no events to the makers of the library, no progress bars in the log
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
-from eightbells.candles import grid
 from eightbells.candles.frame import KLINE, PRICES
+from eightbells.candles.timeframe import CYCLE, Timeframe
+from eightbells.errors import UnusableBatch
 from eightbells.quality.unused import put_off
 
 # half of the time that the import takes, for one expectation, about distributions
@@ -23,8 +28,12 @@ with put_off("altair", "scipy.stats"):
     import great_expectations as gx
     import great_expectations.expectations as gxe
     from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.expectations.metadata_types import FailureSeverity
 
-NAME = "four-hour-candles-1"
+NAME = "four-hour-candles-2"
+STOP, REJECT, WARN = FailureSeverity.CRITICAL, FailureSeverity.WARNING, FailureSeverity.INFO
+_USABLE_SHARE = 0.5  # of a batch's rows: what has fewer is no answer of candles
+_FEWEST = 100  # rows from which a batch is refused as a whole: a smaller one is judged row by row
 _ONE_AT_A_TIME = threading.Lock()  # the library's context is one for all threads
 _NEVER_ABOVE = (
     ("low", "open", "low_above_open"),
@@ -38,11 +47,26 @@ _NEVER_NEGATIVE = ("volume", "quote_volume", "trades", "taker_buy_base", "taker_
 _TRUE = (
     ("on_grid", "off_grid"),
     ("closed", "not_closed"),
+    ("closed_in_slot", "closed_in_later_slot"),
     ("asked", "not_requested"),
+)
+# The columns of `oddities.look`.
+_USUAL = (
+    ("closes_on_time", "odd_close_time"),
+    ("volume_has_trades", "volume_without_trades"),
+    ("quote_volume_fits", "quote_volume_out_of_range"),
+    ("no_jump", "jump"),
+    ("no_long_pause", "long_pause"),
+)
+_USABLE = (
+    ("readable", "cannot be read"),
+    ("on_grid", "are off the grid"),
+    ("closed", "are not closed"),
+    ("asked", "were not asked for"),
 )
 
 
-def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
+def judge(frame: pd.DataFrame, now_ms: int, timeframe: Timeframe = CYCLE) -> dict[int, list[str]]:
     """Judge a candle frame of any number of symbols in one run.
 
     Args:
@@ -53,12 +77,67 @@ def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
         The codes of what each bad row breaks, by its index; a sound frame gives an empty dict.
     """
     batch = frame.drop(columns="raw").assign(
-        on_grid=[type(opened) is int and opened % grid.STEP_MS == 0 for opened in frame["open_time"]],
-        closed=[type(closed) is int and closed < now_ms for closed in frame["close_time"]],
+        on_grid=_on_grid(frame, timeframe),
+        closed=_closed(frame, now_ms),
+        closed_in_slot=[
+            opened is None or closed is None or closed < timeframe.closes_at(opened)
+            for opened, closed in zip(frame["open_time"], frame["close_time"], strict=True)
+        ],
     )
-    if _validated(batch, "BOOLEAN_ONLY").success:
+    if _validated(REJECT, batch, "BOOLEAN_ONLY").success:
         return {}  # to ask which rows failed takes as long again
-    result = _validated(batch, "COMPLETE")
+    return _reasons(_validated(REJECT, batch, "COMPLETE"))
+
+
+def require_usable(frame: pd.DataFrame, others: int, now_ms: int, timeframe: Timeframe = CYCLE) -> None:
+    """Raise UnusableBatch where most rows of a batch are wrong in the same way: in another format, or for another span.
+
+    Args:
+        frame: a candle frame with the rows that are not known to be sound.
+        others: how many rows of the batch are sound.
+    """
+    count = len(frame) + others
+    if count < _FEWEST:
+        return
+    batch = pd.DataFrame(
+        {
+            "readable": frame[[*KLINE]].notna().all(axis="columns"),
+            "on_grid": _on_grid(frame, timeframe),
+            "closed": _closed(frame, now_ms),
+            "asked": frame["asked"].astype(bool),
+        }
+    ).reindex(range(count), fill_value=True)
+    result = _validated(STOP, batch, "BASIC")
+    for outcome in result.results:
+        if not outcome.success:
+            wrong = outcome.result["unexpected_count"]
+            raise UnusableBatch(
+                f"{wrong:,} of {count:,} rows {outcome.expectation_config.meta['reason']}: nothing of the batch is "
+                "stored; look at what the exchange answers"
+            )
+
+
+def warnings_of(looks: pd.DataFrame) -> dict[int, list[str]]:
+    """What is odd about sound rows: the codes by index.
+
+    Args:
+        looks: as `oddities.look` gives it.
+    """
+    if _validated(WARN, looks, "BOOLEAN_ONLY").success:
+        return {}
+    return _reasons(_validated(WARN, looks, "COMPLETE"))
+
+
+def _on_grid(frame: pd.DataFrame, timeframe: Timeframe) -> list[bool]:
+    return [type(opened) is int and timeframe.opens_at(opened) for opened in frame["open_time"]]
+
+
+def _closed(frame: pd.DataFrame, now_ms: int) -> list[bool]:
+    return [type(closed) is int and closed < now_ms for closed in frame["close_time"]]
+
+
+def _reasons(result: Any) -> dict[int, list[str]]:
+    """The codes of what each row breaks, by its index."""
     reasons: dict[int, list[str]] = {}
     for outcome in result.results:
         if outcome.exception_info.get("raised_exception"):
@@ -70,7 +149,7 @@ def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
     return reasons
 
 
-def is_sound(numbers: pd.DataFrame, now_ms: int) -> bool:
+def is_sound(numbers: pd.DataFrame, now_ms: int, timeframe: Timeframe = CYCLE) -> bool:
     """Whether all rows of plain klines meet the suite; it is the same suite, at a fiftieth of the time.
 
     Args:
@@ -78,20 +157,23 @@ def is_sound(numbers: pd.DataFrame, now_ms: int) -> bool:
         now_ms: the exchange's time; nothing may close after it.
     """
     batch = numbers.assign(
-        on_grid=numbers["open_time"] % grid.STEP_MS == 0, closed=numbers["close_time"] < now_ms
+        on_grid=(numbers["open_time"] - timeframe.origin_ms) % timeframe.step_ms == 0,
+        closed=numbers["close_time"] < now_ms,
+        closed_in_slot=numbers["close_time"] < timeframe.closes_at(0) + numbers["open_time"],
     )
-    return bool(_validated(batch, "BOOLEAN_ONLY").success)
+    return bool(_validated(REJECT, batch, "BOOLEAN_ONLY").success)
 
 
-def _validated(batch: pd.DataFrame, result_format: str) -> Any:
+def _validated(severity: FailureSeverity, batch: pd.DataFrame, result_format: str) -> Any:
     with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library's own, about pandas
-        definition, suite = _suite()
+        definition, suites = _suites()
+        suite = suites[severity]
         return definition.get_batch({"dataframe": batch}).validate(suite, result_format=result_format)
 
 
 @functools.cache
-def _suite() -> tuple[Any, Any]:
+def _suites() -> tuple[Any, dict[FailureSeverity, Any]]:
     for name in (
         "great_expectations",
         "great_expectations.data_context.types.base",
@@ -100,23 +182,58 @@ def _suite() -> tuple[Any, Any]:
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("candles").add_dataframe_asset("klines")
-    suite = gx.ExpectationSuite(name=NAME, expectations=list(_expectations()))
-    return asset.add_batch_definition_whole_dataframe("all symbols"), context.suites.add(suite)
+    suites = {
+        severity: context.suites.add(
+            gx.ExpectationSuite(
+                name=f"{NAME}-{severity.value}",
+                expectations=[it for it in expectations() if it.severity is severity],
+            )
+        )
+        for severity in FailureSeverity
+    }
+    return asset.add_batch_definition_whole_dataframe("all symbols"), suites
 
 
-def _expectations() -> list[Any]:
+def expectations() -> list[Any]:
+    """All of them, each with its severity; the code of what it finds is the `reason` of its `meta`."""
+    return [*_stopping(), *_rejecting(), *_warning()]
+
+
+def _stopping() -> list[Any]:
+    return [_true(name, reason, STOP, mostly=_USABLE_SHARE) for name, reason in _USABLE]
+
+
+def _warning() -> list[Any]:
+    return [_true(name, reason, WARN) for name, reason in _USUAL]
+
+
+def _true(column: str, reason: str, severity: FailureSeverity, **given: Any) -> Any:
+    return gxe.ExpectColumnValuesToBeInSet(
+        column=column, value_set=[True], severity=severity, meta={"reason": reason}, **given
+    )
+
+
+def _rejecting() -> list[Any]:
     null = [
-        gxe.ExpectColumnValuesToNotBeNull(column=name, meta={"reason": f"{name}_missing_or_inexact"})
+        gxe.ExpectColumnValuesToNotBeNull(
+            column=name, severity=REJECT, meta={"reason": f"{name}_missing_or_inexact"}
+        )
         for name in KLINE
     ]
     positive = [
         gxe.ExpectColumnValuesToBeBetween(
-            column=name, min_value=0, strict_min=True, meta={"reason": f"{name}_not_positive"}
+            column=name,
+            min_value=0,
+            strict_min=True,
+            severity=REJECT,
+            meta={"reason": f"{name}_not_positive"},
         )
         for name in PRICES
     ]
     negative = [
-        gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, meta={"reason": f"{name}_negative"})
+        gxe.ExpectColumnValuesToBeBetween(
+            column=name, min_value=0, severity=REJECT, meta={"reason": f"{name}_negative"}
+        )
         for name in _NEVER_NEGATIVE
     ]
     above = [
@@ -125,17 +242,16 @@ def _expectations() -> list[Any]:
             column_B=smaller,
             or_equal=True,
             ignore_row_if="either_value_is_missing",
+            severity=REJECT,
             meta={"reason": reason},
         )
         for smaller, larger, reason in _NEVER_ABOVE
     ]
-    true = [
-        gxe.ExpectColumnValuesToBeInSet(column=name, value_set=[True], meta={"reason": reason})
-        for name, reason in _TRUE
-    ]
+    true = [_true(name, reason, REJECT) for name, reason in _TRUE]
     unique = gxe.ExpectCompoundColumnsToBeUnique(
         column_list=["symbol", "open_time"],
         ignore_row_if="any_value_is_missing",
+        severity=REJECT,
         meta={"reason": "duplicate"},
     )
     return [*null, *positive, *negative, *above, *true, unique]

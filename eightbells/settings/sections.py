@@ -70,6 +70,7 @@ class ExchangeSettings(_Section):
     rest_url: HttpAddress = ""
     stream_url: SocketAddress = ""
     ws_api_url: SocketAddress = ""
+    archive_url: HttpAddress = "https://data.binance.vision"
     recv_window_ms: int = Field(default=5000, ge=100, le=60000)
     timeout_seconds: PositiveSeconds = 10
     concurrency: int = Field(default=8, ge=1, le=64)
@@ -95,6 +96,7 @@ class CandleSettings(_Section):
     refetch: int = Field(default=3, ge=1, le=100)
     rows_per_batch: int = Field(default=60000, ge=1000, le=10**7)
     max_pause: int = Field(default=6, ge=0, le=10**6)
+    warn_jump_sigmas: float = Field(default=10, ge=0, le=10**6)
 
 
 ExitStep = Literal["close", "cross", "market"]

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, text
 
 from eightbells import metrics
 from eightbells.candles import gaps, grid, store
+from eightbells.candles.timeframe import Slots
 from eightbells.quality.gate import Verdict, objection
 from eightbells.settings import PROJECT, StrategySettings
 from eightbells.strategies.contract import Opinion, Target, checked
@@ -149,7 +150,7 @@ class View:
     """
 
     candles: pd.DataFrame
-    absent: gaps.Slots
+    absent: Slots
     verdict: Verdict | None
     max_pause: int
     split_ms: int | None

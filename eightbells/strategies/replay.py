@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -60,11 +60,22 @@ def replay(connection: Connection, settings: Settings, evaluation: int) -> Repla
 
 
 def replay_between(
-    connection: Connection, settings: Settings, since: datetime, until: datetime
+    connection: Connection,
+    settings: Settings,
+    since: datetime,
+    until: datetime,
+    strategies: Sequence[str] | None = None,
 ) -> Iterator[Replayed]:
-    """Make the evaluations again whose candles opened from `since` on and before `until`."""
+    """Make the evaluations again whose candles opened from `since` on and before `until`.
+
+    Args:
+        strategies: only of these. None: of all.
+    """
     which = "e.open_time >= :since AND e.open_time < :until"
-    return _replayed(connection, settings, which, since=since, until=until)
+    if strategies is None:
+        return _replayed(connection, settings, which, since=since, until=until)
+    which += " AND e.strategy = ANY(:names)"
+    return _replayed(connection, settings, which, since=since, until=until, names=list(strategies))
 
 
 def _replayed(connection: Connection, settings: Settings, which: str, **values: object) -> Iterator[Replayed]:

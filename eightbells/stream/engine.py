@@ -16,6 +16,7 @@ from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.candles.frame import candle_frame
 from eightbells.candles.klines import Klines
+from eightbells.errors import UnusableBatch
 from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.streams import (
     STREAMS_A_CONNECTION,
@@ -27,6 +28,7 @@ from eightbells.exchange.streams import (
     StreamEvent,
 )
 from eightbells.quality.gate import Verdict, admit_klines
+from eightbells.quality.oddities import bounds_of
 from eightbells.runtime import Runtime
 from eightbells.stream.rest_catch_up import DATABASE_AWAY, RestCatchUp
 
@@ -208,9 +210,20 @@ class Stream:
                 now = max(now_ms, runtime.now_ms)
                 try:
                     admission = await self._in_thread(
-                        partial(admit_klines, runtime.engine, klines, source, now, runtime.flow_run)
+                        partial(
+                            admit_klines,
+                            runtime.engine,
+                            klines,
+                            source,
+                            now,
+                            runtime.flow_run,
+                            bounds_of(runtime.settings.candles),
+                        )
                     )
                     break
+                except UnusableBatch as error:  # REST is asked for them
+                    self.reporter.warn(str(error))
+                    return
                 except DATABASE_AWAY as error:
                     self.reporter.warn(f"candles wait for Postgres: {str(error).splitlines()[0]}")
                     await asyncio.sleep(_AGAIN_SECONDS)

@@ -9,10 +9,10 @@ from contextlib import aclosing, suppress
 import psycopg
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from eightbells.candles import grid
+from eightbells.candles import gaps, grid
 from eightbells.candles.klines import Klines
 from eightbells.errors import EightbellsError
-from eightbells.exchange.missed import fetch_all, missing_pages
+from eightbells.exchange.history import Page, fetch_all, plan_pages
 from eightbells.exchange.recovery import ExchangeError
 from eightbells.runtime import Runtime
 
@@ -74,8 +74,7 @@ class RestCatchUp:
         """Whether nothing was missing; what was is fetched and stored, and looked at again later."""
         runtime = self._runtime
         await self._stored_all()  # else REST would be asked for what is on its way, when there is most to do
-        wanted = self._wanted_from(last)
-        pages = await asyncio.to_thread(missing_pages, runtime.engine, self._symbols, wanted, last)
+        pages = await asyncio.to_thread(self._missing, last)
         if not pages:
             self._whole_to = last
             return True
@@ -96,6 +95,13 @@ class RestCatchUp:
         if failed is not None:
             raise failed
         return False
+
+    def _missing(self, last: int) -> list[Page]:
+        with self._runtime.engine.connect() as connection:
+            slots = gaps.missing(
+                connection, self._symbols, self._wanted_from(last), last, continued=True, grown=True
+            )
+        return plan_pages(slots)
 
     def _wanted_from(self, last: int) -> int:
         """The strategies' window, and all since nothing was missing: REST may have been away for longer."""

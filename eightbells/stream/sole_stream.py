@@ -9,10 +9,10 @@ from types import TracebackType
 
 from sqlalchemy import Connection, Engine, text
 
+from eightbells.database import locks
 from eightbells.errors import EightbellsError
 from eightbells.stream.rest_catch_up import DATABASE_AWAY
 
-_ONE_STREAM = 8_888_004  # key of the advisory lock
 _LOOK_EVERY_SECONDS = 2.0
 _PATIENCE_SECONDS = (
     20.0  # an embedded Postgres that was killed is started by who opens it again: our next process
@@ -72,7 +72,7 @@ class SoleStream:
         connection.detach()  # not from the pool: the lock must not outlive its owner in it
         mine: bool = connection.execute(
             text("SELECT pg_try_advisory_lock(:key, hashtext(:account))"),
-            {"key": _ONE_STREAM, "account": self._account},
+            {"key": locks.STREAM, "account": self._account},
         ).scalar_one()
         if not mine:
             connection.close()

@@ -7,10 +7,10 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
+from eightbells.database import locks
 from eightbells.settings import Settings
-from eightbells.trading import ledger
+from eightbells.trading import valuation
 
-_ONE_WRITER = 8_888_005  # key of the advisory lock
 _NONE = Decimal(0)
 
 
@@ -24,13 +24,15 @@ def record_capital(connection: Connection, settings: Settings, at: datetime) -> 
     """
     connection.execute(
         text("SELECT pg_advisory_xact_lock(:key, hashtext(:account))"),
-        {"key": _ONE_WRITER, "account": settings.account},
+        {"key": locks.CAPITAL, "account": settings.account},
     )
     recorded = capital_of(connection, settings.account)
     wanted = {strategy.name: strategy.capital for strategy in settings.strategies}
     gone = {name for name, amount in recorded.items() if amount and name not in wanted}
     if gone:
-        held = {it.strategy for it in ledger.position_reports(connection, settings) if it.quantity > it.dust}
+        held = {
+            it.strategy for it in valuation.position_reports(connection, settings) if it.quantity > it.dust
+        }
         wanted |= {name: recorded[name] if name in held else _NONE for name in gone}
     changes = {name: amount - recorded.get(name, _NONE) for name, amount in wanted.items()}
     changes = {name: amount for name, amount in changes.items() if amount}

@@ -12,7 +12,7 @@ from decimal import Decimal
 from html import escape
 from itertools import accumulate
 
-from eightbells.trading.ledger import Worth
+from eightbells.trading.valuation import Worth
 
 WIDTH, HEIGHT = 880, 260
 _TOP, _RIGHT, _BOTTOM = 14, 16, 34

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy import Engine
 
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
 from eightbells.exchange import models, rules
 from eightbells.exchange.codes import ErrorCode
-from eightbells.exchange.gateway import Gateway, NotReplaced, OrderRequest
+from eightbells.exchange.gateway import Gateway, NotReplaced
 from eightbells.exchange.models import OrderReport
+from eightbells.exchange.order_requests import OrderRequest
 from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.exchange.rules import RuleBroken, Situation, wire
 from eightbells.settings import Settings
-from eightbells.trading import drift, fees, ledger, outbox
+from eightbells.trading import attempts, outbox, permission
 from eightbells.trading.lease import Lease
-from eightbells.trading.ledger import Fill
 from eightbells.trading.outbox import Order
-from eightbells.trading.states import IN_FLIGHT, LIVE, TRANSITIONS, State, of_exchange
+from eightbells.trading.recording import Recorder
+from eightbells.trading.states import IN_FLIGHT, LIVE, State
 
 # How long the exchange's engine may hold a request before it answers (BINANCE.md): after this and recvWindow
 # a request that was not accepted can no longer be.
@@ -38,6 +36,7 @@ class OrderExecutor:
         self, settings: Settings, engine: Engine, gateway: Gateway, flow_run: str | None = None
     ) -> None:
         self._settings, self._engine, self._gateway, self._flow_run = settings, engine, gateway, flow_run
+        self._recorder = Recorder(engine, gateway, flow_run)
 
     async def send(self, order_id: int, lease: Lease) -> State:
         """Send a planned order; one that is not PLANNED any more is left alone.
@@ -48,7 +47,7 @@ class OrderExecutor:
         """
         is_pair = self._companion(order_id, State.PLANNED) is not None
         await self._gateway.permit_order(2 if is_pair else 1)
-        order = outbox.begin_sending(
+        order = permission.begin_sending(
             self._engine, self._settings, order_id, self._gateway.clock.now_ms(), self._flow_run, lease
         )
         if order is None:
@@ -62,11 +61,11 @@ class OrderExecutor:
         except ExchangeError as error:
             certain = error.failure.certainly_not_executed
             detail = {"reason": str(error), "action": str(error.failure.remedy.action)}
-            self._move(order, State.REJECTED if certain else State.UNKNOWN, detail)
+            self._recorder.move(order, State.REJECTED if certain else State.UNKNOWN, detail)
             if error.failure.row == "insufficient-balance":
                 raise EightbellsError(f"{error}{await self._shortage(order)}") from None
             raise
-        return self._note(order, answer)
+        return self._recorder.note(order, answer)
 
     def _companion(self, order_id: int, *states: State) -> Order | None:
         """The order that a stop was planned with, where it is in one of the states."""
@@ -78,7 +77,7 @@ class OrderExecutor:
         """Send a stop together with the limit above it, in place of another stop where there is one."""
         if stop.replaces is not None and (reason := await self._gone(self._load(stop.replaces))):
             for order in (limit, stop):
-                self._move(order, State.REJECTED, {"reason": reason, "action": str(Action.REFUSE)})
+                self._recorder.move(order, State.REJECTED, {"reason": reason, "action": str(Action.REFUSE)})
             return State.REJECTED
         try:
             reports = await self._gateway.place_pair(_request(stop), _request(limit))
@@ -86,10 +85,10 @@ class OrderExecutor:
             certain = error.failure.certainly_not_executed
             detail = {"reason": str(error), "action": str(error.failure.remedy.action)}
             for order in (limit, stop):
-                self._move(order, State.REJECTED if certain else State.UNKNOWN, detail)
+                self._recorder.move(order, State.REJECTED if certain else State.UNKNOWN, detail)
             raise
         states = [
-            self._note(order, report)
+            self._recorder.note(order, report)
             for order in (limit, stop)
             for report in reports
             if report.client_order_id == order.client_order_id
@@ -112,22 +111,22 @@ class OrderExecutor:
         try:
             answer = await self._gateway.replace_order(_request(order), old.exchange_order_id)
         except NotReplaced as error:
-            self._move(
+            self._recorder.move(
                 order, State.REJECTED, {"reason": str(error), "action": str(error.failure.remedy.action)}
             )
             # cancelled without what was to come instead, which needs no question; or filled meanwhile
             gone = error.cancelled
-            state = await (self.refresh(old) if gone is None else self._follow(old, gone))
+            state = await (self.refresh(old) if gone is None else self._recorder.follow(old, gone))
             if state not in LIVE and error.failure.code == ErrorCode.CANCEL_REJECTED:
                 return State.REJECTED
             raise
         except ExchangeError as error:
             certain = error.failure.certainly_not_executed
             detail = {"reason": str(error), "action": str(error.failure.remedy.action)}
-            self._move(order, State.REJECTED if certain else State.UNKNOWN, detail)
+            self._recorder.move(order, State.REJECTED if certain else State.UNKNOWN, detail)
             raise
-        state = self._note(order, answer.placed)
-        await self._follow(old, answer.cancelled)
+        state = self._recorder.note(order, answer.placed)
+        await self._recorder.follow(old, answer.cancelled)
         await self._follow_companion(old)
         return state
 
@@ -157,7 +156,7 @@ class OrderExecutor:
             unknown = "not listed"
         for order in replacing:
             if (found := status.get(order.symbol, unknown)) != "TRADING":
-                self._move(
+                self._recorder.move(
                     order, State.DENIED, {"reason": f"{order.symbol} is {found}: the order there stays"}
                 )
 
@@ -196,7 +195,7 @@ class OrderExecutor:
         new attempt goes through the outbox like any order: nothing is sent here.
         """
         with self._engine.connect() as connection:
-            order = outbox.latest_attempt(connection, order_id)
+            order = attempts.latest_attempt(connection, order_id)
         action = error.failure.remedy.action
         if order.state is State.PLANNED:  # what failed came before the order was sent
             return action not in (Action.REFUSE, Action.STOP)
@@ -230,7 +229,7 @@ class OrderExecutor:
         accepted any more, and neither the order, nor the list of orders, nor a trade is there.
         """
         if order.state is State.SENDING:
-            self._move(order, State.UNKNOWN, {"reason": "found in flight"})
+            self._recorder.move(order, State.UNKNOWN, {"reason": "found in flight"})
             order = self._load(order.id)
         if order.state is not State.UNKNOWN:
             return order.state
@@ -238,18 +237,20 @@ class OrderExecutor:
         asked_at = self._gateway.clock.now_ms()
         answer = await self._find(order)
         if answer is not None:
-            return await self._follow(order, answer)
+            return await self._recorder.follow(order, answer)
         if (
             asked_at <= impossible_from or order.exchange_order_id is not None
         ):  # one that was seen was accepted
             return State.UNKNOWN
-        return self._move(
+        return self._recorder.move(
             order, State.ABSENT, {"reason": "neither order nor trade is there after its window"}
         )
 
     async def refresh(self, order: Order) -> State:
         """Ask for an order's state and book what was filled since."""
-        return await self._follow(order, await self._gateway.order(order.symbol, order.client_order_id))
+        return await self._recorder.follow(
+            order, await self._gateway.order(order.symbol, order.client_order_id)
+        )
 
     async def cancel(self, order: Order) -> State:
         """Cancel what is left of an order; what was filled before stays, and is booked.
@@ -257,7 +258,7 @@ class OrderExecutor:
         One that was planned and never sent, because a process died in between, is taken back in the books.
         """
         if order.state is State.PLANNED:
-            return self._move(order, State.DENIED, {"reason": "no longer wanted, it was never sent"})
+            return self._recorder.move(order, State.DENIED, {"reason": "no longer wanted, it was never sent"})
         if order.exchange_order_id is None:
             return await self.refresh(order)
         try:
@@ -266,7 +267,7 @@ class OrderExecutor:
             if error.failure.row != ErrorCode.CANCEL_REJECTED:
                 raise
             return await self.refresh(order)  # filled or cancelled meanwhile: its state will tell
-        state = await self._follow(order, answer)
+        state = await self._recorder.follow(order, answer)
         await self._follow_companion(order)
         return state
 
@@ -274,7 +275,7 @@ class OrderExecutor:
         """Book what the user data stream reports of one of our orders; None where it is not ours."""
         with self._engine.connect() as connection:
             found = outbox.named(connection, self._settings.account, report.names)
-        return self._note(found[0], report) if found else None
+        return self._recorder.note(found[0], report) if found else None
 
     def _deadline_ms(self, order: Order) -> int:
         assert order.request_time is not None
@@ -306,82 +307,6 @@ class OrderExecutor:
         with self._engine.connect() as connection:
             return outbox.known_exchange_ids(connection, account, numbers)
 
-    async def _follow(self, order: Order, report: OrderReport) -> State:
-        if report.executed_quantity:
-            trades = await self._gateway.trades(order.symbol, report.order_id)
-            report = replace(report, fills=tuple(trades))
-        return self._note(order, report, await self._fee_prices(order, report))
-
-    async def _fee_prices(self, order: Order, report: OrderReport) -> dict[str, Decimal]:
-        """Prices of the assets that fees were taken in and of which no close is stored; those that can be found."""
-        with self._engine.connect() as connection:
-            asked = fees.unpriced(connection, order.account, order.symbol, _charged(report))
-        if not asked:
-            return {}
-        try:
-            prices = await self._gateway.prices()
-        except ExchangeError:  # the fee stays unvalued; the fill is booked
-            return {}
-        return {asset: prices[symbol] for asset, symbol in asked.items() if symbol in prices}
-
-    def _note(
-        self, order: Order, report: OrderReport, fee_prices: Mapping[str, Decimal] | None = None
-    ) -> State:
-        """State, fills and what the exchange says it executed, in one transaction.
-
-        Fills with a fee that has no price, where none was looked up, are left to whoever settles the order. Under a
-        status that is not known the order stays live, or becomes UNKNOWN, and a drift blocks its symbol. So does one of
-        which the books can make nothing: the order stays as it is.
-        """
-        try:
-            return self._record(order, report, fee_prices)
-        except (IntegrityError, DataError) as error:  # more than was ordered, or an amount of nothing
-            at = grid.to_time(self._gateway.clock.now_ms())
-            why = str(error.orig).splitlines()[0]
-            odd = drift.unbookable(order.symbol, order.client_order_id, why, report.order_id)
-            with self._engine.begin() as connection:
-                drift.begin(connection, order.account, odd, at)
-            return self._load(order.id).state
-
-    def _record(self, order: Order, report: OrderReport, fee_prices: Mapping[str, Decimal] | None) -> State:
-        state, at = of_exchange(report.status), grid.to_time(self._gateway.clock.now_ms())
-        with self._engine.begin() as connection:
-            present = outbox.load(connection, order.id, lock=True)
-            fills = _fills(report)
-            if (
-                fills
-                and fee_prices is None
-                and fees.unpriced(connection, order.account, order.symbol, _charged(report))
-            ):
-                fills = []
-            ledger.book(connection, present, fills, self._flow_run, fee_prices or {})
-            outbox.note_exchange(connection, present, report.order_id, report.executed_quantity)
-            if state is None:
-                state = self._doubt(connection, present, report, at)
-            elif state in TRANSITIONS.get(present.state, ()):  # an older answer may come after a newer one
-                detail = {"status": report.status, "executed": wire(report.executed_quantity)}
-                outbox.move(connection, present, state, at, detail, self._flow_run)
-        return state
-
-    def _doubt(self, connection: Connection, order: Order, report: OrderReport, at: datetime) -> State:
-        """Keep that an order's status is not known; returns the state that it has in the books."""
-        doubt = drift.unknown_status(order.symbol, order.client_order_id, report.status, report.order_id)
-        drift.begin(connection, order.account, doubt, at)
-        if order.state is not State.SENDING:
-            return order.state
-        outbox.move(connection, order, State.UNKNOWN, at, {"reason": doubt.detail}, self._flow_run)
-        return State.UNKNOWN
-
-    def _move(self, order: Order, to: State, detail: dict[str, str]) -> State:
-        """Move an order from the state it was read in; where another worker has moved it, its word stands."""
-        with self._engine.begin() as connection:
-            present = outbox.load(connection, order.id, lock=True)
-            if present.state is not order.state:
-                return present.state
-            at = grid.to_time(self._gateway.clock.now_ms())
-            outbox.move(connection, order, to, at, detail, self._flow_run)
-        return to
-
     def _load(self, order_id: int) -> Order:
         with self._engine.connect() as connection:
             return outbox.load(connection, order_id)
@@ -412,30 +337,3 @@ def _request(order: Order) -> OrderRequest:
         timestamp_ms=grid.to_ms(order.request_time),
         recv_window_ms=order.recv_window_ms,
     )
-
-
-def _charged(report: OrderReport) -> list[tuple[int, str, datetime]]:
-    """Trade, asset and time of each fee."""
-    return [(it.trade_id, it.commission_asset, it.traded_at) for it in _fills(report) if it.commission]
-
-
-def _fills(report: OrderReport) -> list[Fill]:
-    """The fills of an order's report; none where their amounts are not exact.
-
-    The answer to an order does not state amounts in the quote asset. Where price times quantity has more places than
-    the exchange keeps, only the list of trades, which is asked when the order is settled, tells how it was cut off.
-    """
-    if any(trade.quote_quantity != trade.quote_quantity.quantize(ledger.SMALLEST) for trade in report.fills):
-        return []
-    return [
-        Fill(
-            trade.trade_id,
-            trade.price,
-            trade.quantity,
-            trade.quote_quantity,
-            trade.commission,
-            trade.commission_asset,
-            grid.to_time(trade.time_ms),
-        )
-        for trade in report.fills
-    ]

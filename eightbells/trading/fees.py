@@ -53,9 +53,7 @@ def shortages(connection: Connection, account: str, balances: Iterable[Balance])
 # Fees in an asset that was neither bought, sold nor paid with, less what positions were charged for them.
 _UNCHARGED = """
 SELECT (
-    SELECT coalesce(sum(f.commission), 0) FROM fills AS f
-    INNER JOIN orders AS o ON f.order_id = o.id INNER JOIN symbols AS s ON o.symbol = s.symbol
-    WHERE f.account = :account AND f.commission_asset = :asset AND :asset NOT IN (s.base_asset, s.quote_asset)
+    SELECT coalesce(sum(amount), 0) FROM fee_totals WHERE account = :account AND asset = :asset
 ) - (
     SELECT coalesce(sum(c.quantity), 0) FROM fee_charges AS c INNER JOIN symbols AS s ON c.symbol = s.symbol
     WHERE c.account = :account AND s.base_asset = :asset
@@ -120,3 +118,20 @@ def charge(connection: Connection, account: str, shortage: Shortage, at: datetim
         """),
         {"account": account, "symbols": shortage.symbols, "missing": shortage.missing, "at": at},
     )
+
+
+def unvalued_fees(connection: Connection, account: str) -> dict[tuple[str, str], str]:
+    """Fees that nothing says the worth of, in words, by strategy and symbol: they are in no profit."""
+    rows = connection.execute(
+        text(
+            "SELECT strategy, symbol, asset, amount FROM unvalued_fees WHERE account = :account "
+            "ORDER BY strategy, symbol, asset"
+        ),
+        {"account": account},
+    )
+    found: dict[tuple[str, str], str] = {}
+    for row in rows:
+        before = found.get((row.strategy, row.symbol))
+        words = f"{wire(row.amount)} {row.asset}"
+        found[row.strategy, row.symbol] = f"{before}, {words}" if before else words
+    return found

@@ -16,7 +16,7 @@ from eightbells.exchange.gateway import Gateway
 from eightbells.exchange.recovery import ExchangeError
 from eightbells.settings import Settings
 from eightbells.settings.sections import TradingSettings
-from eightbells.trading import jumps, outbox
+from eightbells.trading import attempts, jumps, outbox
 from eightbells.trading.execution import OrderExecutor
 from eightbells.trading.holdings import Costs, HeldPosition, holdings
 from eightbells.trading.jumps import Close
@@ -242,7 +242,7 @@ class Guardian:
         assert move.sized is not None
         assert move.origin is not None
         origin = move.origin
-        attempt = outbox.next_attempt(connection, origin.signal, move.sized.leg)
+        attempt = attempts.next_attempt(connection, origin.signal, move.sized.leg)
         account, run = self.settings.account, self.flow_run
         planned = outbox.plan(
             connection,
@@ -266,7 +266,7 @@ class Guardian:
                 above,
                 now_ms,
                 run,
-                outbox.next_attempt(connection, of.signal, above.leg),
+                attempts.next_attempt(connection, of.signal, above.leg),
                 listed_with=planned,
             )
         return planned

@@ -13,7 +13,8 @@ from eightbells.candles import grid
 from eightbells.exchange import rules
 from eightbells.exchange.rules import SymbolRules, wire
 from eightbells.settings import Settings
-from eightbells.trading import delistings, holds, ledger, outbox
+from eightbells.trading import delistings, holds, ledger, outbox, switch
+from eightbells.trading.costs import average_cost
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.outbox import Order
 
@@ -176,7 +177,7 @@ def holdings(
     held = holds.held_symbols(connection, account, buying=False)
     splits = _splits(connection, account)
     drifting = blocked_symbols(connection, account)
-    off = outbox.switched_off(connection)
+    off = switch.switched_off(connection)
     stops = {strategy.name: strategy.stop_loss for strategy in settings.strategies}
     hours = settings.risk.delist_exit_hours
     leaving = {
@@ -299,7 +300,7 @@ def _trigger(
         return (sale.stop_price if sale is not None else None), "its stop as it was"
     place, present = (row.strategy, row.symbol), (row.quantity, row.quote_flow)
     if place not in costs or costs[place][:2] != present:
-        costs[place] = (*present, ledger.average_cost(connection, settings.account, *place))
+        costs[place] = (*present, average_cost(connection, settings.account, *place))
     cost = costs[place][2]
     if cost is None:
         return None, ""

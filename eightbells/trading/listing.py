@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from eightbells.settings import Settings
-from eightbells.trading import ledger, outbox
-from eightbells.trading.ledger import PositionReport
+from eightbells.trading import fees, outbox, valuation
 from eightbells.trading.outbox import Order
 from eightbells.trading.states import State
 from eightbells.trading.unprotected import unprotected
+from eightbells.trading.valuation import PositionReport
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,9 @@ def list_positions(
     }
     bare = {(it.strategy, it.symbol): it.reason for it in unprotected(connection, account)}
     stops = {strategy.name: strategy.stop_loss for strategy in settings.strategies}
-    unvalued = ledger.unvalued_fees(connection, account)
+    unvalued = fees.unvalued_fees(connection, account)
     found = []
-    for it in ledger.position_reports(connection, settings):
+    for it in valuation.position_reports(connection, settings):
         if it.quantity <= 0 and not closed:
             continue
         place = it.strategy, it.symbol

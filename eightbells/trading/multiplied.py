@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from eightbells.exchange.models import Balance
 from eightbells.exchange.rules import wire
-from eightbells.trading import holds, ledger
+from eightbells.trading import holds, valuation
 
 _FACTOR = Decimal("1.5")  # what changes by less may be a deposit of the owner's, and is passed over
 
@@ -44,7 +44,7 @@ class Look:
 def looks(connection: Connection, account: str, balances: Iterable[Balance]) -> list[Look]:
     """A look at each asset that positions are in, but not where coins are missing: that is drift."""
     there = {balance.asset: balance.free + balance.locked for balance in balances}
-    held = ledger.symbols_held(connection, account)
+    held = valuation.symbols_held(connection, account)
     rows = connection.execute(
         text(
             "SELECT s.base_asset AS asset, array_agg(DISTINCT p.symbol) AS symbols, sum(p.quantity) AS owned, "

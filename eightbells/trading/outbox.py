@@ -6,19 +6,13 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, text
+from sqlalchemy import Connection, RowMapping, text
 
 from eightbells.candles import grid
-from eightbells.settings import Settings
-from eightbells.trading import commands
-from eightbells.trading.drift import blocked_symbols
-from eightbells.trading.holds import held_symbols
-from eightbells.trading.lease import Lease
-from eightbells.trading.pauses import open_pauses, pause_of
 from eightbells.trading.sizing import Sized
 from eightbells.trading.states import LIVE, State
 
@@ -223,18 +217,6 @@ def client_order_id_of_attempt(first: str, attempt: int) -> str:
     return f"{first.rpartition('-')[0]}-{attempt}"
 
 
-def latest_attempt(connection: Connection, order: int) -> Order:
-    """The newest attempt at the decision that an order belongs to."""
-    row = connection.execute(
-        text(
-            f"SELECT {_COLUMNS} FROM orders WHERE (signal_id, leg) = "
-            "(SELECT signal_id, leg FROM orders WHERE id = :id) ORDER BY attempt DESC LIMIT 1"
-        ),
-        {"id": order},
-    ).one()
-    return _order(row._mapping)
-
-
 def load(connection: Connection, order: int, *, lock: bool = False) -> Order:
     row = connection.execute(
         text(f"SELECT {_COLUMNS} FROM orders WHERE id = :id" + (" FOR UPDATE" if lock else "")), {"id": order}
@@ -248,55 +230,6 @@ def load_all(connection: Connection, orders: Collection[int]) -> list[Order]:
         text(f"SELECT {_COLUMNS} FROM orders WHERE id = ANY(:ids) ORDER BY id"), {"ids": list(orders)}
     )
     return [_order(row._mapping) for row in rows]
-
-
-def next_attempt(connection: Connection, signal: int, leg: str) -> int:
-    """The number of the next attempt at a leg that follows what is held, however often that changes."""
-    attempt: int = connection.execute(
-        text("SELECT coalesce(max(attempt), 0) + 1 FROM orders WHERE signal_id = :signal AND leg = :leg"),
-        {"signal": signal, "leg": leg},
-    ).scalar_one()
-    return attempt
-
-
-# After an exit another may always follow: it sells what is left. After an entry only where it does not exist.
-_NEWEST_ATTEMPTS = """
-SELECT DISTINCT ON (o.signal_id)
-    o.signal_id, o.attempt,
-    o.leg = 'exit' AND o.state IN ('FILLED', 'CANCELED', 'EXPIRED', 'DENIED')
-    OR o.state = 'ABSENT'
-    OR (:again AND o.state = 'REJECTED' AND coalesce(e.detail ->> 'action' IN ('wait', 'fix', 'resync'), FALSE))
-    AS open
-FROM orders AS o LEFT JOIN order_events AS e ON e.order_id = o.id AND e.to_state = 'REJECTED'
-WHERE o.signal_id = ANY(:signals) AND o.leg IN ('entry', 'exit', 'trim') ORDER BY o.signal_id, o.attempt DESC
-"""
-
-
-def newest_attempts(
-    connection: Connection, signals: Collection[int], *, again: bool = False
-) -> dict[int, tuple[int, bool]]:
-    """Number of the newest entry or exit of each signal that has one, and whether another may follow it.
-
-    Args:
-        again: whether one may follow an attempt that the exchange refused for the moment only, or for what can be
-            mended: whoever refused it may have died before the next attempt was planned.
-    """
-    rows = connection.execute(text(_NEWEST_ATTEMPTS), {"signals": list(signals), "again": again})
-    return {signal: (attempt, is_open) for signal, attempt, is_open in rows}
-
-
-_PUT_OFF = """
-SELECT DISTINCT ON (o.signal_id, o.leg) o.id, o.state = 'REJECTED' AND e.detail ->> 'action' = 'wait' AS waits
-FROM orders AS o LEFT JOIN order_events AS e ON e.order_id = o.id AND e.to_state = 'REJECTED'
-WHERE o.account = :account AND o.open_time = :opened AND o.leg IN ('entry', 'exit', 'trim')
-ORDER BY o.signal_id, o.leg, o.attempt DESC
-"""
-
-
-def put_off(connection: Connection, account: str, open_time: datetime) -> list[Order]:
-    """The orders of a candle that the exchange refused for the moment only, and that no later attempt replaced."""
-    rows = connection.execute(text(_PUT_OFF), {"account": account, "opened": open_time})
-    return load_all(connection, [order for order, waits in rows if waits])
 
 
 def named(connection: Connection, account: str, names: Collection[str]) -> list[Order]:
@@ -341,45 +274,6 @@ def known_exchange_ids(connection: Connection, account: str, numbers: Collection
     return set(rows.scalars())
 
 
-def symbols_moved(connection: Connection, account: str, margin: timedelta) -> list[str]:
-    """Symbols of which an order has changed its state since the exchange's were last looked at, or waits to go out.
-
-    What changed longer than `margin` before that look was seen then.
-    """
-    rows = connection.execute(
-        text(
-            "SELECT s.symbol FROM symbols AS s "
-            "LEFT JOIN order_looks AS l ON l.account = :account AND l.symbol = s.symbol WHERE EXISTS ("
-            "SELECT FROM orders AS o WHERE o.account = :account AND o.symbol = s.symbol "
-            "AND o.changed_at >= coalesce(l.looked_at - :margin, '-infinity')) OR EXISTS ("
-            "SELECT FROM live_orders AS o WHERE o.account = :account AND o.symbol = s.symbol AND o.state = 'PLANNED'"
-            ") ORDER BY s.symbol"
-        ),
-        {"account": account, "margin": margin},
-    )
-    return list(rows.scalars())
-
-
-def last_looks(connection: Connection, account: str) -> dict[str, datetime]:
-    """When the exchange's orders of each symbol were last looked at."""
-    rows = connection.execute(
-        text("SELECT symbol, looked_at FROM order_looks WHERE account = :account"), {"account": account}
-    )
-    return {row.symbol: row.looked_at for row in rows}
-
-
-def note_look(connection: Connection, account: str, symbols: Collection[str], at: datetime) -> None:
-    """Keep when the exchange's orders of some symbols were looked at."""
-    connection.execute(
-        text(
-            "INSERT INTO order_looks (account, symbol, looked_at) "
-            "SELECT :account, symbol, CAST(:at AS timestamptz) FROM unnest(CAST(:symbols AS text[])) AS symbol "
-            "ON CONFLICT (account, symbol) DO UPDATE SET looked_at = excluded.looked_at"
-        ),
-        {"account": account, "symbols": sorted(symbols), "at": at},
-    )
-
-
 def unbooked(connection: Connection, account: str) -> list[Order]:
     """Orders of which the exchange has executed more than the fills that are booked."""
     rows = connection.execute(
@@ -399,105 +293,6 @@ def companion(connection: Connection, order: int, *, lock: bool = False) -> Orde
         {"id": order},
     ).one_or_none()
     return None if row is None else _order(row._mapping)
-
-
-def begin_sending(
-    engine: Engine, settings: Settings, order: int, timestamp_ms: int, flow_run: str | None, lease: Lease
-) -> Order | None:
-    """Commit that this very request, with this very timestamp, goes out now; None where it may not.
-
-    It may not where the order is no longer PLANNED, where trading is switched off, where its symbol is held, where
-    exchange and books have come to disagree on it, or where its candle has grown old. Until the commit nothing was
-    sent; after it the order counts as sent, whatever happens to this process.
-
-    Raises:
-        LeaseLost: another worker trades the account by now.
-    """
-    recv_window_ms = settings.exchange.recv_window_ms
-    with engine.begin() as connection:
-        lease.require(connection)
-        present = load(connection, order, lock=True)
-        if (
-            present.state is not State.PLANNED or present.paired
-        ):  # of a pair the stop is sent, and the other with it
-            return None
-        if reason := _must_not_go(connection, present, timestamp_ms, settings):
-            move(connection, present, State.DENIED, grid.to_time(timestamp_ms), {"reason": reason}, flow_run)
-            return None
-        other = companion(connection, order, lock=True)
-        sent_with = [other] if other is not None and other.state is State.PLANNED else []
-        for sent in [present, *sent_with]:
-            connection.execute(
-                text("UPDATE orders SET request_time = :time, recv_window_ms = :window WHERE id = :id"),
-                {"id": sent.id, "time": grid.to_time(timestamp_ms), "window": recv_window_ms},
-            )
-            move(connection, sent, State.SENDING, grid.to_time(timestamp_ms), {}, flow_run)
-        return load(connection, order)
-
-
-def _must_not_go(connection: Connection, order: Order, now_ms: int, settings: Settings) -> str | None:
-    off = switched_off(connection)
-    if order.leg not in ("sellout", "manual"):  # those are a person's word
-        held = held_symbols(connection, order.account, buying=order.side == "BUY")
-        if hold := held.get(order.symbol):
-            return f"the symbol is held: {hold}"
-    if order.leg in ("stop", "target"):  # what was set when the position was bought goes at any time
-        return None
-    if order.leg == "manual":  # a person wants it
-        if commands.goes_anyway(connection, order.command):
-            return None
-        return commands.obstacle(connection, order.account, order.symbol)
-    if order.leg == "sellout":
-        return None if off else "trading is switched on again, nothing is sold out"
-    if off:
-        return f"trading is switched off: {off}"
-    if order.leg in ("exit", "trim"):
-        reason = _superseded(connection, order)
-    elif pause := pause_of(open_pauses(connection, order.account), order.strategy, order.symbol):
-        reason = pause.refusal
-    else:
-        reason = lateness(grid.to_ms(order.open_time), now_ms, settings)
-    return reason or blocked_symbols(connection, order.account).get(order.symbol)
-
-
-def _superseded(connection: Connection, order: Order) -> str | None:
-    """Why an exit is no longer wanted: its strategy has decided on a later candle."""
-    later: datetime | None = connection.execute(
-        text(
-            "SELECT max(e.open_time) FROM evaluations AS e INNER JOIN signals AS s ON s.evaluation_id = e.id "
-            "WHERE e.account = :account AND e.strategy = :strategy AND e.symbol = :symbol "
-            'AND e."interval" = :interval AND e.open_time > :opened'
-        ),
-        {
-            "account": order.account,
-            "strategy": order.strategy,
-            "symbol": order.symbol,
-            "interval": grid.INTERVAL,
-            "opened": order.open_time,
-        },
-    ).scalar_one()
-    return (
-        None if later is None else f"the strategy has decided again on candle {grid.label(grid.to_ms(later))}"
-    )
-
-
-def lateness(open_ms: int, now_ms: int, settings: Settings) -> str | None:
-    """Why a candle is too old to trade on, or None where it is fresh."""
-    minutes = (now_ms - grid.closes_at(open_ms)) / 60_000
-    if minutes <= settings.trading.max_candle_age_minutes:
-        return None
-    return (
-        f"the candle closed {minutes:.0f} minutes ago, "
-        f"trading stops after {settings.trading.max_candle_age_minutes:g}"
-    )
-
-
-def switched_off(connection: Connection) -> str | None:
-    """Why trading is off, or None where it is on."""
-    reason: str | None = connection.execute(
-        text("SELECT reason FROM switches WHERE name = 'trading' AND NOT is_on")
-    ).scalar_one_or_none()
-    return reason
 
 
 def move(

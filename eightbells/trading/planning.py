@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from sqlalchemy import Connection, Engine, text
 
 from eightbells.candles import grid
-from eightbells.exchange import rules
 from eightbells.exchange.rules import RuleBroken, SymbolRules
 from eightbells.settings import Settings, StrategySettings
 from eightbells.strategies.evaluation import Decision, EvaluationContext, Refused
-from eightbells.trading import holds, jumps, ledger, outbox, risk
-from eightbells.trading.drift import blocked_symbols
+from eightbells.trading import attempts, jumps, ledger, outbox, permission, risk, valuation
 from eightbells.trading.lease import Lease
-from eightbells.trading.ledger import Position
 from eightbells.trading.outbox import Order
-from eightbells.trading.protections import Place, Protections
+from eightbells.trading.planning_books import Books
+from eightbells.trading.refusals import record_refusals
 from eightbells.trading.sizing import Purse, Sized, Wanted, order_for, yearly_volatility
 from eightbells.trading.states import IN_FLIGHT, State
 
@@ -29,72 +27,6 @@ class Plan:
 
     orders: list[int] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Books:
-    """What the books say at the moment of planning, read at once: under the lease nobody else plans or sends.
-
-    Args:
-        attempts: number of the newest entry or exit of each signal, and whether another may follow it.
-        out: the orders that are not final, by symbol; sales are added as they are planned.
-        gains: what each strategy has gained, by the decisions' closes.
-        reserved: what each strategy's open buys may still cost; grows with what is planned.
-        unbooked: where the exchange has executed more than is booked.
-        off: why trading is switched off, or None.
-        drifts: by symbol, in what it does not agree with the exchange.
-        holds: by side and symbol, what a person has to explain first.
-    """
-
-    attempts: Mapping[int, tuple[int, bool]]
-    out: dict[str, list[Order]]
-    rules: Mapping[str, SymbolRules]
-    positions: list[Position]
-    gains: Mapping[str, Decimal]
-    reserved: dict[str, Decimal]
-    unbooked: Collection[Place]
-    off: str | None
-    drifts: Mapping[str, str]
-    holds: Mapping[str, Mapping[str, str]]
-    protections: Protections
-
-    @classmethod
-    def read(
-        cls,
-        connection: Connection,
-        settings: Settings,
-        decisions: Collection[Decision],
-        context: EvaluationContext,
-        again: bool,
-    ) -> Books:
-        account = settings.account
-        out: dict[str, list[Order]] = {}
-        for order in outbox.live(connection, account):
-            out.setdefault(order.symbol, []).append(order)
-        # what a fill moves from the one to the other meanwhile is counted twice, never not at all
-        reserved = ledger.reservations(connection, account)
-        positions = ledger.positions(connection, account)
-        return cls(
-            attempts=outbox.newest_attempts(connection, [it.signal for it in decisions], again=again),
-            out=out,
-            rules=rules.load_all(connection, {it.symbol for it in decisions}),
-            positions=positions,
-            gains=ledger.gains(connection, account, context.open_ms),
-            reserved=reserved,
-            unbooked={(order.strategy, order.symbol) for order in outbox.unbooked(connection, account)},
-            off=outbox.switched_off(connection),
-            drifts=blocked_symbols(connection, account),
-            holds={
-                "BUY": holds.held_symbols(connection, account, buying=True),
-                "SELL": holds.held_symbols(connection, account, buying=False),
-            },
-            protections=Protections.read(
-                connection,
-                settings,
-                {(it.strategy, it.symbol) for it in decisions if it.target == "long"},
-                context.now_ms,
-            ),
-        )
 
 
 @dataclass(frozen=True)
@@ -191,7 +123,7 @@ class Planner:
             again,
             self.context.now_ms,
             self.context.flow_run,
-            outbox.next_attempt(self.connection, stop.signal_id, "stop"),
+            attempts.next_attempt(self.connection, stop.signal_id, "stop"),
             stop,
         )
         if planned is not None:
@@ -247,7 +179,7 @@ class Planner:
             return "switch", f"trading is switched off: {self.books.off}"
         # who wants out is let out as long as no newer candle says otherwise
         newest = decision.open_ms == grid.last_closed(self.context.now_ms)
-        late = outbox.lateness(decision.open_ms, self.context.now_ms, self.settings)
+        late = permission.lateness(decision.open_ms, self.context.now_ms, self.settings)
         if late and not (sized.side == "SELL" and newest):
             return "age", late
         if drift := self.books.drifts.get(decision.symbol):
@@ -362,7 +294,7 @@ def plan_orders(
     strategies = {entry.name: entry for entry in settings.strategies}
     with engine.begin() as connection:
         lease.require(connection)
-        exposure = ledger.exposure(connection, settings, context.open_ms)
+        exposure = valuation.exposure(connection, settings, context.open_ms)
         decided = sorted(decisions, key=lambda decision: decision.target == "long")  # sales first
         books = Books.read(connection, settings, decided, context, again)
         planner = Planner(connection, settings, context, last_prices, exposure, books)
@@ -396,24 +328,3 @@ def _tried_in_vain(connection: Connection, account: str, strategy: str, decision
     return (
         None if order is None else f"order {order} was not filled, and the strategy has not been flat since"
     )
-
-
-def record_refusals(connection: Connection, refusals: Iterable[Refused], context: EvaluationContext) -> None:
-    """Keep why something was not traded: of each place, candle and stage the newest reason."""
-    for refusal in refusals:
-        connection.execute(
-            text("""
-            INSERT INTO refusals (account, strategy, symbol, open_time, stage, reason, at, flow_run)
-            VALUES (:account, :strategy, :symbol, :opened, :stage, :reason, :at, :run)
-            ON CONFLICT ON CONSTRAINT refusals_place DO UPDATE
-            SET reason = excluded.reason, at = excluded.at, flow_run = excluded.flow_run
-            WHERE refusals.reason <> excluded.reason
-            """),
-            {
-                **vars(refusal),
-                "account": context.account,
-                "opened": grid.to_time(context.open_ms),
-                "at": grid.to_time(context.now_ms),
-                "run": context.flow_run,
-            },
-        )

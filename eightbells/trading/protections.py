@@ -22,7 +22,7 @@ _LAST_STOPS = """
 SELECT w.strategy, w.symbol, stop.at, stop.leg, EXISTS (
     SELECT FROM evaluations AS e INNER JOIN signals AS s ON s.evaluation_id = e.id
     WHERE e.account = :account AND e.strategy = w.strategy AND e.symbol = w.symbol AND s.target = 'flat'
-    AND e.open_time + CAST(:step AS interval) > stop.at
+    AND e.open_time > stop.at - CAST(:step AS interval)
 ) AS flat_since
 FROM unnest(CAST(:strategies AS text[]), CAST(:symbols AS text[])) AS w (strategy, symbol)
 CROSS JOIN LATERAL (

@@ -13,11 +13,12 @@ from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.exchange.codes import NOT_SHOWN, ErrorCode
 from eightbells.exchange.gateway import Gateway
-from eightbells.exchange.models import Balance, ListedOrder, Odd, Readable
+from eightbells.exchange.json_fields import Odd, Readable
+from eightbells.exchange.models import Balance, ListedOrder
 from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings
-from eightbells.trading import delistings, drift, fees, ledger, multiplied, outbox
+from eightbells.trading import delistings, drift, fees, ledger, looks, multiplied, outbox
 from eightbells.trading.drift import Drift, Reason
 from eightbells.trading.execution import OrderExecutor
 from eightbells.trading.fees import Shortage
@@ -58,16 +59,16 @@ async def reconcile(
     open_orders = await gateway.open_orders()
     now = gateway.clock.now_ms()
     with engine.connect() as connection:
-        asked = {*outbox.symbols_moved(connection, settings.account, _SHOWN_WITHIN), *symbols}
+        asked = {*looks.symbols_moved(connection, settings.account, _SHOWN_WITHIN), *symbols}
         disputed = {
             (disagreement.symbol, disagreement.exchange_order_id)
             for disagreement in drift.open_drifts(connection, settings.account)
             if disagreement.exchange_order_id is not None
         }
-        looks = outbox.last_looks(connection, settings.account)
+        looked_at = looks.last_looks(connection, settings.account)
     recent, odd_orders = list[ListedOrder](), list(open_orders.odd)
     for symbol in sorted(asked):
-        looked = grid.to_ms(looks[symbol]) if symbol in looks else now
+        looked = grid.to_ms(looked_at[symbol]) if symbol in looked_at else now
         orders = await _recent_orders(gateway, symbol, looked - _OVERLAP_MS)
         recent += orders
         odd_orders += [replace(it, name=symbol) for it in orders.odd]
@@ -97,7 +98,7 @@ async def reconcile(
         accepted = drift.accepted(connection, settings.account)
         standing = [disagreement for disagreement in found if disagreement not in accepted]
         kept = drift.keep(connection, settings.account, standing, seen.keys(), grid.to_time(at))
-        outbox.note_look(connection, settings.account, asked, grid.to_time(now))
+        looks.note_look(connection, settings.account, asked, grid.to_time(now))
     metrics.LAST_RECONCILIATION.set_to_current_time()
     return Reconciliation(len(seen), len(foreign), kept, len(found) - len(standing))
 

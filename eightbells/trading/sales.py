@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, text
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
 from eightbells.exchange import rules
-from eightbells.trading import commands, ledger, outbox
+from eightbells.trading import attempts, commands, ledger, outbox
 from eightbells.trading.ledger import Position
 from eightbells.trading.sizing import Sized, of_owned, sellable
 
@@ -85,7 +85,7 @@ def plan_sales(
         position, last = it.position, it.signal
         identity = (position.strategy, last.strategy_version, position.symbol, grid.to_ms(last.open_time))
         sized = Sized(leg, "SELL", it.quantity, None, basis=of_owned(position.quantity, it.quantity))
-        attempt = outbox.next_attempt(connection, last.id, leg)
+        attempt = attempts.next_attempt(connection, last.id, leg)
         planned.append(
             outbox.plan(
                 connection,

@@ -25,3 +25,11 @@ def read_switch(connection: Connection) -> tuple[bool, str, datetime]:
         text("SELECT is_on, reason, changed_at FROM switches WHERE name = 'trading'")
     ).one()
     return row.is_on, row.reason, row.changed_at
+
+
+def switched_off(connection: Connection) -> str | None:
+    """Why trading is off, or None where it is on."""
+    reason: str | None = connection.execute(
+        text("SELECT reason FROM switches WHERE name = 'trading' AND NOT is_on")
+    ).scalar_one_or_none()
+    return reason

@@ -28,3 +28,23 @@ class Above:
     def decide(self, candles: pd.DataFrame) -> contract.Opinion:
         close = candles["close"].iloc[-1]
         return contract.Opinion("long" if close > self._level else "flat", f"close {close:g}")
+
+
+class _Priced(_Parameters):
+    stop: float | None = None
+    take_profit: float | None = None
+    weight: float | None = None
+
+
+class Priced(Above):
+    """The same, with a stop, a target and a weight."""
+
+    Parameters: ClassVar[type[contract.Parameters]] = _Priced
+
+    def __init__(self, parameters: _Priced) -> None:
+        super().__init__(parameters)
+        self._figures = (parameters.stop, parameters.take_profit, parameters.weight)
+
+    def decide(self, candles: pd.DataFrame) -> contract.Opinion:
+        opinion = super().decide(candles)
+        return contract.Opinion(opinion.target, opinion.reason, *self._figures)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from eightbells.backtest.chance import p_value
 from eightbells.backtest.engine import run
 from eightbells.backtest.statistics import figures
 from eightbells.backtest.sweep import deflated_sharpe, sweep
@@ -23,6 +24,7 @@ def test_every_variant_is_the_backtest_of_its_parameters():
     for it in found.variants:
         alone = run(given([{**TREND, "parameters": it.parameters}]), [history], 0, 2**42)
         assert it.figures == figures(alone)
+        assert it.p_value == p_value(alone, [history])
     ratios = [it.figures.sharpe for it in found.variants]
     assert ratios == sorted(ratios, reverse=True)
     assert found.deflated is not None

@@ -49,6 +49,10 @@ class InTurn:
 
 def main() -> None:
     logging.disable(logging.ERROR)
+    print(
+        f"close: {SYMBOLS} symbols, 2 strategies, {CLOSES} closes; from the last frame to the first order",
+        flush=True,
+    )
     arguments = ("--generate", str(SYMBOLS), "--stream-interval", "0.2")
     with (
         recorder(),
@@ -102,6 +106,7 @@ async def _closes(address: str, engine: Engine) -> tuple[list[float], list[int],
         sent = _orders(address)[already:]
         waits.append(min(entry["real_ts"] for entry in sent) / 1000 - _Timed.last_frame)
         counts.append(len(sent))
+        print(f"  {len(waits)} of {CLOSES}: {waits[-1]:.2f} s, {counts[-1]} orders", flush=True)
         await four_hour_cycle(candle=grid.to_time(opened))
         await _Timed.running.leap(address, grid.closes_at(opened) + _RECONCILED_MS)
         await reconcile()  # as every ten minutes
@@ -167,7 +172,6 @@ def _orders(address: str) -> list[dict[str, Any]]:
 
 def _show(waits: list[float], counts: list[int], added: int) -> None:
     met = "met" if max(waits) <= TARGET_SECONDS and not added else "NOT met"
-    print(f"close: {SYMBOLS} symbols, 2 strategies, {CLOSES} closes; from the last frame to the first order")
     print(
         "  seconds   "
         + "  ".join(f"{wait:.2f}" for wait in waits)

@@ -49,6 +49,7 @@ class Scale:
         crons = {
             "four-hour-cycle": _every(self.cycle_seconds, 0),
             "reconcile": _every(self.reconcile_seconds, 3),
+            "replay": _every(30 if self.day_seconds < 60 else self.day_seconds, 5),
             "housekeeping": _every(30 if self.day_seconds < 60 else self.day_seconds, 7),
         }
         for entry in declared["deployments"]:

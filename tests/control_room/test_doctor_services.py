@@ -23,6 +23,7 @@ from eightbells.database import embedded
 from eightbells.database import engine as database_engine
 from eightbells.database.engine import require_mode
 from eightbells.settings import Settings
+from eightbells.strategies.evaluation import code_version
 from tests.conftest import Configure
 from tests.control_room.examined import DEAD, of
 from tests.exchange import Simulator
@@ -156,6 +157,7 @@ async def test_deployments_are_missing_then_current_then_paused_then_changed(
     for name in ("Prefect", "deployments", "worker"):
         of(findings, name, "ok")
     (cycle,) = ask(api, "/deployments/filter", {"deployments": {"name": {"any_": ["four-hour-cycle"]}}})
+    assert cycle["version"] == code_version()
     (schedule,) = cycle["schedules"]
     ask(api, f"/deployments/{cycle['id']}/schedules/{schedule['id']}", {"active": False}, "PATCH")
     assert "four-hour-cycle: paused" in of(look_at_prefect(settings), "deployments", "warn").what

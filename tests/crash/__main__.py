@@ -1,4 +1,5 @@
-"""The proof by crashing: the matrix, a random walk of 2,000 cycles, 200 meetings of two workers, 1,000 guarded days.
+"""The proof by crashing: the matrix, a random walk of 2,000 cycles, 200 meetings of two workers, 1,000 guarded days,
+and a backfill that is killed twenty times.
 
 python -m tests.crash [--quick] [--seed S]
 
@@ -40,6 +41,7 @@ def _everything(seed: list[str]) -> int:
         ["random_walk", *seed],
         ["two_workers", *seed],
         ["guard_walk", *seed],
+        ["killed_backfill", *seed],
         *(["matrix", "--part", f"{part}/{_PARTS}"] for part in range(1, _PARTS + 1)),
     ]
     running = {

@@ -20,6 +20,7 @@ import eightbells.quality
 import flows.four_hour_cycle as cycle_module
 import tasks.orders
 from eightbells.candles import grid
+from eightbells.candles.timeframe import Timeframe
 from eightbells.errors import EightbellsError
 from eightbells.exchange import clock
 from eightbells.settings import load_settings
@@ -47,12 +48,16 @@ class _Sound:
     NAME = "taken as sound"
 
     @staticmethod
-    def judge(frame: pd.DataFrame, now_ms: int) -> dict[int, list[str]]:
+    def judge(frame: pd.DataFrame, now_ms: int, timeframe: Timeframe) -> dict[int, list[str]]:
         return {}
 
     @staticmethod
-    def is_sound(numbers: pd.DataFrame, now_ms: int) -> bool:
+    def is_sound(numbers: pd.DataFrame, now_ms: int, timeframe: Timeframe) -> bool:
         return True
+
+    @staticmethod
+    def warnings_of(looks: pd.DataFrame) -> dict[int, list[str]]:
+        return {}
 
 
 eightbells.quality.suite = _Sound  # type: ignore[attr-defined]

@@ -33,7 +33,7 @@ from eightbells.exchange.gateway import Gateway, open_gateway
 from eightbells.exchange.universe import refresh_universe
 from eightbells.settings import Settings, load_settings
 from eightbells.strategies.evaluation import Decision, EvaluationContext
-from eightbells.trading import ledger
+from eightbells.trading import costs
 from eightbells.trading.execution import OrderExecutor, to_settle
 from eightbells.trading.guardian import Guardian
 from eightbells.trading.lease import Lease, hold_lease
@@ -202,7 +202,7 @@ class Walk:
 
     def _nothing_is_bare(self) -> None:
         with self._trial.engine.connect() as connection:
-            cost = ledger.average_cost(connection, self._settings.account, "always", SYMBOL) or Decimal(0)
+            cost = costs.average_cost(connection, self._settings.account, "always", SYMBOL) or Decimal(0)
         worth = min(self._price, cost * Decimal("0.95"))  # a stop is valued at its own price
         rows = self._trial.rows(f"SELECT quantity FROM positions WHERE quantity * {worth} > {_DUST}")
         entries: dict[tuple[int, int], list[dict[str, Any]]] = {}
@@ -230,16 +230,21 @@ class Walk:
             if order["side"] == "SELL" and order["status"] in ("NEW", "PARTIALLY_FILLED", "PENDING_NEW")
         ]
 
-    def _sold(self) -> list[Decimal]:
-        """The prices of all sales so far, at the exchange."""
-        sales = {order["orderId"] for order in self._trial.simulator.orders() if order["side"] == "SELL"}
-        fills = self._trial.simulator.truth()["fills"]
-        return [Decimal(fill["price"]) for fill in fills if fill["orderId"] in sales]
+    def _sold(self) -> list[tuple[Decimal, Decimal]]:
+        """The price of each sale so far at the exchange, and its order's limit; 0: it has none."""
+        orders = {
+            order["orderId"]: order for order in self._trial.simulator.orders() if order["side"] == "SELL"
+        }
+        return [
+            (Decimal(fill["price"]), Decimal(orders[fill["orderId"]]["price"]))
+            for fill in self._trial.simulator.truth()["fills"]
+            if fill["orderId"] in orders
+        ]
 
     def _no_more_is_lost(self, price: Decimal, before: int) -> None:
-        """Nothing was sold below the price before and after the gap; the bid lies a bit below them."""
+        """What has no limit was not sold below the price before and after the gap; the bid lies a bit below them."""
         least = min(price, self._price) * Decimal("0.999")
-        found = self._sold()[before:]
+        found = [at for at, limit in self._sold()[before:] if not limit]
         assert all(it >= least for it in found), (
             f"sold at {found}, the price went from {price} to {self._price}"
         )

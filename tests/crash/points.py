@@ -20,13 +20,14 @@ import aiohttp
 from sqlalchemy.engine.default import DefaultDialect
 
 from eightbells.exchange.gateway import Gateway
-from eightbells.trading import ledger, outbox
+from eightbells.trading import ledger, outbox, permission
 from tests.surroundings import ROOT
 
 _OWNERS = tuple(str(ROOT / room) for room in ("eightbells", "orchestration", "tasks", "flows"))
 _BY_TIME = ("_renew",)  # passes whenever a quarter of a lease is over: the same run has it here or there
 _WRITERS = (
-    (outbox, ("plan", "plan_again", "begin_sending", "move", "note_exchange")),
+    (outbox, ("plan", "plan_again", "move", "note_exchange")),
+    (permission, ("begin_sending",)),
     (ledger, ("book", "save_balances")),
 )
 _endpoint: ContextVar[str] = ContextVar("_endpoint", default="")

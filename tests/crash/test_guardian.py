@@ -301,7 +301,7 @@ def test_a_limit_on_losses_stops_purchases(holding: Trial, limit: dict[str, Any]
     assert [stage for (stage,) in holding.rows("SELECT stage FROM refusals")] == ["protection"]
 
 
-@pytest.mark.parametrize("point", ["move to REJECTED, done", "commit _move, done"])
+@pytest.mark.parametrize("point", ["move to REJECTED, done", "commit move, done"])
 @pytest.mark.parametrize("code", [-1021, -1013, -1003])
 def test_a_decision_is_not_lost_with_the_process_that_was_to_try_it_again(
     world: World, code: int, point: str

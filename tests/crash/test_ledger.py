@@ -20,7 +20,7 @@ from sqlalchemy import Engine, text
 
 from eightbells.candles import grid
 from eightbells.settings import Settings
-from eightbells.trading import fees, ledger, outbox
+from eightbells.trading import costs, fees, ledger, outbox, valuation
 from eightbells.trading.fees import Shortage
 from eightbells.trading.ledger import Fill, Holding
 from eightbells.trading.outbox import Order
@@ -131,6 +131,22 @@ class Books(RuleBasedStateMachine):
         assert credited > 0 or gone < Decimal("0.00001")
         self.fees -= credited
 
+    @rule()
+    def keep_costs(self) -> None:
+        """What is kept, and what is booked on top of it, comes to the same as all bookings."""
+        costs.keep_costs(self.connection, "paper", few=1)
+
+    @rule(amount=amounts, price=prices)
+    def buy_late(self, amount: Decimal, price: Decimal) -> None:
+        """A fill is booked that is older than all that are booked."""
+        quote = _cut(amount * price)
+        self.count += 1
+        fill = Fill(-self.count, price, amount, quote, _ZERO, "USDT", grid.to_time(START - self.count))
+        assert ledger.book(self.connection, self.orders["BUY"], [fill]) == 1
+        self.booked.append(("BUY", fill))
+        self.quantity += amount
+        self.flow -= quote
+
     @rule(side=st.sampled_from(["BUY", "SELL"]))
     def cancel(self, side: str) -> None:
         """A cancel changes nothing of what was filled; what is reported after it is booked all the same."""
@@ -153,6 +169,14 @@ class Books(RuleBasedStateMachine):
         self.quantity += sign * amount - (fee if name == self.base else 0)
         self.flow += -sign * quote - (fee if name == "USDT" else 0)
 
+    def _replayed(self, place: tuple[str, str]) -> Holding:
+        """The holding that all bookings come to, without the cost that is kept."""
+        with self.connection.begin_nested() as undone:
+            self.connection.execute(text("DELETE FROM position_costs"))
+            found = costs.holdings(self.connection, "paper", [place])
+            undone.rollback()
+        return found.get(place, Holding())
+
     @invariant()
     def position_and_holding_are_what_the_fills_come_to(self) -> None:
         found = ledger.positions(self.connection, "paper")
@@ -160,16 +184,18 @@ class Books(RuleBasedStateMachine):
             [(self.quantity, self.flow)] if self.count else []
         )
         order = self.orders["BUY"]
-        held = ledger.holding(self.connection, "paper", order.strategy, order.symbol)
+        place = order.strategy, order.symbol
+        held = costs.holdings(self.connection, "paper", [place]).get(place, Holding())
+        assert held == self._replayed(place)
         assert self.quantity >= 0
         assert held.quantity == self.quantity
         assert held.realised - held.cost == self.flow
-        position_reports = ledger.position_reports(self.connection, _SETTINGS)
+        position_reports = valuation.position_reports(self.connection, _SETTINGS)
         assert [it.fees for it in position_reports] == ([self.fees] if self.count else [])
         gained = sum((it.realised + it.unrealised - it.fees for it in position_reports), _ZERO)
         capital = ledger.capital(self.connection, "paper")
         assert capital == 1000
-        assert gained + capital == ledger.equity(self.connection, _SETTINGS, START - grid.STEP_MS)
+        assert gained + capital == valuation.equity(self.connection, _SETTINGS, START - grid.STEP_MS)
         buying_power = ledger.buying_power(found, order.symbol, Decimal(10), 1, Decimal(0))
         assert buying_power.owned == self.quantity
 

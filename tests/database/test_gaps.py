@@ -30,7 +30,7 @@ def states(engine: Engine) -> dict[int, str]:
 
 def missing(engine: Engine, first: int, last: int) -> list[int]:
     with engine.connect() as connection:
-        found = gaps.missing(connection, "BTCUSDT", slot(first), slot(last))
+        found = gaps.missing(connection, ["BTCUSDT"], slot(first), slot(last))["BTCUSDT"]
     return [(int(opened) - FIRST) // STEP for opened in found]
 
 
@@ -91,7 +91,8 @@ def test_open_slots_are_those_of_the_span_that_may_yet_be_settled(engine: Engine
     ask(engine, [1, 2, 3, 4, 8])
     ask(engine, [2])
     with engine.connect() as connection:
-        assert gaps.open_slots(connection, "BTCUSDT", slot(0), slot(5)).tolist() == [slot(1), slot(3)]
+        found = gaps.open_slots(connection, ["BTCUSDT"], slot(0), slot(5))["BTCUSDT"]
+        assert found.tolist() == [slot(1), slot(3)]
 
 
 def test_the_stored_span_ends_with_the_newest_candle_up_to_a_slot(engine: Engine) -> None:

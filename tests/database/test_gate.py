@@ -34,8 +34,9 @@ BAD: dict[str, tuple[dict[str, Any], list[str]]] = {
     "open above high": ({"open": "111"}, ["open_above_high"]),
     "close above high by a hair": ({"close": "110.5000000000000000001"}, ["close_above_high"]),
     "taker above volume": ({"taker_buy_base": "12.6"}, ["taker_volume_above_volume"]),
-    "off the grid": ({"open_time": FIRST + 1}, ["off_grid"]),
+    "off the grid": ({"open_time": FIRST + 1}, ["off_grid", "closed_in_later_slot"]),
     "closed before it opened": ({"close_time": FIRST - 1}, ["closed_before_open"]),
+    "closed in the next slot": ({"close_time": FIRST + 100 * STEP}, ["closed_in_later_slot", "not_closed"]),
     "in microseconds": (
         {"open_time": FIRST * 1000, "close_time": FIRST * 1000 + 1},
         [
@@ -46,7 +47,10 @@ BAD: dict[str, tuple[dict[str, Any], list[str]]] = {
         ],
     ),
     "from the future": ({"open_time": FIRST + 900 * STEP}, ["closed_before_open"]),
-    "before all history": ({"open_time": FIRST - 1_000_000 * STEP}, ["not_requested"]),
+    "before all history": (
+        {"open_time": FIRST - 1_000_000 * STEP},
+        ["not_requested", "closed_in_later_slot"],
+    ),
     "before all time": (
         {"open_time": -(10**18)},
         ["open_time_missing_or_inexact", "off_grid"],

@@ -86,8 +86,11 @@ def test_values_of_labels_that_are_known_beforehand_are_those_that_the_code_uses
     assert stages == set(counted.STAGES)
     lost = literals(r'Lost\(\s*"([\w-]+)"', "eightbells/exchange/streams.py")
     assert lost == set(counted.LOSSES)
-    reasons = {it.meta["reason"] for it in suite._expectations()}
+    reasons = {it.meta["reason"] for it in suite.expectations()}
     assert set(counted.USUAL_REASONS) < reasons
+    assert set(counted.WARNINGS) == {
+        it.meta["reason"] for it in suite.expectations() if it.severity is suite.WARN
+    }
 
 
 def test_candles_are_counted_without_reading_them(told: Told, engine: Engine) -> None:

@@ -20,7 +20,7 @@ from eightbells.settings import Settings
 from eightbells.strategies.evaluation import EvaluationContext, Refused
 from eightbells.trading.capital import record_capital
 from eightbells.trading.drift import Drift, Reason, accepted, begin, open_drifts, unknown_status
-from eightbells.trading.planning import record_refusals
+from eightbells.trading.refusals import record_refusals
 from tests.books import OPENED, insert, proven_signal
 from tests.klines import admitted, after, counts, kline, one, rows_of
 from tests.surroundings import ROOT

@@ -132,7 +132,7 @@ def test_what_no_person_may_decide_is_refused_and_changes_nothing(
 def test_a_candle_that_still_ran_is_not_released_once_it_is_over(kept: Engine) -> None:
     admit(kept, [candle_frame("XUSDT", [kline(5, close_time=FIRST + 7 * STEP)])], "rest", after(6))
     said = _quarantine("release", "4", "--reason", "it is over", code=1)
-    assert "cannot be released: not closed" in said.complaint
+    assert "cannot be released: closed in later slot, not closed" in said.complaint
 
 
 def test_a_row_that_was_not_asked_for_can_be_released(kept: Engine) -> None:

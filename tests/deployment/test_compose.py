@@ -13,6 +13,7 @@ import pytest
 import typer.main
 
 from cli.main import app
+from eightbells.database import locks
 from eightbells.settings import Settings, load_settings
 from simulator.options import read_options
 from tests.deployment import composed
@@ -222,9 +223,8 @@ def test_a_private_key_is_mounted_where_the_program_looks_for_it() -> None:
 
 
 def test_the_streams_health_check_looks_for_the_lock_that_the_stream_takes() -> None:
-    from eightbells.stream import sole_stream
 
-    assert f"classid = {sole_stream._ONE_STREAM} " in SERVICES["stream"]["healthcheck"]["test"][-1]
+    assert f"classid = {locks.STREAM} " in SERVICES["stream"]["healthcheck"]["test"][-1]
 
 
 @pytest.mark.parametrize(("url", "config"), [("", "show"), ("https://hook/?a=b&c='$HOME'", "post")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import yaml
@@ -72,6 +73,31 @@ def test_every_file_and_table_of_the_architecture_page_exists():
     assert [name for name in files if not any((room / name).is_file() for room in rooms)] == []
     assert named - files <= tables | {"metrics"}
     assert len(named & tables) > 5
+
+
+def test_every_walk_of_the_architecture_page_is_short_and_names_functions_that_exist():
+    page = (PROJECT / "docs/architecture.md").read_text()
+    walks = re.findall(r"^### (One \w+)\n(.*?)(?=^##)", page, re.M | re.S)
+    assert {name for name, _ in walks} >= {"One candle", "One order", "One retry", "One setting"}
+    for name, walk in walks:
+        steps = re.findall(r"^\d+\. ", walk, re.M)
+        named = re.findall(r"`([\w.]+)(?:\(\))?` \(`([\w/]+\.py)`\)", walk)
+        assert 0 < len(steps) < 15, name
+        assert len(named) >= len(steps), f"{name}: a step names no function and file"
+        for function, file in named:
+            (path,) = [room / file for room in (PROJECT, PROJECT / "eightbells") if (room / file).is_file()]
+            assert function in _defined(ast.parse(path.read_text()).body), (name, function, file)
+
+
+def _defined(body: list[ast.stmt], within: str = "") -> set[str]:
+    """Names of the functions and classes of a module, methods with their class."""
+    found = set()
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(within + node.name)
+        if isinstance(node, ast.ClassDef):
+            found |= _defined(node.body, f"{node.name}.")
+    return found
 
 
 def test_every_built_in_strategy_has_its_page_with_its_parameters():

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "make check": (".ci/run", "make check"),
     "make fresh": (".ci/run", "make fresh"),
     "make bench": ("Makefile", "-m tests.benchmarks"),  # by hand: its figures are a machine's
+    "make parity": ("tests/backtest/test_parity.py", "tests.backtest.parity"),
     "make crash": ("tests/crash/test_crashes.py", "try_out("),
     "make soak": ("tests/stream/test_soak.py", "soak"),
     'eightbells accept-drift 3 --reason "sold by hand" --proceeds 512.30': (

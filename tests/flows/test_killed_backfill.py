@@ -22,6 +22,7 @@ def test_a_backfill_that_is_killed_leaves_what_an_undisturbed_one_leaves(
     killed = killed_backfill(watch.engine, watch.simulator, KILLS, random.Random(7))
     assert killed.kills >= 1
     assert killed.fetched_once > 0  # what a life has stored
+    assert killed.most <= 2  # an answer that came before the kill is not fetched again
     for symbol in SYMBOLS:
         stored = watch.rows(
             "SELECT open_time, open::text, volume::text, trades FROM candles WHERE symbol = :symbol ORDER BY open_time",

@@ -66,16 +66,7 @@ async def test_the_backtest_orders_what_the_cycle_has_ordered(watch: Watch) -> N
     theirs = [row for row in watch.rows(ORDERS) if row[0] not in without]
     assert sorted(ours) == sorted(theirs)
     assert {row[1] for row in theirs} == {"entry", "exit", "stop"}
-    # the cycle writes its equity once its orders have arrived, still at the candle's close
-    closes = dict(zip(history.opens.tolist(), history.column("close"), strict=True))
-    expected = dict(zip(found.times, found.equity, strict=True))
-    for fill in found.fills:
-        close = closes[fill.at_ms - STEP]
-        if fill.order.side == "BUY":
-            expected[fill.at_ms - STEP] += (fill.quantity - fill.base_fee) * close - fill.quote
-        else:
-            expected[fill.at_ms - STEP] += fill.quote - fill.fee - fill.quantity * close
     equity = watch.rows("SELECT open_time, equity FROM cycles ORDER BY open_time")
     assert len(equity) == CYCLES + 1
     for at, value in equity[:-1]:
-        assert value == expected[grid.to_ms(at)], at
+        assert value == found.booked[grid.to_ms(at)], at

@@ -170,3 +170,20 @@ async def test_a_strategy_that_looks_further_back_gets_its_candles(watch: Watch)
     watch.use(strategies=[strategy("longer", window=20)])
     await watch.cycle(watch.next_candle(), symbols=["BTCUSDT"])
     assert watch.orders() == [("BTCUSDT", "BUY", "FILLED")]
+
+
+async def test_an_answer_that_is_none_of_candles_stops_only_its_symbol_and_is_asked_for_again(
+    watch: Watch,
+) -> None:
+    first = LAST - 300 * STEP
+    served = watch.simulator.klines("BTCUSDT", first)
+    odd = [[kline[0] + 1, *kline[1:]] for kline in served]
+    watch.simulator.fault("GET /api/v3/klines", {"body": odd}, match={"symbol": "BTCUSDT"}, times=10)
+    ingested = await watch.backfill(["BTCUSDT", "ETHUSDT"], first)
+    assert list(ingested.failed) == ["BTCUSDT"]
+    assert "301 of 301 rows are off the grid" in ingested.failed["BTCUSDT"]
+    assert watch.rows("SELECT DISTINCT symbol FROM candles") == [("ETHUSDT",)]
+    assert watch.one("SELECT count(*) FROM quarantined_candles") == 0
+    watch.simulator.ask("/simulator/faults", method="DELETE")
+    assert not (await watch.backfill(["BTCUSDT", "ETHUSDT"], first)).failed
+    assert watch.differences() == []

@@ -12,8 +12,9 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
 from eightbells import metrics
-from eightbells.exchange.gateway import Gateway, OrderRequest, open_gateway
+from eightbells.exchange.gateway import Gateway, open_gateway
 from eightbells.exchange.models import OrderReport
+from eightbells.exchange.order_requests import OrderRequest
 from eightbells.settings import load_settings
 from tests.conftest import Configure
 from tests.exchange import Simulator

@@ -17,8 +17,9 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
 from eightbells.errors import EightbellsError
-from eightbells.exchange.gateway import Gateway, OrderRequest, open_gateway
+from eightbells.exchange.gateway import Gateway, open_gateway
 from eightbells.exchange.models import Balance, OrderReport
+from eightbells.exchange.order_requests import OrderRequest
 from eightbells.exchange.permissions import require_trading_key
 from eightbells.settings import load_settings
 from tests import exchange

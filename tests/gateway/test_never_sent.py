@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from sqlalchemy import Engine
 
-from eightbells.exchange.gateway import Gateway, OrderRequest
+from eightbells.exchange.gateway import Gateway
+from eightbells.exchange.order_requests import OrderRequest
 from eightbells.exchange.recovery import ExchangeError, Failure
 from tests.conftest import Configure
 from tests.gateway.served import Served, answer, serving

@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import Engine
 from websockets.asyncio.server import ServerConnection, serve
 
-from eightbells.exchange.gateway import Gateway, OrderRequest
+from eightbells.exchange.gateway import Gateway
 from eightbells.exchange.models import OrderReport
+from eightbells.exchange.order_requests import OrderRequest
 from eightbells.exchange.recovery import Action, ExchangeError
 from eightbells.exchange.streams import Feed
 from eightbells.exchange.user_stream import user_events

@@ -87,6 +87,26 @@ def test_matching_does_not_depend_on_how_the_clock_moves(simulator: Simulator) -
     assert outcome(1) == outcome(7) == outcome(48)
 
 
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+def test_a_stop_on_the_path_is_filled_at_its_price(simulator: Simulator, side: str) -> None:
+    extreme = Decimal(next_candle(simulator)[2 if side == "BUY" else 3])
+    stop = tick((extreme + Decimal(simulator.price())) / 2)
+    simulator.order(side=side, type="STOP_LOSS", price=None, timeInForce=None, stopPrice=stop)
+    simulator.advance(H4)
+    assert [f["price"] for f in simulator.truth()["fills"]] == [f"{stop}000000"]
+
+
+def test_the_clock_may_leap_from_fill_to_fill(simulator: Simulator) -> None:
+    low = Decimal(next_candle(simulator)[3])
+    for part in range(2):
+        simulator.order(price=tick(low + part))
+    end, times = simulator.now() + H4, []
+    while (now := simulator.control("clock", time=end, until_fill=True)["time"]) < end:
+        times.append(now)
+    assert times == [f["time"] for f in simulator.truth()["fills"]]
+    assert len(times) == 2
+
+
 def test_moving_the_clock_back_changes_no_order(simulator: Simulator) -> None:
     simulator.order(price=tick(next_candle(simulator)[3]))
     simulator.advance(H4)

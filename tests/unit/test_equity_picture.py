@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from eightbells.candles import grid
 from eightbells.trading.equity_picture import HEIGHT, WIDTH, draw
 from eightbells.trading.equity_picture import points as peaks
-from eightbells.trading.ledger import Worth
+from eightbells.trading.valuation import Worth
 
 BEGIN = datetime(2026, 1, 1, 4, tzinfo=UTC)
 Amounts = list[Decimal | None]

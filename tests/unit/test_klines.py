@@ -5,13 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eightbells.candles import store
 from eightbells.candles.frame import KLINE
 from eightbells.candles.klines import Klines, PlainKlines, plain
-from eightbells.quality import gate, suite
+from eightbells.quality import gate, oddities, suite
 from tests.klines import FIRST, STEP, after, kline
 
 NOW = after(1000)
@@ -77,6 +79,21 @@ def test_what_was_not_asked_for_is_not_sound() -> None:
     assert not judged(*rows, asked=range(FIRST, FIRST + STEP))
 
 
+def odd_of(judged: gate._Judged) -> dict[int, list[str]]:
+    """What is odd about judged rows of which nothing is stored, by open time."""
+    exact = dict(zip(store.ORDER, judged.good, strict=True))
+    none = np.array([], dtype=np.int64)
+    looks = oddities.look(
+        judged.numbers,
+        exact,
+        oddities.Past(none, none, none.astype(float)),
+        {"BTCUSDT": [range(1, 2**45)]},
+        oddities.Bounds(max_pause=1),
+    )
+    opens = judged.numbers["open_time"]
+    return {int(opens[row]): codes for row, codes in suite.warnings_of(looks).items()}
+
+
 FIGURES = st.sampled_from(
     ["0", "0.00000000", "98.5", "99.10", "100.00", "105.25", "110.50", "111", JUST_ABOVE]
 )
@@ -89,6 +106,20 @@ TIMES = st.one_of(
     st.integers(-2, 2).map(lambda off: {"close_time": FIRST + off * STEP}),
     st.integers(-1, 3).map(lambda trades: {"trades": trades}),
 )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(CHANGES, TIMES), min_size=1, max_size=4))
+def test_what_is_odd_as_columns_is_odd_row_by_row(
+    changes: list[tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    rows = [kline(slot, **figures, **times) for slot, (figures, times) in enumerate(changes)]
+    found = read(*rows)
+    if found is None or not len(found) or (columns := gate._sound([found], NOW)) is None:
+        return
+    by_rows = gate._by_rows([Klines("BTCUSDT", rows).frame], NOW, 0)
+    assert by_rows is not None
+    assert odd_of(columns) == odd_of(by_rows)
 
 
 @settings(max_examples=60, deadline=None)

@@ -9,14 +9,8 @@ import pytest
 
 from eightbells.exchange.answers import UnreadableAnswer
 from eightbells.exchange.classification import classify
-from eightbells.exchange.models import (
-    Balance,
-    ListedOrder,
-    OrderReport,
-    TradeReport,
-    balances,
-    each,
-)
+from eightbells.exchange.json_fields import each
+from eightbells.exchange.models import Balance, ListedOrder, OrderReport, TradeReport, balances
 from eightbells.exchange.recovery import Action
 
 D = Decimal

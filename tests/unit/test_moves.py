@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eightbells.candles import grid
@@ -28,6 +28,7 @@ SETTINGS = TradingSettings()
 prices = st.decimals(min_value=1000, max_value=90000, places=2)
 
 
+@example(D("0.00025396"), D("23625.78"), D("23625.77"), True)  # the exit's own price makes it dust
 @given(st.decimals(min_value=D("0.00001"), max_value=D(5), places=8), prices, prices, st.booleans())
 def test_no_move_sells_more_than_is_held(
     quantity: Decimal, last: Decimal, trigger: Decimal, out: bool
@@ -43,7 +44,7 @@ def test_no_move_sells_more_than_is_held(
         assert move.sized.stop_price is None or move.sized.stop_price < last or out
     else:
         assert move is None, "it is dust"
-        assert quantity * min(last, trigger) < 6
+        assert quantity * min(last, trigger, *([EXIT.price] if out else [])) < 6
 
 
 @given(prices)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,3 +113,36 @@ def test_signals_agree_with_decide_on_every_window(
     for end in range(strategy.window, size + 1):
         window = candles.iloc[end - strategy.window : end]
         assert signals[end - 1] == (strategy.decide(window).target == "long"), end - 1
+
+
+def wilder(candles: pd.DataFrame, length: int) -> float:
+    """The average true range in words: a plain mean of the first ranges, then Wilder's smoothing."""
+    rows = list(candles[["high", "low", "close"]].itertuples(index=False))
+    ranges = [
+        max(now.high, before.close) - min(now.low, before.close) for before, now in itertools.pairwise(rows)
+    ]
+    average = sum(ranges[:length]) / length
+    for one in ranges[length:]:
+        average = (average * (length - 1) + one) / length
+    return float(average)
+
+
+@given(st.integers(2, 6), st.floats(0.001, 1), st.data())
+def test_donchian_buys_so_much_that_an_average_true_range_costs_the_risk(
+    length: int, risk: float, data: st.DataObject
+) -> None:
+    sized = build(
+        StrategySettings(
+            name="s", kind="donchian", capital=1,
+            parameters={"entry": 2, "exit": 2, "memory": 8, "atr": length, "risk": risk},
+        )
+    )  # fmt: skip
+    closes = data.draw(st.lists(FEW_PRICES, min_size=sized.window, max_size=sized.window))
+    wicks = data.draw(st.lists(st.integers(1, 3), min_size=sized.window, max_size=sized.window))
+    candles = frame(closes, wicks)
+    opinion, plain = sized.decide(candles), built("donchian", entry=2, exit=2, memory=8)
+    assert opinion.target == plain.decide(candles.iloc[-plain.window :]).target
+    if opinion.target == "long":
+        expected = min(1, risk * closes[-1] / wilder(candles, length))
+        assert opinion.weight == pytest.approx(expected)
+    assert plain.decide(candles.iloc[-plain.window :]).weight is None

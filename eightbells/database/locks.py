@@ -1,0 +1,8 @@
+"""Keys of the advisory locks, each in one place: no two locks may share a key."""
+
+from __future__ import annotations
+
+MIGRATIONS = 8_888_001  # one process migrates the database
+BATCHES = 8_888_002  # one transaction numbers a batch of candles
+STREAM = 8_888_004  # one process runs the stream of an account
+CAPITAL = 8_888_005  # one transaction notes the capital of an account
