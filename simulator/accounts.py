@@ -60,6 +60,7 @@ class Account:
     permissions: Permissions = field(default_factory=Permissions)
     balances: dict[str, Balance] = field(default_factory=dict)
     updated: int = 0
+    trade_group: int = -1  # accounts of one group do not trade with each other; -1: in none
 
     def __post_init__(self) -> None:
         self._start = (self.maker_fee, self.taker_fee, self.fees_in_bnb, self.permissions)
@@ -70,7 +71,7 @@ class Account:
         """Only the first deposits, nothing locked, fees and permissions as at the start."""
         self.maker_fee, self.taker_fee, self.fees_in_bnb, self.permissions = self._start
         self.balances = {asset: Balance(amount) for asset, amount in self.deposits.items()}
-        self.updated = 0
+        self.updated, self.trade_group = 0, -1
 
     def of(self, asset: str) -> Balance:
         return self.balances.setdefault(asset, Balance())

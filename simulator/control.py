@@ -18,6 +18,7 @@ from simulator.errors import Refusal
 from simulator.exchange import Exchange
 from simulator.faults import CONNECTION_FAULTS
 from simulator.params import Params
+from simulator.redenomination import read_ratio
 from simulator.rest_trade import check_order
 from simulator.streams import Hub
 
@@ -43,6 +44,7 @@ class Control:
             web.post("/simulator/settings", answer(self.change_settings)),
             web.post("/simulator/check", answer(self.check_orders)),
             web.post("/simulator/expire", answer(self.expire_orders)),
+            web.post("/simulator/redenominate", answer(self.redenominate)),
             web.post("/simulator/candles", answer(self.change_candles)),
             web.get("/simulator/faults", answer(self.read_faults)),
             web.post("/simulator/faults", answer(self.add_fault)),
@@ -130,6 +132,16 @@ class Control:
         now, numbers = self.exchange.now(), {int(number) for number in body.get("orders", [])}
         return {"expired": self.exchange.engine.expire(body.get("symbol"), numbers, now)}
 
+    def redenominate(self, body: Body) -> Body:
+        """Let one coin of `symbol` become `ratio` of them, after a `pause` of so many slots without candles."""
+        unknown = set(body) - {"symbol", "ratio", "pause"}
+        if unknown:
+            raise ValueError(f"a redenomination has no {', '.join(sorted(unknown))}")
+        ratio, pause, now = read_ratio(body["ratio"]), int(body.get("pause", 0)), self.exchange.now()
+        if pause < 0:
+            raise ValueError("the pause is a number of slots, 0 or more")
+        return self.exchange.redenominations.carry_out(body["symbol"], ratio, pause, now)
+
     # Settings
 
     def read_settings(self, _body: Body) -> Body:
@@ -170,6 +182,7 @@ class Control:
         """Hold a symbol's price still, or with null let it follow its candles again."""
         self.exchange.symbols.get(symbol)
         self.exchange.engine.follow_extremes(symbol, self.exchange.now())
+        self.exchange.market.revision += 1
         if price is None:
             self.exchange.market.fixed.pop(symbol, None)
         else:
@@ -242,17 +255,19 @@ def _account_view(account: Account) -> Body:
         "maker_fee": str(account.maker_fee),
         "taker_fee": str(account.taker_fee),
         "fees_in_bnb": account.fees_in_bnb,
+        "trade_group": account.trade_group,
         "permissions": {"read": may.read, "trade": may.trade, "withdraw": may.withdraw, "ips": list(may.ips)},
     }
 
 
 def _change_account(account: Account, fields: Body) -> None:
-    unknown = set(fields) - {"maker_fee", "taker_fee", "fees_in_bnb", "permissions", "deposit"}
+    unknown = set(fields) - {"maker_fee", "taker_fee", "fees_in_bnb", "trade_group", "permissions", "deposit"}
     if unknown:
         raise ValueError(f"an account has no {', '.join(sorted(unknown))}")
     account.maker_fee = _rate(fields.get("maker_fee", account.maker_fee))
     account.taker_fee = _rate(fields.get("taker_fee", account.taker_fee))
     account.fees_in_bnb = bool(fields.get("fees_in_bnb", account.fees_in_bnb))
+    account.trade_group = max(-1, int(fields.get("trade_group", account.trade_group)))
     account.permissions = permissions_from(fields.get("permissions", {}), account.permissions)
     for asset, amount in fields.get("deposit", {}).items():
         account.receive(asset, max(Decimal(str(amount)), -account.free(asset)))

@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterator
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from hashlib import sha256
 
-from simulator.accounts import ZERO, Account, Accounts, money
+from simulator.accounts import Account, Accounts, money
 from simulator.candles import SCALE, as_decimal
 from simulator.errors import Refusal, insufficient_balance, rejected
 from simulator.levels import follow_extreme, marketable, next_touch, triggered
 from simulator.lists import OrderList, OrderLists
 from simulator.market import Market
 from simulator.orders import STOPS, Fill, Order, Ticket
+from simulator.pegs import trigger
+from simulator.prevention import Prevention
+from simulator.reference import EXCEEDED, exceeds
 from simulator.settings import Settings
 from simulator.settlement import Settlement
 
@@ -34,11 +37,13 @@ class Engine:
         self.listeners: list[Listener] = []
         self.settlement = Settlement(market)
         self.lists = OrderLists(self)
+        self.prevention = Prevention(self, self._fill)
         self.clear()
 
     def clear(self) -> None:
         """Forget every order and fill."""
         self.lists.clear()
+        self.prevention.clear()
         self.orders: dict[int, Order] = {}
         self.fills: list[Fill] = []
         self.fills_of: defaultdict[int, list[Fill]] = defaultdict(list)
@@ -58,6 +63,7 @@ class Engine:
             self.fills_of[fill.order_id].append(fill)
         for order in orders:
             self._register(order)
+            self.prevention.recall(order)
             if order.status == "PENDING_NEW":
                 continue
             if order.open:
@@ -113,7 +119,7 @@ class Engine:
         self._tell(order, "NEW", None, now)
         price = self.market.price(order.symbol, now)
         if order.type == "LIMIT_MAKER" and price is not None and marketable(order, price):
-            self.finish(account, order, "EXPIRED", now)
+            self.finish(account, order, "EXPIRED", now, "REJECTED")
         else:
             self.start(account, order, now)
 
@@ -158,7 +164,8 @@ class Engine:
         chosen = [order for order in open_orders if order.symbol == symbol or order.id in numbers]
         for order in chosen:
             if order.open:  # another one of its list may have ended it
-                self.finish(self.accounts.named(order.account), order, "EXPIRED", now)
+                owner = self.accounts.named(order.account)
+                self.finish(owner, order, "EXPIRED", now, "EXCHANGE_CANCELED")
         return [order.id for order in chosen]
 
     def check_acceptable(
@@ -181,6 +188,9 @@ class Engine:
             raise rejected("Order would immediately match and take.")
         if ticket.stop_price is not None and ticket.trailing_delta is None and triggered(ticket, price):
             raise rejected("Order would trigger immediately.")
+        symbol, own = ticket.rules.symbol, self.prevention
+        if ticket.type == "LIMIT_MAKER" and own.crosses(account, symbol, ticket.buys, ticket.price):
+            raise rejected("Order would immediately match and take.")
 
     def make(self, account: Account, ticket: Ticket, now: int, list_id: int = -1) -> Order:
         """The order of a ticket, which is not taken up yet."""
@@ -195,33 +205,9 @@ class Engine:
         pays = ticket.type == "MARKET" and ticket.buys and price is not None
         if pays and account.free(ticket.rules.quote) < quantity * as_decimal(price or 0):
             raise insufficient_balance()
-        waits = ticket.type in STOPS
-        return Order(
-            id=len(self.orders) + 1,
-            account=account.name,
-            symbol=ticket.rules.symbol,
-            client_id=ticket.client_id,
-            side=ticket.side,
-            type=ticket.type,
-            time_in_force=ticket.time_in_force,
-            price=ticket.price or ZERO,
-            qty=quantity,
-            quote_qty=ticket.quote_quantity or ZERO,
-            stop_price=ticket.stop_price or ZERO,
-            trailing_delta=ticket.trailing_delta,
-            iceberg=ticket.iceberg or ZERO,
-            stp_mode=ticket.stp_mode,
-            time=now,
-            updated=now,
-            extra=ticket.extra,
-            working=not waits,
-            working_time=-1 if waits else now,
-            extreme=price or 0,
-            extreme_at=now,
-            trailing_time=now if ticket.trailing_delta is not None and ticket.stop_price is None else -1,
-            not_before=now,
-            list_id=list_id,
-        )
+        order = Order.of(ticket, len(self.orders) + 1, account.name, quantity, now)
+        order.extreme, order.list_id = price or 0, list_id
+        return order
 
     def _register(self, order: Order) -> None:
         self.orders[order.id] = order
@@ -269,18 +255,24 @@ class Engine:
             return
         self.lists.starts(account, order, time)
         order.working, order.working_time, order.updated = True, time, time
+        if not trigger(self, account, order, time):
+            self.finish(account, order, "EXPIRED", time, "REJECTED")
+            return
         self._tell(order, "NEW", None, time)
         self._arrive(account, order, time)
 
     def _arrive(self, account: Account, order: Order, now: int) -> None:
         """Fill an order against the market as it is: as far as it can be, then rest or expire."""
+        self.prevention.meet(account, order, now)
+        if not order.open:
+            return
         price = self.market.price(order.symbol, now)
         available = self._available(order)
         crosses = price is not None and (not order.price or marketable(order, price))
         if crosses and price is not None and (order.time_in_force != "FOK" or available == order.qty):
             self._take(account, order, price, available, now)
         if order.open and (order.time_in_force != "GTC" or not order.price):
-            self.finish(account, order, "EXPIRED", now)
+            self.finish(account, order, "EXPIRED", now, _unfilled(order))
         order.not_before = now + (max(self.settings.fill_gap_ms, 1) if crosses else 0)
 
     def _take(self, account: Account, order: Order, price: int, available: Decimal, now: int) -> None:
@@ -289,6 +281,9 @@ class Engine:
         left = available
         while left > 0 and order.open and price > 0:
             if order.price and not marketable(order, price):
+                return
+            if exceeds(self.market, order, price, now):
+                self.finish(account, order, "EXPIRED", now, EXCEEDED)
                 return
             part = min(left, self._part(order))
             if not self.settlement.affordable(account, order, part, as_decimal(price)):
@@ -310,13 +305,22 @@ class Engine:
         if not order.open:
             self.lists.ended(account, order, time)
 
-    def finish(self, account: Account, order: Order, status: str, time: int) -> None:
-        """End an open order without a further fill."""
+    def finish(self, account: Account, order: Order, status: str, time: int, reason: str = "") -> None:
+        """End an open order without a further fill; `reason` is why it expires."""
         self.settlement.release(account, order, time)
-        order.status = status
+        order.status, order.expiry_reason = status, reason
         self._touch(order, time)
-        self._tell(order, status, None, time)
+        self._tell(order, "TRADE_PREVENTION" if status == "EXPIRED_IN_MATCH" else status, None, time)
         self.lists.ended(account, order, time)
+
+    def prevented(self, account: Account, order: Order, time: int) -> None:
+        """Tell of an order, a part of which was kept from trading; it ends where nothing remains."""
+        if order.remaining == 0:
+            self.finish(account, order, "EXPIRED_IN_MATCH", time)
+            return
+        self.settlement.shrink(account, order, time)
+        self._touch(order, time)
+        self._tell(order, "TRADE_PREVENTION", None, time)
 
     def _touch(self, order: Order, time: int) -> None:
         order.updated = time
@@ -373,3 +377,10 @@ class Engine:
     def history(self, account: Account, symbol: str) -> Iterator[Order]:
         """An account's orders of a symbol, oldest first."""
         return (o for o in self.orders.values() if o.account == account.name and o.symbol == symbol)
+
+
+def _unfilled(order: Order) -> str:
+    """Why an order expires that may not rest."""
+    if not order.price:
+        return "INSUFFICIENT_LIQUIDITY"
+    return f"UNFILLED_{'IOC_QUANTITY' if order.time_in_force == 'IOC' else 'FOK_ORDER'}_EXPIRED"

@@ -14,6 +14,7 @@ from simulator.faults import Faults
 from simulator.limits import Limits
 from simulator.market import Market
 from simulator.orders import Order
+from simulator.redenomination import Redenominations
 from simulator.settings import Settings
 
 LOG_LENGTH = 200_000
@@ -80,6 +81,7 @@ class Exchange:
         self.engine = Engine(market, accounts, settings)
         self.engine.listeners.append(self._count_filled)
         self.faults = Faults()
+        self.redenominations = Redenominations(self)
         self.log = RequestLog()
         self.start_time = clock.now()
         self.deposited = True
@@ -91,6 +93,7 @@ class Exchange:
         """Exchange time, after everything that happened to open orders until then."""
         now = self.clock.now()
         self.engine.catch_up(now)
+        self.redenominations.end_pauses(now)
         return now
 
     def visible(self, time: int, now: int) -> bool:
@@ -116,6 +119,7 @@ class Exchange:
         self.limits.clear()
         self.log.clear()
         self.faults.clear()
+        self.redenominations.undo()
         self.market.edits.clear()
         self.market.fixed.clear()
         self.symbols.restore()

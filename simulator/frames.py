@@ -7,13 +7,17 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from simulator import intervals, tickers
+from simulator import book, intervals, tickers
 from simulator.candles import H4, Candle, plain
 from simulator.market import Market
+from simulator.reference import reference
 from simulator.wire import dump
 
 NAME = re.compile(r"^(?P<symbol>[a-z0-9_.-]+)@(?P<kind>[A-Za-z]+)(?P<levels>\d*)(_(?P<interval>\w+))?(@.*)?$")
-ALL = {"!miniTicker@arr": "miniTicker", "!ticker@arr": "ticker"}
+ALL = re.compile(r"^!(?P<kind>miniTicker|ticker_(?P<interval>1h|4h|1d))@arr$")
+WINDOWS = {"1h": intervals.HOUR, "4h": 4 * intervals.HOUR, "1d": intervals.DAY}
+PARTS = (0, 5, 10, 20)  # levels of partial books; 0 for the updates of the whole one
+KLINE_PACE = 2000  # milliseconds between two updates of most klines, of which the others are shares
 CLOSE_LAG = 7  # milliseconds between a candle's close time and the event that tells it
 
 
@@ -30,15 +34,26 @@ class Stream:
     @classmethod
     def named(cls, name: str) -> Stream | None:
         """The stream of a name; None for a name that no stream has."""
-        if name in ALL:
-            return cls(name, "", ALL[name])
+        if (match := ALL.match(name)) is not None:
+            return cls(name, "", match["kind"].partition("_")[0], match["interval"] or "")
         match = NAME.match(name)
         if match is None:
             return None
         kind, interval = match["kind"], match["interval"] or ""
         if kind == "kline" and interval not in intervals.NAMES:
             return None
+        if kind == "ticker" and interval and interval not in WINDOWS:
+            return None
+        if kind == "depth" and int(match["levels"] or 0) not in PARTS:
+            return None
         return cls(name, match["symbol"].upper(), kind, interval, int(match["levels"] or 0))
+
+    @property
+    def pace(self) -> int:
+        """Milliseconds between two updates as the exchange documents them; 1000 for what comes at once there."""
+        if self.kind == "kline":
+            return KLINE_PACE if self.interval != "1s" else 1000
+        return 100 if self.kind == "depth" and self.name.endswith("@100ms") else 1000
 
 
 def update(market: Market, stream: Stream, now: int) -> str | None:
@@ -46,15 +61,20 @@ def update(market: Market, stream: Stream, now: int) -> str | None:
     if stream.symbol == "":
         listed = {rules.symbol for rules in market.symbols.listed}
         traded = [s for s in market.series if s in listed and market.price(s, now) is not None]
-        return dump([TICKERS[stream.kind](market, symbol, now) for symbol in traded])
+        return dump([_ticker(market, stream, symbol, now) for symbol in traded])
     if stream.symbol not in market.symbols.rules or market.price(stream.symbol, now) is None:
         return None
     if stream.kind == "kline":
         return running_kline(market, stream, now)
     if stream.kind == "depth":
-        return dump(tickers.depth(market, stream.symbol, stream.levels, now)) if stream.levels else None
-    event = TICKERS.get(stream.kind)
-    return dump(event(market, stream.symbol, now)) if event else None
+        return dump(book.depth(market, stream.symbol, stream.levels, now)) if stream.levels else None
+    return dump(_ticker(market, stream, stream.symbol, now)) if stream.kind in TICKERS else None
+
+
+def _ticker(market: Market, stream: Stream, symbol: str, now: int) -> dict[str, Any]:
+    if stream.interval:
+        return window_ticker(market, symbol, stream.interval, now)
+    return TICKERS[stream.kind](market, symbol, now)
 
 
 def running_kline(market: Market, stream: Stream, now: int) -> str | None:
@@ -140,10 +160,41 @@ def ticker(market: Market, symbol: str, now: int) -> dict[str, Any]:
     }
 
 
+def window_ticker(market: Market, symbol: str, length: str, now: int) -> dict[str, Any]:
+    """Statistics of a rolling window that begins on a minute."""
+    start = now - WINDOWS[length]
+    c = tickers.window(market, symbol, start - start % intervals.MINUTE, now)
+    full = tickers.full(symbol, c)
+    return {
+        "e": f"{length}Ticker",
+        "E": now,
+        "s": symbol,
+        "p": full["priceChange"],
+        "P": full["priceChangePercent"],
+        "o": full["openPrice"],
+        "h": full["highPrice"],
+        "l": full["lowPrice"],
+        "c": full["lastPrice"],
+        "w": full["weightedAvgPrice"],
+        "v": full["volume"],
+        "q": full["quoteVolume"],
+        "O": full["openTime"],
+        "C": full["closeTime"],
+        "F": full["firstId"],
+        "L": full["lastId"],
+        "n": full["count"],
+    }
+
+
+def reference_price(market: Market, symbol: str, now: int) -> dict[str, Any]:
+    price = reference(market, symbol, now)
+    return {"e": "referencePrice", "s": symbol, "r": None if price is None else plain(price), "t": now}
+
+
 def book_ticker(market: Market, symbol: str, now: int) -> dict[str, Any]:
-    book = tickers.book(market, symbol, now)
-    bid, ask = {"b": book["bidPrice"], "B": book["bidQty"]}, {"a": book["askPrice"], "A": book["askQty"]}
-    return {"u": now, "s": symbol, **bid, **ask}
+    best = tickers.book(market, symbol, now)
+    bid, ask = {"b": best["bidPrice"], "B": best["bidQty"]}, {"a": best["askPrice"], "A": best["askQty"]}
+    return {"u": now + market.revision, "s": symbol, **bid, **ask}
 
 
 def average_price(market: Market, symbol: str, now: int) -> dict[str, Any]:
@@ -177,6 +228,7 @@ TICKERS = {
     "ticker": ticker,
     "bookTicker": book_ticker,
     "avgPrice": average_price,
+    "referencePrice": reference_price,
     "trade": trade,
     "aggTrade": aggregate_trade,
 }

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from simulator.accounts import Account
 from simulator.candles import as_decimal
 from simulator.errors import Refusal, rejected
-from simulator.orders import Order, Ticket
+from simulator.orders import STOPS, Order, Ticket
+from simulator.pegs import settle
 
 if TYPE_CHECKING:
     from simulator.engine import Engine
@@ -194,7 +195,7 @@ class OrderLists:
         listed.chosen = order.id
         for sibling in self._open(listed):
             if sibling.id in listed.pair and sibling is not order:
-                self._engine.finish(account, sibling, "EXPIRED", time)
+                self._engine.finish(account, sibling, "EXPIRED", time, "OCO_TRIGGER")
         if not order.locked:
             self._engine.settlement.reserve(account, order)
 
@@ -206,9 +207,11 @@ class OrderLists:
         if order.id == listed.working and order.status == "FILLED":
             self._start_pending(account, listed, time)
         elif order.id == listed.working or not listed.chosen:
+            status = "CANCELED" if order.status == "CANCELED" else "EXPIRED"
+            waited = "OTO_PHASE_ONE_EXPIRED" if order.id == listed.working else "EXCHANGE_CANCELED"
             for other in self._open(listed):
                 other.cancel_id = order.cancel_id
-                self._engine.finish(account, other, order.status, time)
+                self._engine.finish(account, other, status, time, waited if status == "EXPIRED" else "")
         if not listed.done and not self._open(listed):
             listed.done, listed.time = True, time
             self._tell(listed, time)
@@ -216,11 +219,14 @@ class OrderLists:
     def _start_pending(self, account: Account, listed: OrderList, time: int) -> None:
         orders = [self._engine.orders[number] for number in listed.pair]
         try:
+            for order in orders:
+                if order.type not in STOPS and not settle(self._engine.market, order, time):
+                    raise rejected("Order book liquidity is less than symbol minimum quantity.")
             self._reserve(account, orders)
         except Refusal:
             listed.chosen = -1
             for order in orders:
-                self._engine.finish(account, order, "EXPIRED", time)
+                self._engine.finish(account, order, "EXPIRED", time, "REJECTED")
             return
         for order in orders:
             order.status = "NEW"

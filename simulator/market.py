@@ -35,6 +35,10 @@ class Market:
         self.symbols = symbols
         self.edits: dict[str, Edits] = {}
         self.fixed: dict[str, int] = {}
+        self.since: dict[str, int] = {}  # average prices look no further back than this
+        self.revision = (
+            0  # how often prices have been changed from outside: books at one time are told apart by it
+        )
 
     def tick(self, symbol: str) -> int:
         return self.symbols.rules[symbol].tick
@@ -156,7 +160,7 @@ class Market:
 
     def average(self, symbol: str, minutes: int, now: int) -> int | None:
         """The average price over the last minutes; with 0 minutes, or none traded, the last price."""
-        start = now - minutes * intervals.MINUTE
+        start = max(now - minutes * intervals.MINUTE, self.since.get(symbol, 0))
         if symbol in self.fixed or symbol not in self.series or not minutes:
             return self.price(symbol, now)
         parts = self.parts(symbol, start, now)

@@ -11,6 +11,7 @@ from simulator.symbols import Rules
 
 STOPS = frozenset({"STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"})
 PRICED = frozenset({"LIMIT", "LIMIT_MAKER", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"})
+PEG_UNIT = "PRICE_LEVEL"  # what a peg is set off by
 OPEN = frozenset({"NEW", "PARTIALLY_FILLED", "PENDING_NEW"})
 
 
@@ -32,6 +33,9 @@ class Ticket:
     response: str
     stp_mode: str
     extra: tuple[tuple[str, int], ...] = ()
+    peg: tuple[str, int | None] | None = None  # side of the book, levels off its best
+    peg_limit: Decimal | None = None  # the price that was given beside
+    pegged: bool = False  # whether `price` is the book's
 
     @property
     def buys(self) -> bool:
@@ -141,6 +145,47 @@ class Order:
     list_id: int = -1
     # number of the execution, client id before and after, quantity before and after, time
     amendments: tuple[tuple[Any, ...], ...] = ()
+    prevented: Decimal = ZERO  # kept from trading with orders of the same account or group
+    # the latest: number of the match, quantity, price, cost, trade group, the other order, what of this one expired
+    prevention: tuple[tuple[Any, ...], ...] = ()
+    # as taker: number, maker's order, mode, price, taker's and maker's prevented quantity, time, trade group
+    matches: tuple[tuple[Any, ...], ...] = ()
+    expiry_reason: str = ""
+    peg: tuple[tuple[Any, ...], ...] = ()  # one: side of the book, levels off its best
+    peg_limit: Decimal = ZERO  # the price that a pegged order may not pass
+    pegged: bool = False  # whether a pegged order has got its price
+
+    @classmethod
+    def of(cls, ticket: Ticket, number: int, account: str, quantity: Decimal, now: int) -> Order:
+        """The order that a ticket asks for; a stop waits, any other order works from now on."""
+        waits = ticket.type in STOPS
+        return cls(
+            id=number,
+            account=account,
+            symbol=ticket.rules.symbol,
+            client_id=ticket.client_id,
+            side=ticket.side,
+            type=ticket.type,
+            time_in_force=ticket.time_in_force,
+            price=ticket.price or ZERO,
+            qty=quantity,
+            quote_qty=ticket.quote_quantity or ZERO,
+            stop_price=ticket.stop_price or ZERO,
+            trailing_delta=ticket.trailing_delta,
+            iceberg=ticket.iceberg or ZERO,
+            stp_mode=ticket.stp_mode,
+            time=now,
+            updated=now,
+            extra=ticket.extra,
+            peg=() if ticket.peg is None else (ticket.peg,),
+            peg_limit=(ticket.peg_limit if ticket.pegged else ticket.price) or ZERO,
+            pegged=ticket.pegged,
+            working=not waits,
+            working_time=-1 if waits else now,
+            extreme_at=now,
+            trailing_time=now if ticket.trailing_delta is not None and ticket.stop_price is None else -1,
+            not_before=now,
+        )
 
     @property
     def buys(self) -> bool:
@@ -151,8 +196,13 @@ class Order:
         return self.status in OPEN
 
     @property
+    def shown_price(self) -> Decimal:
+        """The price that the client gave, which is 0 where a peg alone decides."""
+        return self.peg_limit if self.peg else self.price
+
+    @property
     def remaining(self) -> Decimal:
-        return self.qty - self.executed
+        return self.qty - self.executed - self.prevented
 
     @property
     def triggers_rising(self) -> bool:
@@ -175,7 +225,7 @@ class Order:
             "workingTime": self.working_time,
             "origQuoteOrderQty": money(self.quote_qty),
             "selfTradePreventionMode": self.stp_mode,
-            **dict(self.extra),
+            **self._optional(),
         }
 
     def answer(self, response: str, fills: list[Fill], now: int) -> dict[str, Any]:
@@ -190,7 +240,11 @@ class Order:
         if response == "ACK":
             return ack
         result = {**ack, **self._amounts(), **self._stop(), "workingTime": self.working_time}
-        result |= {"selfTradePreventionMode": self.stp_mode, **dict(self.extra)}
+        result |= {"selfTradePreventionMode": self.stp_mode, **self._optional()}
+        if self.matches:
+            result["preventedMatches"] = [_in_answer(match) for match in self.matches]
+            if self.matches[-1][-1] >= 0:
+                result["tradeGroupId"] = self.matches[-1][-1]
         return result | {"fills": [fill.in_order() for fill in fills]} if response == "FULL" else result
 
     def canceled(self, now: int) -> dict[str, Any]:
@@ -205,7 +259,7 @@ class Order:
             **self._amounts(),
             **self._stop(),
             "selfTradePreventionMode": self.stp_mode,
-            **dict(self.extra),
+            **self._optional(),
         }
 
     def in_truth(self) -> dict[str, Any]:
@@ -213,7 +267,8 @@ class Order:
 
     def _amounts(self) -> dict[str, Any]:
         return {
-            "price": money(self.price),
+            "price": money(self.shown_price),
+            **self._peg(),
             "origQty": money(self.qty),
             "executedQty": money(self.executed),
             "origQuoteOrderQty": money(self.quote_qty),
@@ -229,8 +284,31 @@ class Order:
         iceberg = {"icebergQty": money(self.iceberg)} if self.iceberg else {}
         return stop | self._trailing() | iceberg
 
+    def _peg(self) -> dict[str, Any]:
+        if not self.peg:
+            return {}
+        side, levels = self.peg[0]
+        offset = {"pegOffsetType": PEG_UNIT, "pegOffsetValue": levels} if levels is not None else {}
+        price = {"peggedPrice": money(self.price)} if self.pegged else {}
+        return {"pegPriceType": side, **offset, **price}
+
+    def _optional(self) -> dict[str, Any]:
+        """What only some orders have."""
+        shown: dict[str, Any] = dict(self.extra)
+        if self.prevention:
+            shown |= {"preventedMatchId": self.prevention[0][0], "preventedQuantity": money(self.prevented)}
+        return shown | ({"expiryReason": self.expiry_reason} if self.expiry_reason else {})
+
     def _trailing(self) -> dict[str, Any]:
         if self.trailing_delta is None:
             return {}
         active = {"trailingTime": self.trailing_time} if self.trailing_time >= 0 else {}
         return {"trailingDelta": self.trailing_delta, **active}
+
+
+def _in_answer(match: tuple[Any, ...]) -> dict[str, Any]:
+    """A prevented match as the answer to the taker's order shows it."""
+    number, maker, _, price, taken, made, *_ = match
+    taker_part = {"takerPreventedQuantity": taken} if taken else {}
+    maker_part = {"makerPreventedQuantity": made} if made else {}
+    return {"preventedMatchId": number, "makerOrderId": maker, "price": price, **taker_part, **maker_part}

@@ -15,6 +15,8 @@ SYMBOL = r"^(?:(?![a-z])[\w.-]){1,50}$"  # letters of any script
 LEGAL_SYMBOL = r"^[\w\-._&&[^a-z]]{1,50}$"  # the same, as the exchange says it
 CLIENT_ID = r"^[a-zA-Z0-9-_]{1,36}$"
 PRECISION = 8
+TIMES = ("startTime", "endTime")
+MICROSECONDS = 10**14  # times above are given in microseconds
 
 
 class Params:
@@ -77,6 +79,8 @@ class Params:
         value = self.text(name, INTEGER)
         if value is not None and int(value) >= 2**63:
             raise errors.Refusal(-1108, f"Parameter '{name}' overflowed.")
+        if value is not None and name in TIMES and int(value) > MICROSECONDS:
+            return int(value) // 1000
         return None if value is None else int(value)
 
     def limit(self, default: int = 500, most: int = 1000) -> int:

@@ -17,8 +17,10 @@ from simulator import (
     rest_market,
     rest_neighbours,
     rest_replace,
+    rest_rules,
     rest_trade,
     signing,
+    time_units,
 )
 from simulator.endpoints import KEYED, NONE, TRADE, Call, Endpoint, registry
 from simulator.errors import Refusal
@@ -30,7 +32,16 @@ from simulator.wire import cut, dump
 
 ROUTES = registry.by_route
 # Importing a module registers its endpoints.
-MODULES = (rest_account, rest_amend, rest_lists, rest_market, rest_neighbours, rest_replace, rest_trade)
+MODULES = (
+    rest_account,
+    rest_amend,
+    rest_lists,
+    rest_market,
+    rest_neighbours,
+    rest_replace,
+    rest_rules,
+    rest_trade,
+)
 JSON = "application/json;charset=UTF-8"
 HTML = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
 Sent = tuple[str, str]
@@ -80,12 +91,11 @@ class Rest:
             call.headers |= self.exchange.limits.admit(call.ip, endpoint.weigh(call.params))
         except Refusal as refusal:
             return _refused(call, refusal)
-        key = request.headers.get("X-MBX-APIKEY")
 
         async def answer() -> tuple[int, bytes]:
             if self.upstream is not None:
                 return await self._answer_from_upstream(endpoint, call, request, sent)
-            return self._answer(endpoint, call, key, sent)
+            return self._answer(endpoint, call, request, sent)
 
         return await self._exposed(call, request, answer)
 
@@ -102,7 +112,7 @@ class Rest:
                 call.now = self.exchange.now()
         except Refusal as refusal:
             return _refused(call, refusal)
-        return self._answer(endpoint, call, request.headers.get("X-MBX-APIKEY"), sent)
+        return self._answer(endpoint, call, request, sent)
 
     async def _exposed(self, call: Call, request: web.Request, answer: Answering) -> tuple[int, bytes]:
         """Answer, exposed to the faults that match before and after."""
@@ -124,13 +134,17 @@ class Rest:
             return instead
         return given
 
-    def _answer(self, endpoint: Endpoint, call: Call, key: str | None, sent: Sent) -> tuple[int, bytes]:
+    def _answer(self, endpoint: Endpoint, call: Call, request: web.Request, sent: Sent) -> tuple[int, bytes]:
+        key, unit = request.headers.get("X-MBX-APIKEY"), request.headers.get("X-MBX-TIME-UNIT")
         try:
             if call.repeated:
                 raise Refusal(-1101, "Duplicate values for a parameter detected.")
             self._authorize(endpoint, call, key, sent)
             endpoint.check_known(call.params)
+            in_microseconds = time_units.wanted(unit)
             answer = endpoint.answer(call)
+            if in_microseconds:
+                answer = time_units.of_answer(answer, endpoint.path)
         except Refusal as refusal:
             return _refused(call, refusal)
         finally:

@@ -38,6 +38,7 @@ def account_information(call: Call) -> Any:
         "balances": _balances(call),
         "permissions": ["SPOT"],
         "uid": 354937868,
+        "tradeGroupId": account.trade_group,
     }
 
 
@@ -132,10 +133,29 @@ PREVENTED = "symbol preventedMatchId orderId fromPreventedMatchId limit"
 ALLOCATED = "symbol startTime endTime fromAllocationId limit orderId"
 
 
-@registry.add("GET", "/api/v3/myPreventedMatches", USER_DATA, 20, PREVENTED)
+def prevented_weight(params: Params) -> int:
+    return 2 if "preventedMatchId" in params.values else 20
+
+
+@registry.add("GET", "/api/v3/myPreventedMatches", USER_DATA, prevented_weight, PREVENTED)
+def prevented_matches(call: Call) -> Any:
+    params = call.params
+    symbol = call.exchange.symbols.get(params.symbol()).symbol
+    number, order = params.integer("preventedMatchId"), params.integer("orderId")
+    first, limit = params.integer("fromPreventedMatchId"), params.limit()
+    if (number is None) == (order is None) or (number is not None and first is not None):
+        raise Refusal(-1128, "Combination of optional parameters invalid.")
+    found = call.exchange.engine.prevention.matches(call.account, symbol)
+    if number is not None:
+        return [match for match in found if match["preventedMatchId"] == number]
+    chosen = [match for match in found if order in (match["takerOrderId"], match["makerOrderId"])]
+    return [match for match in chosen if match["preventedMatchId"] >= (first or 0)][:limit]
+
+
 @registry.add("GET", "/api/v3/myAllocations", USER_DATA, 20, ALLOCATED)
-def none_of_them(_call: Call) -> Any:
-    """Nothing is ever prevented or allocated here."""
+def allocations(call: Call) -> Any:
+    """No order is ever routed to another book here."""
+    call.exchange.symbols.get(call.params.symbol())
     return []
 
 

@@ -36,7 +36,7 @@ def amend(call: Call) -> Any:
         raise Refusal(-2013, "Order does not exist.")
     if wanted > order.qty:
         raise Refusal(REJECTED, "Order amend (quantity increase) is not supported.")
-    if wanted == order.qty or wanted <= order.executed:
+    if wanted == order.qty or wanted <= order.executed + order.prevented:
         raise Refusal(REJECTED, "The requested action would change no state; rejecting.")
     step = rules.number("LOT_SIZE", "stepSize")
     if wanted < rules.number("LOT_SIZE", "minQty") or (step and wanted % step):
@@ -56,10 +56,10 @@ def _amended(order: Order, before: str) -> dict[str, Any]:
         "orderListId": order.list_id,
         "origClientOrderId": before,
         "clientOrderId": order.client_id,
-        "price": money(order.price),
+        "price": money(order.shown_price),
         "qty": money(order.qty),
         "executedQty": money(order.executed),
-        "preventedQty": money(order.price * 0),
+        "preventedQty": money(order.prevented),
         "quoteOrderQty": money(order.quote_qty),
         "cumulativeQuoteQty": money(order.quote_executed),
         "status": order.status,

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator import errors, filters
+from simulator import errors
 from simulator.endpoints import TRADE, USER_DATA, Call, registry
 from simulator.errors import Refusal
 from simulator.lists import OrderList
 from simulator.orders import Ticket
 from simulator.params import Params
-from simulator.rest_trade import time_range
+from simulator.rest_trade import judged, time_range
 from simulator.tickets import read_ticket
 
 LIST = "symbol listClientOrderId newOrderRespType selfTradePreventionMode"
-PART = "Type ClientOrderId Price StopPrice TrailingDelta IcebergQty TimeInForce StrategyId StrategyType"
 ONE = "orderListId listClientOrderId"
 # What a part's parameters are called in an order of its own.
 NAMES = {
@@ -27,6 +26,9 @@ NAMES = {
     "TimeInForce": "timeInForce",
     "StrategyId": "strategyId",
     "StrategyType": "strategyType",
+    "PegPriceType": "pegPriceType",
+    "PegOffsetType": "pegOffsetType",
+    "PegOffsetValue": "pegOffsetValue",
 }
 COMMON = ("symbol", "newOrderRespType", "selfTradePreventionMode")
 STOPPING = ("STOP_LOSS", "STOP_LOSS_LIMIT")
@@ -34,7 +36,7 @@ TAKING = ("LIMIT_MAKER", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
 
 
 def _names(prefix: str) -> str:
-    return " ".join(f"{prefix}{name}" for name in PART.split())
+    return " ".join(f"{prefix}{name}" for name in NAMES)
 
 
 def _part(call: Call, prefix: str, side: str, quantity: str) -> Ticket:
@@ -54,8 +56,8 @@ def _part(call: Call, prefix: str, side: str, quantity: str) -> Ticket:
         for name, full in spelt.items():
             refusal.msg = refusal.msg.replace(f"'{name}'", f"'{full}'")
         raise
-    filters.check(ticket, call.account, engine.open_orders(call.account), call.exchange.market, call.now)
-    return ticket
+    settled = judged(call, ticket)
+    return ticket if prefix.startswith("pending") else settled  # a pending one gets its price when it starts
 
 
 def _pair(call: Call, above: str, below: str, side: str, quantity: str) -> list[Ticket]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator import errors, intervals, tickers
+from simulator import book, errors, intervals, tickers
 from simulator.endpoints import NONE, Call, registry
 from simulator.params import Params
 from simulator.symbols import Rules
@@ -107,7 +107,7 @@ def average_price(call: Call) -> Any:
 @registry.add("GET", "/api/v3/depth", NONE, depth_weight, "symbol limit symbolStatus")
 def depth(call: Call) -> Any:
     rules = call.exchange.symbols.get(call.params.symbol())
-    return tickers.depth(call.exchange.market, rules.symbol, call.params.limit(100, 5000), call.now)
+    return book.depth(call.exchange.market, rules.symbol, call.params.limit(100, 5000), call.now)
 
 
 @registry.add("GET", "/api/v3/trades", NONE, 25, "symbol limit")

@@ -9,11 +9,13 @@ from simulator.endpoints import TRADE, USER_DATA, Call, registry
 from simulator.errors import Refusal
 from simulator.orders import Order, Ticket
 from simulator.params import Params
+from simulator.pegs import priced
 from simulator.tickets import read_ticket
 
 ORDER = (
     "symbol side type timeInForce quantity quoteOrderQty price newClientOrderId strategyId strategyType "
-    "stopPrice trailingDelta icebergQty newOrderRespType selfTradePreventionMode"
+    "stopPrice trailingDelta icebergQty newOrderRespType selfTradePreventionMode "
+    "pegPriceType pegOffsetType pegOffsetValue"
 )
 ONE = "symbol orderId origClientOrderId"
 ARCHIVED_AFTER = 90 * 86_400_000
@@ -24,9 +26,17 @@ NOT_FOUND = "Order does not exist."
 def ticket_of(call: Call) -> Ticket:
     """The order that is asked for, past every check that does not need the engine."""
     engine = call.exchange.engine
-    ticket = read_ticket(call.params, call.exchange.symbols, engine.new_client_id)
-    filters.check(ticket, call.account, engine.open_orders(call.account), call.exchange.market, call.now)
-    return ticket
+    return judged(call, read_ticket(call.params, call.exchange.symbols, engine.new_client_id))
+
+
+def judged(call: Call, ticket: Ticket) -> Ticket:
+    """The ticket past the filters, which judge a pegged one by its price and by the one given beside."""
+    market, orders = call.exchange.market, call.exchange.engine.open_orders(call.account)
+    settled = priced(ticket, market, call.now)
+    filters.check(settled, call.account, orders, market, call.now)
+    if settled.peg_limit is not None:
+        filters.check(ticket, call.account, orders, market, call.now)
+    return settled
 
 
 @registry.add("POST", "/api/v3/order", TRADE, 1, ORDER)

@@ -22,7 +22,9 @@ class Settings:
     clock_tolerance_ms: int = (
         0  # by which timestamps may miss their window: in compressed time a request's way is long
     )
-    stream_interval: float = 2.0  # real seconds between two updates of a stream
+    stream_interval: float = (
+        2.0  # real seconds between two updates of a kline; other streams keep their share of it
+    )
     ping_interval: float = 20.0  # real seconds between two pings
     delist_schedule: list[dict[str, Any]] = field(
         default_factory=list

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from simulator.accounts import Account, Accounts
 from simulator.errors import Refusal, illegal, missing
-from simulator.params import INTEGER, Params
+from simulator.params import INTEGER, MICROSECONDS, Params
 
 DEFAULT_WINDOW = 5000
 LONGEST_WINDOW = 60000
@@ -53,7 +53,7 @@ def check_time(params: Params, now: int, tolerance: int = 0) -> None:
     width = DEFAULT_WINDOW if window is None else float(window)
     if width > LONGEST_WINDOW:
         raise Refusal(-1131, "recvWindow must be less than 60000")
-    if sent_at > 10**14:  # given in microseconds
+    if sent_at > MICROSECONDS:
         sent_at //= 1000
     if sent_at >= now + AHEAD + tolerance:
         raise Refusal(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")

@@ -10,11 +10,12 @@ from typing import Any
 
 from aiohttp import web
 
-from simulator import intervals
+from simulator import book, intervals, time_units
 from simulator.connections import Connection
+from simulator.errors import Refusal
 from simulator.exchange import Exchange
 from simulator.faults import GOING_AWAY, Fault
-from simulator.frames import Stream, closed_kline, update
+from simulator.frames import KLINE_PACE, Stream, closed_kline, update
 from simulator.wire import dump
 
 MOST_STREAMS = 1024
@@ -30,6 +31,7 @@ class MarketConnection(Connection):
 
     def __init__(self, hub: Hub, request: web.Request, names: list[str], combined: bool):
         super().__init__(hub.exchange, request)
+        self.in_microseconds = time_units.wanted(request.query.get("timeUnit"))
         self.hub = hub
         self.combined = combined
         self.subscribed: dict[str, Stream] = {}
@@ -53,11 +55,14 @@ class MarketConnection(Connection):
                 self.hub.forget(stream, self)
 
     def event(self, stream: str, data: str, closes: bool = False) -> None:
+        if self.in_microseconds:
+            data = time_units.of_event(data)
         frame = f'{{"stream":"{stream}","data":{data}}}' if self.combined else data
         self.tell(stream, frame, closes)
 
     def shutdown_notice(self) -> str:
         notice = super().shutdown_notice()
+        notice = time_units.of_event(notice) if self.in_microseconds else notice
         return f'{{"stream":"serverShutdown","data":{notice}}}' if self.combined else notice
 
     async def heard(self, text: str) -> None:
@@ -123,12 +128,15 @@ class Hub:
         self.connections: set[Connection] = set()
         self.nudge = asyncio.Event()
         self._told_until = exchange.clock.now()
+        self._told_at: dict[int, float] = {}
+        self._books: dict[Stream, book.Touch] = {}
         self._suffering: set[asyncio.Task[None]] = set()
 
     def forget(self, stream: Stream, connection: MarketConnection) -> None:
         self.listeners[stream].discard(connection)
         if not self.listeners[stream]:
             del self.listeners[stream]
+            self._books.pop(stream, None)
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Serve /ws, /ws/<stream> and /stream?streams=<stream>/<stream>."""
@@ -137,7 +145,10 @@ class Hub:
         names = [name for name in text.split("/") if name]
         if len(names) > MOST_STREAMS:
             return web.Response(status=400, text=f"at most {MOST_STREAMS} streams for a connection")
-        connection = MarketConnection(self, request, names, combined)
+        try:
+            connection = MarketConnection(self, request, names, combined)
+        except Refusal as refusal:
+            return web.json_response(refusal.body(), status=refusal.status)
         self.connections.add(connection)
         try:
             return await connection.serve()
@@ -147,22 +158,28 @@ class Hub:
 
     async def run(self) -> None:
         """Go on telling until cancelled."""
-        last_update = 0.0
         while True:
             now = self.exchange.now()
             self.tell_closes(now)
-            interval = self.exchange.settings.stream_interval
-            if time.monotonic() >= last_update + interval:
-                last_update = time.monotonic()
-                self._tell_updates(now)
-                self._end_old(now)
-            wait = min(last_update + interval - time.monotonic(), self._until_close(now))
+            self._end_old(now)
+            wait = min(self._tell_due(now), self._until_close(now))
             try:
                 async with asyncio.timeout(max(wait, 0.001)):
                     await self.nudge.wait()
             except TimeoutError:
                 continue
             self.nudge.clear()
+
+    def _tell_due(self, now: int) -> float:
+        """Tell of every stream whose turn it is; returns the real seconds until the next one's."""
+        at, share = time.monotonic(), self.exchange.settings.stream_interval / KLINE_PACE
+        next_at = at + self.exchange.settings.stream_interval
+        for pace in {stream.pace for stream in self.listeners}:
+            if at >= self._told_at.get(pace, 0.0) + pace * share:
+                self._told_at[pace] = at
+                self._tell_updates(now, pace)
+            next_at = min(next_at, self._told_at[pace] + pace * share)
+        return next_at - at
 
     def _kline_intervals(self) -> set[str]:
         return {stream.interval for stream in self.listeners if stream.kind == "kline"}
@@ -190,12 +207,25 @@ class Hub:
                     for connection in connections if data else ():
                         connection.event(stream.name, data or "", closes=True)
 
-    def _tell_updates(self, now: int) -> None:
+    def _tell_updates(self, now: int, pace: int) -> None:
         for stream, connections in list(self.listeners.items()):
-            data = update(self.exchange.market, stream, now)
+            if stream.pace != pace:
+                continue
+            differs = stream.kind == "depth" and not stream.levels
+            data = self._book_update(stream, now) if differs else update(self.exchange.market, stream, now)
             if data is not None:
                 for connection in connections:
                     connection.event(stream.name, data)
+
+    def _book_update(self, stream: Stream, now: int) -> str | None:
+        """What has changed in a book since the stream last told of it."""
+        market = self.exchange.market
+        at = book.touch(market, stream.symbol, now) if stream.symbol in market.symbols.rules else None
+        before = self._books.get(stream)
+        if at is not None:
+            self._books[stream] = at
+        changes = book.update(market, stream.symbol, before, at) if before and at else None
+        return dump(changes) if changes else None
 
     def _end_old(self, now: int) -> None:
         longest = self.exchange.settings.connection_seconds * 1000

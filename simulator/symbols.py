@@ -21,7 +21,8 @@ RATE_LIMITS: list[dict[str, Any]] = [
     {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 200000},
     {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 61000},
 ]
-STP_MODES = ["NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"]
+STP_MODES = ["NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT", "TRANSFER"]
+LIMITS = ("bidLimitMultUp", "bidLimitMultDown", "askLimitMultUp", "askLimitMultDown")
 ORDER_TYPES = [
     "LIMIT",
     "LIMIT_MAKER",
@@ -42,6 +43,8 @@ class Rules:
         self.base: str = entry["baseAsset"]
         self.quote: str = entry["quoteAsset"]
         self.listed = True
+        self.price_range: dict[str, str] = {}  # the execution rule, by the names of its limits
+        self.reference: str | None = None  # a reference price that an operator has set
         self.refresh()
 
     def refresh(self) -> None:
@@ -93,9 +96,17 @@ class SymbolTable:
         self.rules[symbol].listed = listed
 
     def amend(self, symbol: str, changes: dict[str, Any]) -> None:
-        """Change fields of a symbol; under "filters", fields by filter name, null removes that filter."""
+        """Change fields of a symbol; under "filters", fields by filter name, null removes that filter.
+
+        `priceRange` is its execution rule, `referencePrice` what an operator sets; null takes each away.
+        """
         rules = self.get(symbol)
         changes = dict(changes)
+        if "priceRange" in changes:
+            rules.price_range = _range(changes.pop("priceRange"))
+        if "referencePrice" in changes:
+            given = changes.pop("referencePrice")
+            rules.reference = None if given is None else str(Decimal(str(given)))
         for name, fields in (changes.pop("filters", None) or {}).items():
             others = [f for f in rules.entry["filters"] if f["filterType"] != name]
             changed = [{"filterType": name, **rules.filters.get(name, {}), **fields}] if fields else []
@@ -108,7 +119,8 @@ class SymbolTable:
         """Undo every amendment."""
         self.rate_limits[:] = copy.deepcopy(self._first_limits)
         for name, entry in self._original.items():
-            if self.rules[name].entry != entry or not self.rules[name].listed:
+            rules = self.rules[name]
+            if rules.entry != entry or not rules.listed or rules.price_range or rules.reference:
                 self.rules[name] = Rules(copy.deepcopy(entry))
 
     def info(self, now: int, chosen: Iterable[Rules]) -> bytes:
@@ -116,6 +128,14 @@ class SymbolTable:
         head = {"timezone": "UTC", "serverTime": now, "rateLimits": self.rate_limits, "exchangeFilters": []}
         front = json.dumps(head, separators=(",", ":")).encode()[:-1]
         return front + b',"symbols":[' + b",".join(rules.rendered for rules in chosen) + b"]}"
+
+
+def _range(limits: dict[str, Any] | None) -> dict[str, str]:
+    """A price range rule; ValueError for a limit that there is not."""
+    unknown = set(limits or {}) - set(LIMITS)
+    if unknown:
+        raise ValueError(f"a price range has no {', '.join(sorted(unknown))}; it has {', '.join(LIMITS)}")
+    return {name: str(Decimal(str(value))) for name, value in (limits or {}).items()}
 
 
 def made_up(profile: Profile) -> dict[str, Any]:
@@ -180,6 +200,7 @@ def _plain_symbol(profile: Profile) -> dict[str, Any]:
         "allowTrailingStop": True,
         "cancelReplaceAllowed": True,
         "amendAllowed": True,
+        "pegInstructionsAllowed": True,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
     }

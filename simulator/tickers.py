@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from simulator.book import lot, size, touch
 from simulator.candles import H4, SCALE, Candle, merge, plain
 from simulator.intervals import DAY
 from simulator.market import Market
@@ -15,35 +16,19 @@ def price(market: Market, symbol: str, now: int) -> dict[str, Any]:
     return {"symbol": symbol, "price": plain(market.price(symbol, now) or 0)}
 
 
-def best(market: Market, symbol: str, now: int) -> tuple[int, int]:
-    """Best bid and ask: one tick to either side of the last price."""
-    last, tick = market.price(symbol, now), market.tick(symbol)
-    return (max(last - tick, tick), last + tick) if last else (0, 0)
-
-
 def book(market: Market, symbol: str, now: int) -> dict[str, Any]:
-    bid, ask = best(market, symbol, now)
-    size = plain(_size(market, symbol, 1, now) if bid else 0)
-    return {"symbol": symbol, "bidPrice": plain(bid), "bidQty": size, "askPrice": plain(ask), "askQty": size}
-
-
-def _size(market: Market, symbol: str, level: int, now: int) -> int:
-    """A quantity for a level of the book: about 5,000 units of the quote asset, more further out."""
-    step = int(market.symbols.rules[symbol].number("LOT_SIZE", "stepSize") * SCALE) or 1
-    last = market.price(symbol, now) or SCALE
-    return max(5_000 * level * SCALE * SCALE // last // step, 1) * step
-
-
-def depth(market: Market, symbol: str, levels: int, now: int) -> dict[str, Any]:
-    bid, ask = best(market, symbol, now)
-    tick = market.tick(symbol)
-    bids = [
-        [plain(bid - i * tick), plain(_size(market, symbol, i + 1, now))]
-        for i in range(levels)
-        if bid > i * tick
-    ]
-    asks = [[plain(ask + i * tick), plain(_size(market, symbol, i + 1, now))] for i in range(levels) if ask]
-    return {"lastUpdateId": now, "bids": bids, "asks": asks}
+    """The best bid and ask."""
+    at = touch(market, symbol, now)
+    if at is None:
+        nothing = dict.fromkeys(("bidPrice", "bidQty", "askPrice", "askQty"), plain(0))
+        return {"symbol": symbol, **nothing}
+    return {
+        "symbol": symbol,
+        "bidPrice": plain(at.bid),
+        "bidQty": plain(size(market, symbol, at.bid, at)),
+        "askPrice": plain(at.ask),
+        "askQty": plain(size(market, symbol, at.ask, at)),
+    }
 
 
 def average(market: Market, symbol: str, now: int) -> dict[str, Any]:
@@ -76,7 +61,7 @@ def aggregate(shown: dict[str, Any]) -> dict[str, Any]:
 
 
 def _trade(market: Market, symbol: str, number: int, traded: int) -> dict[str, Any]:
-    qty = _size(market, symbol, 1, number * TRADE_GAP)
+    qty = lot(market, symbol, traded)
     return {
         "id": number,
         "price": plain(traded),
@@ -146,16 +131,13 @@ def first_trade(time: int) -> int:
 def day(market: Market, symbol: str, now: int) -> dict[str, Any]:
     """The statistics of 24 hours with the best of the book."""
     c = last_day(market, symbol, now)
-    bid, ask = best(market, symbol, now)
-    size = plain(_size(market, symbol, 1, now))
+    last = market.price(symbol, now)
+    best = book(market, symbol, now)
     return {
         "symbol": symbol,
         **changes(c),
         "prevClosePrice": plain(market.price(symbol, c.open_time - 1) or c.open),
-        "lastQty": size,
-        "bidPrice": plain(bid),
-        "bidQty": size,
-        "askPrice": plain(ask),
-        "askQty": size,
+        "lastQty": plain(lot(market, symbol, last) if last else 0),
+        **best,
         **mini(symbol, c),
     }

@@ -8,6 +8,7 @@ from decimal import Decimal
 from simulator import errors
 from simulator.orders import PRICED, STOPS, Ticket
 from simulator.params import Params
+from simulator.pegs import read_peg
 from simulator.symbols import STP_MODES, Rules, SymbolTable
 
 TYPES = ("LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
@@ -32,11 +33,12 @@ def read_ticket(params: Params, symbols: SymbolTable, new_id: Callable[[], str])
     kind = params.choice("type", TYPES, errors.Refusal(-1116, "Invalid orderType."))
     assert side is not None
     assert kind is not None
+    time_in_force = _time_in_force(params, kind)
     ticket = Ticket(
         rules,
         side,
         kind,
-        _time_in_force(params, kind),
+        time_in_force,
         *_quantities(params, kind),
         price=_price(params, kind),
         stop_price=params.amount("stopPrice"),
@@ -46,6 +48,7 @@ def read_ticket(params: Params, symbols: SymbolTable, new_id: Callable[[], str])
         response=_response(params, kind),
         stp_mode=_stp_mode(params, rules),
         extra=_strategy(params),
+        peg=read_peg(params, kind, time_in_force, rules),
     )
     _check_stop(ticket)
     _check_supported(ticket)
@@ -79,7 +82,7 @@ def _quantities(params: Params, kind: str) -> tuple[Decimal | None, Decimal | No
 
 def _price(params: Params, kind: str) -> Decimal | None:
     price = params.amount("price")
-    if kind in PRICED and price is None:
+    if kind in PRICED and price is None and params.text("pegPriceType") is None:
         raise errors.missing("price")
     if kind not in PRICED and price is not None:
         raise errors.not_required("price")
@@ -95,6 +98,9 @@ def _response(params: Params, kind: str) -> str:
 def _stp_mode(params: Params, rules: Rules) -> str:
     invalid = errors.not_valid("selfTradePreventionMode")
     given = params.choice("selfTradePreventionMode", STP_MODES, invalid)
+    if given is not None and given not in rules.entry.get("allowedSelfTradePreventionModes", STP_MODES):
+        msg = "This symbol does not allow the specified self-trade prevention mode."
+        raise errors.Refusal(-1013, msg)
     return given or str(rules.entry.get("defaultSelfTradePreventionMode", "NONE"))
 
 

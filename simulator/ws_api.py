@@ -10,15 +10,15 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from simulator import signing
+from simulator import signing, time_units
 from simulator.accounts import Account, money
 from simulator.connections import Connection
 from simulator.endpoints import NONE, TRADE, Call, Endpoint
-from simulator.engine import Engine
 from simulator.errors import Refusal
 from simulator.lists import OrderList
 from simulator.orders import Fill, Order
 from simulator.params import Params
+from simulator.reports import execution_report, list_status
 from simulator.rest import ROUTES
 from simulator.streams import Hub
 from simulator.wire import cut, dump
@@ -35,9 +35,13 @@ METHODS = {
     "trades.historical": "GET /api/v3/historicalTrades",
     "trades.aggregate": "GET /api/v3/aggTrades",
     "ticker": "GET /api/v3/ticker",
+    "ticker.tradingDay": "GET /api/v3/ticker/tradingDay",
     "ticker.24hr": "GET /api/v3/ticker/24hr",
     "ticker.price": "GET /api/v3/ticker/price",
     "ticker.book": "GET /api/v3/ticker/bookTicker",
+    "executionRules": "GET /api/v3/executionRules",
+    "referencePrice": "GET /api/v3/referencePrice",
+    "referencePrice.calculation": "GET /api/v3/referencePrice/calculation",
     "order.place": "POST /api/v3/order",
     "order.test": "POST /api/v3/order/test",
     "order.status": "GET /api/v3/order",
@@ -58,6 +62,7 @@ METHODS = {
     "myTrades": "GET /api/v3/myTrades",
     "myPreventedMatches": "GET /api/v3/myPreventedMatches",
     "myAllocations": "GET /api/v3/myAllocations",
+    "myFilters": "GET /api/v3/myFilters",
     "account.status": "GET /api/v3/account",
     "account.commission": "GET /api/v3/account/commission",
     "account.rateLimits.orders": "GET /api/v3/rateLimit/order",
@@ -75,6 +80,7 @@ class ApiConnection(Connection):
         self.account: Account | None = None
         self.subscriptions: dict[int, Account] = {}
         self._next_subscription = 0
+        self.in_microseconds = time_units.wanted(request.query.get("timeUnit"))
         self._show_limits = request.query.get("returnRateLimits", "true") != "false"
         self._own: dict[str, Callable[[Params], Any]] = {
             "session.logon": self._logon,
@@ -90,7 +96,8 @@ class ApiConnection(Connection):
         return ["executionReport", "outboundAccountPosition", "listStatus"] if self.subscriptions else []
 
     def shutdown_notice(self) -> str:
-        return f'{{"event":{super().shutdown_notice()}}}'
+        notice = super().shutdown_notice()
+        return f'{{"event":{time_units.of_event(notice) if self.in_microseconds else notice}}}'
 
     async def heard(self, text: str) -> None:
         try:
@@ -127,7 +134,10 @@ class ApiConnection(Connection):
             self.exchange.limits.admit(self.ip, weight)
             arrived = self.exchange.faults.arrive(facts)
             if (answer := await self._misbehave(arrived.fire("before"))) is None:
-                answer = {"status": 200, "result": self._result(method, endpoint, params)}
+                result = self._result(method, endpoint, params)
+                if self.in_microseconds:
+                    result = time_units.of_answer(result, method)
+                answer = {"status": 200, "result": result}
                 other = await self._misbehave(arrived.fire("after"))
                 answer = other or answer
             status = int(answer["status"])
@@ -244,9 +254,11 @@ class ApiConnection(Connection):
 
     def inform(self, account: str, kind: str, event: str) -> None:
         """Send an event of an account to its subscriptions."""
-        for number, subscriber in self.subscriptions.items():
-            if subscriber.name == account:
-                self.tell(kind, f'{{"subscriptionId":{number},"event":{event}}}')
+        numbers = [n for n, subscriber in self.subscriptions.items() if subscriber.name == account]
+        if numbers and self.in_microseconds:
+            event = time_units.of_event(event)
+        for number in numbers:
+            self.tell(kind, f'{{"subscriptionId":{number},"event":{event}}}')
 
 
 NOT_READ = frozenset({"apiKey", "signature", "returnRateLimits"})
@@ -264,11 +276,11 @@ class UserStreams:
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Serve /ws-api/v3."""
-        connection = ApiConnection(self.hub, request)
         try:
+            connection = ApiConnection(self.hub, request)
             self.exchange.limits.admit(connection.ip, CONNECT_WEIGHT)
         except Refusal as refusal:
-            return web.Response(status=refusal.status, headers=refusal.headers)
+            return web.json_response(refusal.body(), status=refusal.status, headers=refusal.headers)
         self.hub.connections.add(connection)
         try:
             return await connection.serve()
@@ -302,74 +314,6 @@ class UserStreams:
         held = {asset: account.of(asset) for asset in assets}
         balances = [{"a": a, "f": money(b.free), "l": money(b.locked)} for a, b in held.items()]
         return {"e": "outboundAccountPosition", "E": time, "u": time, "B": balances}
-
-
-def list_status(listed: OrderList, engine: Engine, time: int) -> dict[str, Any]:
-    """A listStatus as the user data stream sends it."""
-    view = listed.view(engine)
-    return {
-        "e": "listStatus",
-        "E": time,
-        "s": listed.symbol,
-        "g": listed.id,
-        "c": listed.kind,
-        "l": view["listStatusType"],
-        "L": view["listOrderStatus"],
-        "r": "NONE",
-        "C": listed.client_id,
-        "T": time,
-        "O": [{"s": it["symbol"], "i": it["orderId"], "c": it["clientOrderId"]} for it in view["orders"]],
-    }
-
-
-def execution_report(
-    order: Order, execution: str, fill: Fill | None, time: int, number: int
-) -> dict[str, Any]:
-    """An executionReport as the user data stream sends it."""
-    canceled = execution == "CANCELED"
-    nothing = money(order.price * 0)
-    report: dict[str, Any] = {
-        "e": "executionReport",
-        "E": time,
-        "s": order.symbol,
-        "c": order.cancel_id if canceled else order.client_id,
-        "S": order.side,
-        "o": order.type,
-        "f": order.time_in_force,
-        "q": money(order.qty),
-        "p": money(order.price),
-        "P": money(order.stop_price),
-        "F": money(order.iceberg),
-        "g": order.list_id,
-        "C": order.client_id if canceled else order.amendments[-1][1] if execution == "REPLACED" else "",
-        "x": execution,
-        "X": order.status,
-        "r": "NONE",
-        "i": order.id,
-        "l": money(fill.qty) if fill else nothing,
-        "z": money(order.executed),
-        "L": money(fill.price) if fill else nothing,
-        "n": money(fill.commission) if fill else "0",
-        "N": fill.commission_asset if fill else None,
-        "T": time,
-        "t": fill.trade_id if fill else -1,
-        "I": number,
-        "w": order.working and order.open,
-        "m": fill.maker if fill else False,
-        "M": fill is not None,
-        "O": order.time,
-        "Z": money(order.quote_executed),
-        "Y": money(fill.quote_qty) if fill else nothing,
-        "Q": money(order.quote_qty),
-    }
-    if order.working:
-        report["W"] = order.working_time
-    report["V"] = order.stp_mode
-    if order.trailing_delta is not None:
-        report["d"] = order.trailing_delta
-        if order.trailing_time >= 0:
-            report["D"] = order.trailing_time
-    return report | {{"strategyId": "j", "strategyType": "J"}[name]: value for name, value in order.extra}
 
 
 def _text(value: Any) -> str:

@@ -19,6 +19,7 @@ from eightbells.exchange.models import ListedOrder, OrderReport
 from eightbells.exchange.rules import SymbolRules
 from eightbells.exchange.streams import closed_candle
 from eightbells.stream.engine import klines_of
+from eightbells.trading.states import State, of_exchange
 
 COUNT = 250  # of each of the four kinds
 ODD: list[Any] = [
@@ -40,7 +41,8 @@ ORDER: dict[str, Any] = {
     "symbol": "ODDUSDT", "orderId": 7, "orderListId": -1, "clientOrderId": "eb-7", "price": "1.00000000",
     "origQty": "2.00000000", "executedQty": "0.00000000", "cummulativeQuoteQty": "0.00000000", "status": "NEW",
     "timeInForce": "GTC", "type": "LIMIT", "side": "SELL", "stopPrice": "0.00000000", "time": 1, "updateTime": 1,
-    "isWorking": True, "expiryReason": "",
+    "isWorking": True, "expiryReason": "", "preventedMatchId": 0, "preventedQuantity": "1.00000000",
+    "pegPriceType": "PRIMARY_PEG", "pegOffsetType": "PRICE_LEVEL", "pegOffsetValue": 5, "peggedPrice": "1.00000000",
 }  # fmt: skip
 BALANCE = {"asset": "ODD", "free": "1.00000000", "locked": "0.00000000"}
 FRAME: dict[str, Any] = {
@@ -52,7 +54,8 @@ FRAME: dict[str, Any] = {
 EVENT: dict[str, Any] = {
     "e": "executionReport", "E": 1, "s": "ODDUSDT", "c": "eb-7", "S": "SELL", "o": "LIMIT", "f": "GTC", "q": "2",
     "p": "1", "P": "0", "g": -1, "C": "", "x": "TRADE", "X": "FILLED", "r": "NONE", "i": 7, "l": "2", "z": "2",
-    "L": "1", "n": "0", "N": "USDT", "T": 1, "t": 3, "O": 1, "Z": "2", "Y": "2", "Q": "0",
+    "L": "1", "n": "0", "N": "USDT", "T": 1, "t": 3, "O": 1, "Z": "2", "Y": "2", "Q": "0", "eR": "OCO_TRIGGER",
+    "v": 0, "U": 8, "A": "1", "B": "1", "Cs": "ODDUSDT", "pl": "1", "pL": "1", "pY": "1", "u": 1, "gP": "PRIMARY_PEG",
 }  # fmt: skip
 
 
@@ -105,6 +108,21 @@ def test_an_odd_entry_of_exchange_info_leaves_the_other_symbols(seed: int) -> No
     for symbol, entries in found.items():
         if universe.objection(entries) is None:
             assert SymbolRules.from_exchange_info(entries[0]).symbol == symbol
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("EXPIRED_IN_MATCH", State.EXPIRED),
+        ("PENDING_NEW",      State.OPEN),
+        ("SETTLED_BY_LOT",   None),  # a word that nobody knows
+    ],
+)  # fmt: skip
+def test_a_status_is_read_whether_it_is_known_or_not(status: str, state: State | None) -> None:
+    order = ListedOrder.read({**ORDER, "status": status, "expiryReason": "OCO_TRIGGER"})
+    assert (order.status, order.expiry_reason, of_exchange(order.status)) == (status, "OCO_TRIGGER", state)
+    report = OrderReport.of_event({**EVENT, "x": "TRADE_PREVENTION", "X": status, "t": -1, "N": None})
+    assert (report.status, report.expiry_reason, report.fills) == (status, "OCO_TRIGGER", ())
 
 
 @pytest.mark.parametrize("seed", range(COUNT))
