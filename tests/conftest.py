@@ -51,11 +51,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "websockets.WebSocketClientProtocol is deprecated",
     ):
         config.addinivalue_line("filterwarnings", f"ignore:{message}:DeprecationWarning")
-    # a thread that another test's Prefect client has left draws numbers while hypothesis does
     # Prefect's client leaves sockets to the garbage collector, which tells of them during any later test;
-    # tests/gateway/test_no_socket_stays.py counts our own
-    for what in ("<socket", "transport"):
+    # tests/gateway/test_no_socket_stays.py counts our own. python-binance's client makes an event loop where
+    # none runs, and never closes it; we make none except by asyncio.run, which closes it.
+    for what in ("<socket", "transport", "event loop"):
         config.addinivalue_line("filterwarnings", f"ignore:unclosed {what}:ResourceWarning")
+    # a thread that another test's Prefect client has left draws numbers while hypothesis does
     config.addinivalue_line("filterwarnings", "ignore:Do not use the .random. module inside strategies")
 
 
