@@ -12,6 +12,7 @@ from eightbells.candles import grid
 from eightbells.stream.engine import OnClose, Proven
 from orchestration.limits import flow_limit
 from tasks.loading import Ingested
+from tasks.orders import prepare_account
 from tasks.session import Session
 from tasks.trade_candle import trade_candle
 from tasks.trading import check_key, prepare_strategies
@@ -27,13 +28,15 @@ def trade_on_close(session: Session) -> OnClose:
             async with flow_limit(session.settings.limits):
                 await check_key(session)
                 panel = await prepare_strategies(session)
+                prepared = await prepare_account(session)
                 verdicts = await proven()
                 if not verdicts:
                     return Completed(
                         name="NothingCame", message="no candle came in time: the scheduled cycle trades it"
                     )
+                ingested = Ingested(verdicts=verdicts)
                 await trade_candle(
-                    session, panel, tuple(verdicts), opened, Ingested(verdicts=verdicts), candle
+                    session, panel, tuple(verdicts), opened, ingested, candle, prepared=prepared
                 )
                 return None
 

@@ -55,17 +55,42 @@ class Traded:
     refused: list[Refused] = field(default_factory=list)
 
 
-async def trade(session: Session, decisions: list[Decision], opened: int) -> Traded:
-    """Take the account from where it is to where the decisions want it."""
+async def prepare_account(session: Session) -> list[str] | None:
+    """Settle, compare and guard shortly before a candle closes, so that its orders need not wait for it.
+
+    Returns what went wrong, in words; None where another worker trades the account.
+    """
+    try:
+        async with trading_lease(session) as lease:
+            return await _prepare(session, lease)
+    except LeaseLost:
+        return None
+
+
+async def _prepare(session: Session, lease: Lease) -> list[str]:
+    # who had the lease before may have died with orders in flight
+    problems = await settle_orders(session, only=IN_FLIGHT)
+    found = await reconcile_books(session)
+    await guard_positions(session, lease)
+    return problems + [drift.line for drift in found.drifts]
+
+
+async def trade(
+    session: Session, decisions: list[Decision], opened: int, prepared: list[str] | None = None
+) -> Traded:
+    """Take the account from where it is to where the decisions want it.
+
+    Args:
+        prepared: what `prepare_account` said a moment ago; None: the account is prepared here.
+    """
     label, problems, refused = grid.label(opened), list[str](), list[Refused]()
     try:
         async with trading_lease(session) as lease:
-            # who had the lease before may have died with orders in flight
-            problems += await settle_orders(session, only=IN_FLIGHT)
-            found = await reconcile_books(session)
-            problems += [drift.line for drift in found.drifts]
+            if prepared is None:
+                problems += await _prepare(session, lease)
+            else:  # another worker may have had the lease since
+                problems += prepared + await settle_orders(session, only=IN_FLIGHT)
             problems += await cancel_opposed(session, decisions)
-            await guard_positions(session, lease)
             for rounds in range(_MOST_ROUNDS):
                 # what the exchange refused for the moment in an earlier run goes again, once in this one
                 planned = await plan(session, decisions, opened, lease, label, again=rounds == 0)

@@ -21,6 +21,7 @@ async def trade_candle(
     label: str,
     *,
     trade: bool = True,
+    prepared: list[str] | None = None,
 ) -> CycleReport:
     """Ask the strategies, follow and cancel what is out, send what follows, close the books and publish the report.
 
@@ -31,6 +32,7 @@ async def trade_candle(
         opened: the candle's open time (ms).
         label: the candle, in words.
         trade: False evaluates, and follows orders without cancelling any; nothing is sent.
+        prepared: what `prepare_account` said a moment ago; None: the account is prepared before it trades.
     """
     with stage("evaluate"):
         evaluated = await evaluate_strategies(session, panel, symbols, opened, ingested, label)
@@ -38,7 +40,7 @@ async def trade_candle(
         problems = await settle_orders(session, before=opened if trade else None)
     if trade:
         with stage("trade"):
-            traded = await trade_on(session, evaluated.decisions, opened)
+            traded = await trade_on(session, evaluated.decisions, opened, prepared)
         problems += traded.problems
         evaluated.refused += traded.refused
     with stage("books"):
