@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -65,7 +65,7 @@ def client_order_id(
     return f"eb-{hashlib.sha256(decision.encode()).hexdigest()[:28]}-{attempt}"
 
 
-_INSERT = text("""
+_INSERT = """
 INSERT INTO orders (
     signal_id, leg, attempt, account, strategy, symbol, open_time, side, type, time_in_force, quantity,
     price, stop_price, sizing, client_order_id, planned_at, flow_run, replaces, command, listed_with, paired,
@@ -74,8 +74,58 @@ INSERT INTO orders (
     :signal, :leg, :attempt, :account, :strategy, :symbol, :opened, :side, :type, :tif, :quantity,
     :price, :stop, :sizing, :client, :now, :run, :replaces, :command, :listed, :paired,
     :trailing
-) ON CONFLICT DO NOTHING RETURNING id
-""")
+) ON CONFLICT DO NOTHING
+"""
+
+
+def row(
+    account: str,
+    signal: int,
+    identity: tuple[str, str, str, int],
+    sized: Sized,
+    now_ms: int,
+    flow_run: str | None,
+    attempt: int = 1,
+    replaced: int | None = None,
+    command: int | None = None,
+    listed_with: int | None = None,
+) -> dict[str, Any]:
+    """The values of a decision's order in the outbox. The arguments are those of `plan`."""
+    strategy, version, symbol, open_ms = identity
+    return {
+        "signal": signal,
+        "leg": sized.leg,
+        "attempt": attempt,
+        "account": account,
+        "strategy": strategy,
+        "symbol": symbol,
+        "opened": grid.to_time(open_ms),
+        "side": sized.side,
+        "type": sized.type,
+        "tif": "GTC" if sized.type in ("LIMIT", "STOP_LOSS_LIMIT") else None,
+        "listed": listed_with,
+        "paired": listed_with is not None,
+        "trailing": sized.trailing_delta,
+        "quantity": sized.quantity,
+        "price": sized.price,
+        "stop": sized.stop_price,
+        "sizing": sized.basis,
+        "now": grid.to_time(now_ms),
+        "run": flow_run,
+        "replaces": replaced,
+        "command": command,
+        "client": client_order_id(account, strategy, version, symbol, open_ms, sized.leg, attempt),
+    }
+
+
+def plan_purchases(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert the orders of decisions that buy, in one exchange with Postgres; a decision's order is never doubled.
+
+    Args:
+        rows: as `row` gives them.
+    """
+    if rows:
+        connection.execute(text(_INSERT), list(rows))
 
 
 def plan(
@@ -101,39 +151,14 @@ def plan(
         command: what a sale by hand belongs to.
         listed_with: the planned stop together with which it is to be placed.
     """
-    strategy, version, symbol, open_ms = identity
+    strategy, _, symbol, _ = identity
     if sized.side == "SELL" and has_unbooked(connection, account, strategy, symbol):
         return None
     replaced = None if replaces is None else _yield(connection, replaces.id)
     if replaces is not None and replaced is None:
         return None  # it is over, or being replaced: what is held by now is not known here
-    planned: int | None = connection.execute(
-        _INSERT,
-        {
-            "signal": signal,
-            "leg": sized.leg,
-            "attempt": attempt,
-            "account": account,
-            "strategy": strategy,
-            "symbol": symbol,
-            "opened": grid.to_time(open_ms),
-            "side": sized.side,
-            "type": sized.type,
-            "tif": "GTC" if sized.type in ("LIMIT", "STOP_LOSS_LIMIT") else None,
-            "listed": listed_with,
-            "paired": listed_with is not None,
-            "trailing": sized.trailing_delta,
-            "quantity": sized.quantity,
-            "price": sized.price,
-            "stop": sized.stop_price,
-            "sizing": sized.basis,
-            "now": grid.to_time(now_ms),
-            "run": flow_run,
-            "replaces": replaced,
-            "command": command,
-            "client": client_order_id(account, strategy, version, symbol, open_ms, sized.leg, attempt),
-        },
-    ).scalar_one_or_none()
+    values = row(account, signal, identity, sized, now_ms, flow_run, attempt, replaced, command, listed_with)
+    planned: int | None = connection.execute(text(f"{_INSERT} RETURNING id"), values).scalar_one_or_none()
     if planned is None and replaced is not None:
         _yield_no_more(connection, replaced)
     return planned

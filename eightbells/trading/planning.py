@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
@@ -39,6 +40,9 @@ class Planner:
     last_prices: Mapping[str, Decimal]
     exposure: risk.Exposure
     books: Books
+    purchases: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # rows of the outbox, to be inserted together
 
     def plan(self, strategy: StrategySettings, decision: Decision) -> Refused | None:
         """Commit the order that a decision calls for, if it calls for one and has none; or say why not."""
@@ -70,19 +74,34 @@ class Planner:
         ):
             # an exit that is refused goes on with the guardian, which knows no parts
             return refuse("trim" if sized.leg == "trim" else blocked[0], blocked[1])
-        replaced = stop if sized.side == "SELL" else None
-        planned = self._commit_beside(decision, sized, attempt, replaced)
-        if planned is None:
-            planned = self._commit(decision, sized, attempt, replaced)
-        if sized.side == "SELL" and planned is not None:
-            self.books.out.setdefault(decision.symbol, []).append(outbox.load(self.connection, planned))
         if sized.side == "BUY":
-            notional = sized.quantity * (sized.price or decision.price)
-            self.exposure.add(decision.symbol, notional)
-            self.books.reserved[strategy.name] = self._reserved(strategy) + notional
+            self._buy(strategy, decision, sized, attempt)
+        else:
+            planned = self._commit_beside(decision, sized, attempt, stop)
+            if planned is None:
+                planned = self._sell(decision, sized, attempt, stop)
+            if planned is not None:
+                self.books.out.setdefault(decision.symbol, []).append(outbox.load(self.connection, planned))
         return None
 
-    def _commit(
+    def _buy(self, strategy: StrategySettings, decision: Decision, sized: Sized, attempt: int) -> None:
+        account, context = self.settings.account, self.context
+        self.purchases.append(
+            outbox.row(
+                account,
+                decision.signal,
+                _identity(decision),
+                sized,
+                context.now_ms,
+                context.flow_run,
+                attempt,
+            )
+        )
+        notional = sized.quantity * (sized.price or decision.price)
+        self.exposure.add(decision.symbol, notional)
+        self.books.reserved[strategy.name] = self._reserved(strategy) + notional
+
+    def _sell(
         self,
         decision: Decision,
         sized: Sized,
@@ -94,7 +113,7 @@ class Planner:
             self.connection,
             self.settings.account,
             decision.signal,
-            (decision.strategy, decision.version, decision.symbol, decision.open_ms),
+            _identity(decision),
             sized,
             self.context.now_ms,
             self.context.flow_run,
@@ -127,7 +146,7 @@ class Planner:
             stop,
         )
         if planned is not None:
-            self._commit(decision, replace(sized, maker=True), attempt, None, planned)
+            self._sell(decision, replace(sized, maker=True), attempt, None, planned)
         return planned
 
     def _is_renewed(self, order: Order, decision: Decision) -> bool:
@@ -258,6 +277,10 @@ def size(
     return order_for(wanted, purse, symbol_rules, strategy, settings.trading)
 
 
+def _identity(decision: Decision) -> tuple[str, str, str, int]:
+    return decision.strategy, decision.version, decision.symbol, decision.open_ms
+
+
 def _stands_for(order: Order, strategy: str) -> bool:
     """Whether an order is the strategy's stop or target, and can be replaced by a sale."""
     return (
@@ -302,6 +325,7 @@ def plan_orders(
             refused = planner.plan(strategies[decision.strategy], decision)
             if refused is not None:
                 plan.refused.append(refused)
+        outbox.plan_purchases(connection, planner.purchases)
         record_refusals(connection, plan.refused, context)
         planned = outbox.live(connection, settings.account, {State.PLANNED})
         plan.orders.extend(order.id for order in planned if not order.paired)
