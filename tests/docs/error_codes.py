@@ -1,4 +1,4 @@
-"""docs/error-codes.md, made from the table: `python -m eightbells.exchange.error_codes > docs/error-codes.md`."""
+"""docs/error-codes.md, made from the table: `python -m tests.docs.error_codes > docs/error-codes.md`."""
 
 from __future__ import annotations
 
