@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.answers import AsJson, amount, listed, plain, say, who
+from cli.answers import CYCLE_INTERVAL, AsJson, Interval, amount, listed, plain, say, who
 
 control_room = typer.Typer()
 
@@ -129,7 +129,7 @@ def status(as_json: AsJson = False) -> None:
 def gaps(
     symbols: Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")] = None,
     state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
-    interval: Annotated[str, typer.Option(help="Length of the candles: 1m to 1w.")] = "4h",
+    interval: Interval = CYCLE_INTERVAL,
     as_json: AsJson = False,
 ) -> None:
     """List the slots without a candle, and their state."""

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cli.answers import AsJson, complain, listed, moment, say, who
+from cli.answers import CYCLE_INTERVAL, AsJson, Interval, complain, listed, moment, say, who
 from cli.backtest import trials
 from cli.books import books
 from cli.control_room import control_room
@@ -149,7 +149,7 @@ def backfill(
     end: Annotated[
         str | None, typer.Option(help="Last day; default: up to the newest closed candle.")
     ] = None,
-    interval: Annotated[str, typer.Option(help="Length of the candles: 1m to 1w.")] = "4h",
+    interval: Interval = CYCLE_INTERVAL,
     source: Annotated[
         Source,
         typer.Option(

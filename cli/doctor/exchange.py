@@ -23,6 +23,7 @@ from cli.paper import PAPER_PORT, is_our_paper_exchange
 from cli.processes import is_free
 from cli.words import span
 from eightbells.addresses import hidden
+from eightbells.candles.timeframe import CYCLE
 from eightbells.errors import EightbellsError, UnsendableKey
 from eightbells.exchange.classification import classify
 from eightbells.exchange.client import StampedClient
@@ -220,7 +221,7 @@ def _private_key_file(settings: Settings) -> Finding:
 
 
 async def _stream(settings: Settings) -> Finding:
-    url = f"{settings.stream_url}stream?streams={quote(settings.symbols[0].lower())}@kline_4h"
+    url = f"{settings.stream_url}stream?streams={quote(settings.symbols[0].lower())}@kline_{CYCLE.name}"
 
     async def listen() -> None:
         async with open_socket(url, open_timeout=_PATIENCE_SECONDS) as socket:
