@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from order_prices import above
-from simulator_process import H4, KEY, SECRET, START, Simulator, running
+from simulated import H4, START, running
 from test_clients import AsyncClient, BinanceSocketManager
 from test_streams import act, connected, next_event
+
+from tests.exchange import KEY, SECRET, Simulator
 
 PACE = 0.025  # what stands for a second with the updates of this folder's simulator
 SHOWN = 5000

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from order_prices import above, below, refused
-from simulator_process import ACCOUNTS, Simulator, running
+from simulated import ACCOUNTS, running
 from test_order_lists import hold, states
 from test_user_stream import api
+
+from tests.exchange import Simulator
 
 TICK = Decimal("0.01")
 LEVELS = {"pegOffsetType": "PRICE_LEVEL"}
