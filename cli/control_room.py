@@ -31,9 +31,9 @@ def up(
     port: Annotated[int | None, typer.Option(help="Port of the Prefect UI; default: 4200.")] = None,
 ) -> None:
     """Run everything on this machine until Ctrl-C: database, Prefect, worker, stream, metrics."""
-    from cli.up import Up
+    from cli.up import run_everything
 
-    Up(port).run()
+    run_everything(port)
 
 
 @control_room.command()
