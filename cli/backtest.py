@@ -41,7 +41,7 @@ def backtest(
     until: Until = None,
     data: Data = None,
     report: Annotated[
-        Path | None, typer.Option(help="Also write a report to look at in a browser: one HTML file.")
+        Path | None, typer.Option(help="Also write a report for the browser, as one HTML file.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -117,7 +117,7 @@ def walk_forward(
     strategy: Strategy,
     choices: Choices,
     train_days: Annotated[int, typer.Option(min=1, help="Days on which parameters are chosen.")] = 365,
-    test_days: Annotated[int, typer.Option(min=1, help="Days after them that are traded with those.")] = 90,
+    test_days: Annotated[int, typer.Option(min=1, help="Days to trade with them afterwards.")] = 90,
     symbols: Symbols = None,
     since: Since = None,
     until: Until = None,

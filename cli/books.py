@@ -29,8 +29,8 @@ ChosenSymbol = Annotated[str | None, typer.Option("--symbol", help="One or sever
 ChosenStrategy = Annotated[str | None, typer.Option("--strategy", help="Only of this strategy.")]
 ChosenState = Annotated[State | None, typer.Option("--state", case_sensitive=False, help="Of the order.")]
 OnlyOpen = Annotated[bool, typer.Option("--open", help="Only of orders that are not final.")]
-Since = Annotated[str | None, typer.Option(help="Not older than 2024-03-01 or 2024-03-01T04:00Z.")]
-Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="The newest so many.")]
+Since = Annotated[str | None, typer.Option(help="Only those since 2024-03-01 or 2024-03-01T04:00Z.")]
+Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="How many to list at most, newest first.")]
 
 
 @books.command()
@@ -110,7 +110,9 @@ def sell(
     symbol: Annotated[str, typer.Argument(help="What to sell: BTCUSDT.")],
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
     strategy: Annotated[str | None, typer.Option(help="Only what this strategy holds.")] = None,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Although a drift or a hold is open.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Sell even while a drift or a hold is open.")
+    ] = False,
 ) -> None:
     """Sell a symbol's position at market now, even while trading is off."""
     from eightbells.database.engine import open_database
@@ -141,8 +143,12 @@ def adopt(
     symbol: Annotated[str, typer.Argument(help="What is adopted: BTCUSDT.")],
     strategy: Annotated[str, typer.Argument(help="Whose it becomes.")],
     reason: Annotated[str, typer.Option(help="Where the coins come from, for the record.")],
-    quantity: Annotated[str | None, typer.Option(help="How many; all that belong to no strategy.")] = None,
-    price: Annotated[str | None, typer.Option(help="What one counts as; the last price.")] = None,
+    quantity: Annotated[
+        str | None, typer.Option(help="How many; default: all that belong to no strategy.")
+    ] = None,
+    price: Annotated[
+        str | None, typer.Option(help="Price of one coin in the books; default: the last price.")
+    ] = None,
     order: Annotated[int | None, typer.Option(help="Number of the order that bought them.")] = None,
 ) -> None:
     """Give coins that no strategy has bought to a strategy."""

@@ -38,8 +38,8 @@ def up(
 
 @control_room.command()
 def backup(
-    file: Annotated[Path, typer.Argument(help="Where to; by convention it ends in .dump.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    file: Annotated[Path, typer.Argument(help="The file to write, such as monday.dump.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the whole database to a file. Everything keeps running meanwhile."""
@@ -51,7 +51,8 @@ def backup(
 
 @control_room.command()
 def restore(
-    file: Annotated[Path, typer.Argument(help="What `eightbells backup` wrote.")], as_json: AsJson = False
+    file: Annotated[Path, typer.Argument(help="The file that `eightbells backup` wrote.")],
+    as_json: AsJson = False,
 ) -> None:
     """Replace the database with a backup. The old one is kept under another name, and trading is off."""
     from cli.backup import restore as restore_from
@@ -68,7 +69,10 @@ def restore(
 def notify(
     test: Annotated[bool, typer.Option("--test", help="Send one message to every address, and end.")] = False,
     if_any: Annotated[
-        bool, typer.Option("--if-any", help="Without an address wait, for a service that is always started.")
+        bool,
+        typer.Option(
+            "--if-any", help="Without an address wait instead of failing, for a service that always runs."
+        ),
     ] = False,
 ) -> None:
     """Send problems to the addresses of notifications.urls until stopped."""
@@ -80,7 +84,7 @@ def notify(
     if test:
         print(f"sent to {try_out(settings)}")
     elif if_any and not settings.notifications.urls:
-        print("notifications.urls is empty: nobody is told", flush=True)
+        print("notifications.urls is empty: no notification is sent", flush=True)
         Event().wait()
     else:
         tell(settings)
@@ -150,7 +154,7 @@ def gaps(
 
 @control_room.command("accept-drift")
 def accept_drift(
-    number: Annotated[int, typer.Argument(help="Of the drift, from `eightbells reconcile`.")],
+    number: Annotated[int, typer.Argument(help="The drift's number, as `eightbells reconcile` shows it.")],
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
     proceeds: Annotated[
         str | None,

@@ -21,10 +21,15 @@ Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example 
 
 @data_commands.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="Where to; it is made if it is not there.")],
+    folder: Annotated[
+        Path, typer.Argument(help="The folder to write to. It is created if it does not exist.")
+    ],
     symbols: Symbols = None,
     first: Annotated[str | None, typer.Option("--from", help="First day or time, 2021-03-01.")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Day or time before which it ends.")] = None,
+    last: Annotated[
+        str | None,
+        typer.Option("--to", help="Day or time at which it ends; candles that open then are left out."),
+    ] = None,
     interval: Interval = CYCLE_INTERVAL,
 ) -> None:
     """Write the stored candles as Parquet files, one per symbol and year."""

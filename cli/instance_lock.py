@@ -106,4 +106,4 @@ def _already(directory: Path) -> str:
     holder = _read(directory)
     who = f" (process {holder.pid})" if holder.pid else ""
     where = f": its Prefect UI is at {holder.prefect_api.removesuffix('/api')}" if holder.prefect_api else ""
-    return f"`eightbells up` runs already on {directory}{who}{where}"
+    return f"`eightbells up` already runs on {directory}{who}{where}"

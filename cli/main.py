@@ -36,7 +36,7 @@ from eightbells.errors import EightbellsError
 from eightbells.settings.symbols import one_symbol
 
 app = typer.Typer(
-    help="Keeps the four-hour watch on Binance Spot.",
+    help="Trades on Binance Spot every four hours.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -97,13 +97,13 @@ def options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Keeps the four-hour watch on Binance Spot."""
+    """Trades on Binance Spot every four hours."""
 
 
 @app.command()
 def demo(
     once: Annotated[
-        bool, typer.Option("--once", help="End after the cycles instead of leaving the UI up.")
+        bool, typer.Option("--once", help="Exit after the cycles instead of keeping the UI running.")
     ] = False,
     as_json: AsJson = False,
     data: Annotated[
@@ -143,7 +143,7 @@ def cycle(
 def backfill(
     symbols: Symbols = None,
     quote: Annotated[
-        str | None, typer.Option(help="All symbols that are quoted in it: USDT, or ALL for all there are.")
+        str | None, typer.Option(help="All symbols quoted in this asset, such as USDT; ALL for every symbol.")
     ] = None,
     start: Annotated[str | None, typer.Option(help="First day, 2021-03-01; default: the beginning.")] = None,
     end: Annotated[
@@ -153,7 +153,7 @@ def backfill(
     source: Annotated[
         Source,
         typer.Option(
-            help="archive: zipped files, REST for the rest; auto: files where REST asks more than once."
+            help="archive: zipped files, and REST for the rest; auto: files where REST needs several requests."
         ),
     ] = Source.REST,
     as_json: AsJson = False,
@@ -225,14 +225,18 @@ def stream() -> None:
     try:
         run_flow("stream", {})
     except httpx.TransportError as error:
-        raise EightbellsError(f"everything that came is written; Prefect was not told: {error}") from None
+        raise EightbellsError(
+            f"everything received is written; the Prefect server could not be updated: {error}"
+        ) from None
 
 
 @app.command()
 def serve(
     sole: Annotated[
         bool,
-        typer.Option(help="No other worker serves this Prefect server: what shows as running there is dead."),
+        typer.Option(
+            help="This is the only worker of the Prefect server: runs that still show as running have crashed."
+        ),
     ] = False,
 ) -> None:
     """Register the deployments with the Prefect server of PREFECT_API_URL, and run them until stopped."""
@@ -343,7 +347,7 @@ def pause(
         with engine.connect() as connection:
             live = outbox.live(connection, settings.account)
     of = f"{strategy} on {chosen}" if chosen else strategy
-    print(f"{of} is paused" if begun else f"{of} was paused already", flush=True)
+    print(f"{of} is paused" if begun else f"{of} is already paused", flush=True)
     if any(it.side == "BUY" and it.strategy == strategy and chosen in (None, it.symbol) for it in live):
         print("cancelling its open purchases", flush=True)
         given = {"strategy": strategy, "reason": reason, "symbol": chosen, "by": who()}

@@ -34,7 +34,9 @@ class State(Enum):
 def list_rows(
     symbols: Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")] = None,
     state: Annotated[State, typer.Option(help="Only those in this state.")] = State.OPEN,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="The newest so many.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="How many to list at most, newest first.")
+    ] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List quarantined rows, the newest first, with every rule that they break."""

@@ -155,7 +155,7 @@ class Up:
                 lambda: _answers(f"http://127.0.0.1:{PAPER_PORT}/simulator/clock"), _READY_SECONDS
             )
         except EightbellsError as error:
-            hint = "with an empty paper.prices in eightbells.toml its prices are made up, without a network"
+            hint = "an empty paper.prices in eightbells.toml gives made-up prices, without a network"
             raise EightbellsError(f"{error}; {hint}") from None
 
     @contextmanager

@@ -44,7 +44,7 @@ async def plan_missed(now: datetime) -> list[str]:
             if await _runs(client, deployment, None, due):
                 await client.create_flow_run_from_deployment(
                     deployment.id,
-                    state=Scheduled(scheduled_time=due, message="It was due while nobody planned it"),
+                    state=Scheduled(scheduled_time=due, message="It was due while no worker ran"),
                     idempotency_key=f"missed {deployment.id} {due.isoformat()}",
                 )
                 planned.append(deployment.name)

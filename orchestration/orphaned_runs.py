@@ -26,7 +26,7 @@ from prefect.states import Crashed
 from eightbells.file_lock import FileLock
 
 _ALIVE = [StateType.RUNNING, StateType.CANCELLING, StateType.PENDING]
-_WORDS = "its process ended without a word: it was killed, or the machine was"
+_WORDS = "its process ended without a report: it was killed, or the machine stopped"
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class StreamReport:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 if self._shown is None:
                     self._shown = await acreate_table_artifact(
-                        rows, key="stream-heartbeat", description="The stream is alive."
+                        rows, key="stream-heartbeat", description="The stream runs."
                     )
                 else:  # not another one each minute for weeks
                     await self._client.update_artifact(self._shown, ArtifactUpdate(data=json.dumps(rows)))

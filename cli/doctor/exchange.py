@@ -115,7 +115,11 @@ def _limits(info: Mapping[str, Any], seen: Mapping[str, str]) -> Finding:
         )
         used = int(seen.get("X-MBX-USED-WEIGHT-1M", 0))
     except (KeyError, TypeError, ValueError, StopIteration):
-        return warn("limits", "exchangeInfo states no limit that can be read", "wait, and look again")
+        return warn(
+            "limits",
+            "exchangeInfo states no limit that can be read",
+            "wait, then run `eightbells doctor` again",
+        )
     words = f"weight {used} of {allowed} used in this minute"
     if used > _MUCH * allowed:
         return warn("limits", words, TABLE["http-429"].advice)
@@ -171,7 +175,7 @@ async def _private(settings: Settings, client: StampedClient) -> AsyncIterator[F
             "key", "the account may not trade", "ask the exchange why; for a key, switch spot trading on"
         )
     else:
-        yield ok("key", f"signs what the exchange accepts, for account {settings.account}")
+        yield ok("key", f"the exchange accepts its signature, account {settings.account}")
     yield _private_key_file(settings)
     counts = await _tried(lambda: client._get("rateLimit/order", True, data={}))
     if not isinstance(counts, Failure):
@@ -213,11 +217,11 @@ async def _permissions(client: StampedClient) -> AsyncIterator[Finding]:
 
 def _private_key_file(settings: Settings) -> Finding:
     if not settings.binance_private_key_file or settings.mode == "paper":
-        return ok("secret", "from the environment alone")
+        return ok("secret", "from the environment only")
     file = Path(settings.binance_private_key_file)
     if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return warn("secret", f"others may read {file}", f"chmod 600 {file}")
-    return ok("secret", f"{file}, readable for its owner alone")
+        return warn("secret", f"other users can read {file}", f"chmod 600 {file}")
+    return ok("secret", f"only its owner can read {file}")
 
 
 async def _stream(settings: Settings) -> Finding:
@@ -252,7 +256,7 @@ async def _socket(name: str, url: str, ask: Callable[[], Awaitable[None]]) -> Fi
         return fail(
             name,
             f"{url}: {said[:200]}",
-            "let WebSockets out through firewall and proxy; check the [exchange] URLs",
+            "allow WebSockets in firewall and proxy; check the [exchange] URLs",
         )
     return ok(name, f"{url} answers, and again after a reconnect")
 

@@ -103,13 +103,13 @@ FACTS = (
     ),
     Fact(
         "eightbells_orders_unknown",
-        "Orders whose fate is not known.",
+        "Orders whose outcome is not known.",
         "SELECT count(*) FROM orders WHERE account = :account AND state IN ('SENDING', 'UNKNOWN')",
         ("account",),
     ),
     Fact(
         "eightbells_oldest_unknown_order_age_seconds",
-        "Since the oldest order whose fate is not known was sent.",
+        "Since the oldest order whose outcome is not known was sent.",
         "SELECT coalesce(extract(EPOCH FROM clock_timestamp() - min(e.recorded_at)), 0) FROM orders AS o "
         "INNER JOIN order_events AS e ON e.order_id = o.id AND e.to_state = 'SENDING' "
         "WHERE o.account = :account AND o.state IN ('SENDING', 'UNKNOWN')",
@@ -117,7 +117,7 @@ FACTS = (
     ),
     Fact(
         "eightbells_drifts_open",
-        "Disagreements of books and exchange that last.",
+        "Open drifts: differences between books and exchange.",
         "SELECT count(*) FROM open_drifts WHERE account = :account",
         ("account",),
     ),

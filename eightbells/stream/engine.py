@@ -313,13 +313,13 @@ class Stream:
         behind = sorted(symbol for symbol in self._followed if self.last.get(symbol) != newest)
         return {
             "connections": f"{self._connected} of {len(self.feeds)}",
-            "REST stands in": "yes" if self._connected < len(self.feeds) else "no",
+            "candles over REST": "yes" if self._connected < len(self.feeds) else "no",
             "symbols": str(len(self._followed)),
             "candles from streams": str(self.candles),
             "newest candle": "none yet" if newest is None else grid.label(newest),
             "symbols behind": ", ".join(behind[:20]) or "none",
-            "lag of the last": f"{self.lag:.2f} s",
-            "taken over by age": str(sum(feed.rotations for feed in self.feeds)),
+            "lag of the newest candle": f"{self.lag:.2f} s",
+            "connections replaced by age": str(sum(feed.rotations for feed in self.feeds)),
             "reconnects": str(self.reconnects),
             "last loss": self.loss,
         }

@@ -6,12 +6,12 @@ from eightbells.exchange.codes import ErrorCode
 from eightbells.exchange.recovery import REJECTED, TABLE, WORDS, Action
 
 _MEANING = {
-    Action.RESYNC: "measure the exchange's clock and go again at once",
-    Action.WAIT: "wait, then go again; after 418 and 429 every process on this machine waits",
-    Action.ASK: "the outcome is unknown: an order is asked for by its client order id, a read goes again",
-    Action.FIX: "fetch the symbol's rules, fit quantity and price to them, go again once",
-    Action.REFUSE: "it certainly did not happen and never will: the report says so, and the run goes on without it",
-    Action.STOP: "configuration or account at fault: the report says so, and the run ends",
+    Action.RESYNC: "measure the exchange's clock, then retry at once",
+    Action.WAIT: "wait, then retry; after 418 and 429 every process on this machine waits",
+    Action.ASK: "the outcome is unknown: Eightbells queries an order by its client order id, and retries a read",
+    Action.FIX: "fetch the symbol's rules, fit quantity and price to them, retry once",
+    Action.REFUSE: "the exchange did not do it and never will: the report says so, and the run continues without it",
+    Action.STOP: "configuration or account is wrong: the report says so, and the run ends",
 }
 
 
@@ -24,10 +24,10 @@ def render() -> str:
     )
     codes = ", ".join(f"`{code}`" for code in sorted(REJECTED, reverse=True))
     words = "\n".join(f"| {words} | {row} |" for words, row in WORDS)
-    return f"""# Errors of the exchange, and what is done about them
+    return f"""# Errors of the exchange, and what Eightbells does about them
 
-Each retry is shown in the Prefect UI as a retry of its task, with the time and the reason of the wait. Every entry
-can be changed in `eightbells.toml`. `eightbells doctor` and `accept-drift` do not retry: they report at once.
+The Prefect UI shows each retry as a retry of its task, with the time and the reason of the wait. You can change every
+entry in `eightbells.toml`. `eightbells doctor` and `accept-drift` do not retry: they report at once.
 
 ```toml
 [errors]
@@ -38,17 +38,17 @@ can be changed in `eightbells.toml`. `eightbells doctor` and `accept-drift` do n
 |---|---|
 {actions}
 
-Status, code and words decide, in this order:
+Eightbells chooses the row by status, code and words, in this order:
 
-1. An order that is answered with HTTP 5xx is always asked for, whatever else the answer says.
-2. {codes} say many things, and some answers carry no code that is known:
-   there the exchange's words decide, see below. Under every other code the row of the code counts.
+1. If the exchange answers an order with HTTP 5xx, Eightbells always queries the order, whatever else the answer says.
+2. The codes {codes} have several meanings, and some answers have no
+   known code. For these the exchange's words choose the row, see below. For every other code its own row applies.
 3. An answer without a known code has the row of its status: `http-403`, or `http-4xx` where there is none.
-4. Without an answer it counts how far the request came. After `key-characters`, `address`, `name-resolution`,
-   `connection-refused`, `no-connection`, `proxy` and `certificate` nothing was sent, and an order certainly does not
-   exist. After `network`, `timeout` and `unreadable` that is unknown.
+4. Without an answer, how far the request got chooses the row. In `key-characters`, `address`, `name-resolution`,
+   `connection-refused`, `no-connection`, `proxy` and `certificate` nothing was sent, so no order exists. In `network`,
+   `timeout` and `unreadable` the outcome is unknown.
 
-An order whose last attempt ended in `wait` goes out again with the next run for its candle, while the candle is fresh
+If the last attempt of an order ends in `wait`, the next run for its candle sends it again while the candle is fresh
 (`trading.max_candle_age_minutes`).
 
 | code | action | delay (s) | attempts | in words |
