@@ -136,8 +136,11 @@ async def test_the_average_and_the_reference_price_are_told(simulator: Simulator
         seen = {event["stream"]: event["data"] for event in [await next_event(socket) for _ in range(4)]}
     assert (seen["btcusdt@avgPrice"]["e"], seen["btcusdt@avgPrice"]["w"]) == ("avgPrice", average)
     assert seen["btcusdt@referencePrice"] == {
-        "e": "referencePrice", "s": "BTCUSDT", "r": reference, "t": START,
-    }  # fmt: skip
+        "e": "referencePrice",
+        "s": "BTCUSDT",
+        "r": reference,
+        "t": START,
+    }
 
 
 @pytest.mark.parametrize(

@@ -121,9 +121,14 @@ def test_a_maker_only_order_may_not_meet_one_of_its_own(simulator: Simulator) ->
 
 def test_what_depends_on_an_expired_maker_expires_as_well(simulator: Simulator) -> None:
     pair = {
-        "symbol": "BTCUSDT", "side": "SELL", "quantity": "0.01", "aboveType": "LIMIT_MAKER",
-        "abovePrice": above(simulator, "1.02"), "belowType": "STOP_LOSS", "belowStopPrice": below(simulator, "0.98"),
-    }  # fmt: skip
+        "symbol": "BTCUSDT",
+        "side": "SELL",
+        "quantity": "0.01",
+        "aboveType": "LIMIT_MAKER",
+        "abovePrice": above(simulator, "1.02"),
+        "belowType": "STOP_LOSS",
+        "belowStopPrice": below(simulator, "0.98"),
+    }
     simulator.signed("POST", "/api/v3/orderList/oco", **pair)
     simulator.order(price=pair["abovePrice"], selfTradePreventionMode="EXPIRE_MAKER")
     stop, limit, _ = simulator.truth()["orders"]
