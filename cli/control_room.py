@@ -1,4 +1,4 @@
-"""Commands of the control room: run it, look at it, be told of it, keep it."""
+"""Commands that run, watch and back up an installation."""
 
 from __future__ import annotations
 

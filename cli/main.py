@@ -1,4 +1,4 @@
-"""The command `eightbells`: every failure that a person can act on is one line and an exit code that is not 0."""
+"""The command `eightbells`: a failure that a person can act on is one line, with an exit code other than 0."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the installation is, from its own tables and from the Prefect server where one answers."""
+"""The status of the installation, from its tables and from the Prefect server if one answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An order's story on the terminal: what it came from, what became of it. Fits 80 columns."""
+"""An order's history on the terminal: its decision, then its events. Fits 80 columns."""
 
 from __future__ import annotations
 

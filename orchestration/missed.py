@@ -1,4 +1,4 @@
-"""Due times that have no run, because server or worker were away when it was to be planned: the newest is made up for.
+"""Missed runs: due times without a run, because server or worker were away. The newest one is run.
 
 Prefect plans three runs ahead, from the present on. After a longer outage nothing stands for the newest due time; and
 registering a deployment deletes what is planned, so that a due time a few seconds later is passed over.

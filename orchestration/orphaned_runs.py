@@ -1,4 +1,4 @@
-"""Flow runs whose process is gone: they would show as running for ever, so they are marked as crashed.
+"""Orphaned runs: flow runs whose process is gone. They would show as running forever, so they are marked as crashed.
 
 Whoever runs a flow holds a lock on a file that is named after the run; the kernel drops it when the process dies,
 however it dies.

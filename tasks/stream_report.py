@@ -1,4 +1,4 @@
-"""How the stream shows itself in the Prefect UI. A server that is away costs it its picture, never its work."""
+"""The stream's heartbeat in the Prefect UI. The stream works on while the server is away."""
 
 from __future__ import annotations
 

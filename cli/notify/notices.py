@@ -1,4 +1,4 @@
-"""What people are told of: the state of things that needs somebody, each under a key of its own."""
+"""Notices: problems that need a person, each with its own key."""
 
 from __future__ import annotations
 

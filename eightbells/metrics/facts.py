@@ -1,4 +1,4 @@
-"""What the tables know, asked of them when Prometheus asks: each fact is one statement, and the tables own it."""
+"""Metrics that are read from the tables at each scrape: one SQL statement each."""
 
 from __future__ import annotations
 

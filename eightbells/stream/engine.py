@@ -1,4 +1,4 @@
-"""What the stream does between its start and its end: gather closed candles, store them, fetch what was missed."""
+"""The stream engine: gather closed candles, validate and store them, and fetch missed ones over REST."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""At most one stream an account: an advisory lock of Postgres, on a connection of its own, as long as it lives."""
+"""One stream per account: an advisory lock of Postgres, on its own connection."""
 
 from __future__ import annotations
 

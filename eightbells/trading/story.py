@@ -1,4 +1,4 @@
-"""An order's whole story: from the candles it came from to its fills and fees."""
+"""An order's history: from the candles of its decision to its fills and fees."""
 
 from __future__ import annotations
 
