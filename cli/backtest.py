@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 trials = typer.Typer()
 
-Strategy = Annotated[str, typer.Argument(help="Its name in the settings.")]
+Strategy = Annotated[str, typer.Argument(help="The strategy's name in the settings.")]
 Choices = Annotated[list[str], typer.Option("--set", help="A parameter and its values: fast=5,10,20.")]
 Since = Annotated[str | None, typer.Option("--from", help="First day, 2021-03-01.")]
 Until = Annotated[str | None, typer.Option("--to", help="Last day; default: the newest candle.")]
-Processes = Annotated[int, typer.Option(min=1, max=256, help="How many run at a time.")]
+Processes = Annotated[int, typer.Option(min=1, max=256, help="How many processes run side by side.")]
 
 Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")]
 Data = Annotated[
@@ -213,7 +213,7 @@ def _choice(given: str) -> tuple[str, list[Any]]:
 @trials.command()
 def replay(
     evaluation: Annotated[
-        int | None, typer.Argument(help="Its number, as `eightbells explain` shows it.")
+        int | None, typer.Argument(help="The evaluation's number, as `eightbells explain` shows it.")
     ] = None,
     day: Annotated[str | None, typer.Option(help="All of a day's candles, 2021-03-01.")] = None,
     as_json: AsJson = False,

@@ -67,7 +67,9 @@ def restore(
 
 @control_room.command()
 def notify(
-    test: Annotated[bool, typer.Option("--test", help="Send one message to every address, and end.")] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Send one message to every address, then exit.")
+    ] = False,
     if_any: Annotated[
         bool,
         typer.Option(

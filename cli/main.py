@@ -123,7 +123,9 @@ def demo(
 def cycle(
     candle: Annotated[str | None, typer.Option(help="Open time of a past candle, 2021-03-01T04:00Z.")] = None,
     symbols: Symbols = None,
-    trade: Annotated[bool, typer.Option(help="Place orders, or only fetch, prove and evaluate.")] = True,
+    trade: Annotated[
+        bool, typer.Option(help="Place orders; --no-trade only fetches, validates and evaluates.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Run one four-hour cycle, for the newest closed candle or a past one."""
@@ -303,7 +305,9 @@ def halt(
 
 @app.command()
 def resume(
-    strategy: Annotated[str | None, typer.Argument(help="Only this one buys again, if it is paused.")] = None,
+    strategy: Annotated[
+        str | None, typer.Argument(help="The paused strategy that buys again; default: switch trading on.")
+    ] = None,
     symbol: Annotated[str | None, typer.Option(help="Only this symbol: BTCUSDT.")] = None,
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
 ) -> None:
@@ -330,7 +334,7 @@ def resume(
 
 @app.command()
 def pause(
-    strategy: Annotated[str, typer.Argument(help="Its name in the settings.")],
+    strategy: Annotated[str, typer.Argument(help="The strategy's name in the settings.")],
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
     symbol: Annotated[str | None, typer.Option(help="Only this symbol: BTCUSDT.")] = None,
 ) -> None:
