@@ -27,7 +27,9 @@ books = typer.Typer()
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print comma-separated values with a header line.")]
 ChosenSymbol = Annotated[str | None, typer.Option("--symbol", help="One or several: BTCUSDT,ETHUSDT.")]
 ChosenStrategy = Annotated[str | None, typer.Option("--strategy", help="Only of this strategy.")]
-ChosenState = Annotated[State | None, typer.Option("--state", case_sensitive=False, help="Only orders in this state.")]
+ChosenState = Annotated[
+    State | None, typer.Option("--state", case_sensitive=False, help="Only orders in this state.")
+]
 OnlyOpen = Annotated[bool, typer.Option("--open", help="Only open orders.")]
 Since = Annotated[str | None, typer.Option(help="Only those since 2024-03-01 or 2024-03-01T04:00Z.")]
 Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="How many to list at most, newest first.")]
