@@ -206,10 +206,10 @@ async def _permissions(client: StampedClient) -> AsyncIterator[Finding]:
     if isinstance(may, Failure):
         yield fail("permissions", _said(may), _key_remedy(may))
         return
-    for words in objections(may):
-        what, _, remedy = words.partition(": ")
-        yield fail("permissions", f"the key: {what}", f"{remedy}, in the exchange's API management")
-    if not objections(may):
+    found = objections(may)
+    for it in found:
+        yield fail("permissions", f"the key: {it.what}", f"{it.remedy}, in the exchange's API management")
+    if not found:
         yield ok("permissions", "the key may read and trade, and not withdraw")
     if not may.get("ipRestrict"):
         yield warn("permissions", "the key works from any address", "restrict it to this machine's address")
