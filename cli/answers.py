@@ -15,6 +15,8 @@ from rich.console import Console
 from eightbells.addresses import hidden
 from eightbells.errors import EightbellsError
 
+CYCLE_INTERVAL = "4h"  # as candles.timeframe.CYCLE, which loads numpy: too slow for `--help`
+Interval = Annotated[str, typer.Option(help="Length of the candles: 1m to 1w.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
 
 

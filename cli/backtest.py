@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 trials = typer.Typer()
 
-Strategy = Annotated[str, typer.Argument(help="Its name in the settings.")]
+Strategy = Annotated[str, typer.Argument(help="The strategy's name in the settings.")]
 Choices = Annotated[list[str], typer.Option("--set", help="A parameter and its values: fast=5,10,20.")]
 Since = Annotated[str | None, typer.Option("--from", help="First day, 2021-03-01.")]
 Until = Annotated[str | None, typer.Option("--to", help="Last day; default: the newest candle.")]
-Processes = Annotated[int, typer.Option(min=1, max=256, help="How many run at a time.")]
+Processes = Annotated[int, typer.Option(min=1, max=256, help="How many processes run side by side.")]
 
 Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")]
 Data = Annotated[
@@ -41,7 +41,7 @@ def backtest(
     until: Until = None,
     data: Data = None,
     report: Annotated[
-        Path | None, typer.Option(help="Also write a report to look at in a browser: one HTML file.")
+        Path | None, typer.Option(help="Also write a report for the browser, as one HTML file.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -117,7 +117,7 @@ def walk_forward(
     strategy: Strategy,
     choices: Choices,
     train_days: Annotated[int, typer.Option(min=1, help="Days on which parameters are chosen.")] = 365,
-    test_days: Annotated[int, typer.Option(min=1, help="Days after them that are traded with those.")] = 90,
+    test_days: Annotated[int, typer.Option(min=1, help="Days to trade with them afterwards.")] = 90,
     symbols: Symbols = None,
     since: Since = None,
     until: Until = None,
@@ -213,7 +213,7 @@ def _choice(given: str) -> tuple[str, list[Any]]:
 @trials.command()
 def replay(
     evaluation: Annotated[
-        int | None, typer.Argument(help="Its number, as `eightbells explain` shows it.")
+        int | None, typer.Argument(help="The evaluation's number, as `eightbells explain` shows it.")
     ] = None,
     day: Annotated[str | None, typer.Option(help="All of a day's candles, 2021-03-01.")] = None,
     as_json: AsJson = False,

@@ -1,4 +1,4 @@
-"""A backtest on the terminal. Right at 80 columns."""
+"""A backtest on the terminal. Fits 80 columns."""
 
 from __future__ import annotations
 

@@ -164,7 +164,9 @@ def restore(settings: Settings, file: Path) -> dict[str, object]:
         EightbellsError: `up` runs, the file is none of ours, or it cannot be restored; nothing has changed then.
     """
     if lock_holder(settings.directory) is not None:
-        raise EightbellsError("`eightbells up` runs: end it first, so that nothing is written meanwhile")
+        raise EightbellsError(
+            "`eightbells up` runs: stop it first, so that nothing is written during the restore"
+        )
     if not file.is_file():
         raise EightbellsError(f"there is no file {file}")
     with open_tools(settings) as tools:

@@ -24,18 +24,22 @@ if TYPE_CHECKING:
 
 books = typer.Typer()
 
-AsCsv = Annotated[bool, typer.Option("--csv", help="Comma-separated values, the first line names them.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print comma-separated values with a header line.")]
 ChosenSymbol = Annotated[str | None, typer.Option("--symbol", help="One or several: BTCUSDT,ETHUSDT.")]
 ChosenStrategy = Annotated[str | None, typer.Option("--strategy", help="Only of this strategy.")]
-ChosenState = Annotated[State | None, typer.Option("--state", case_sensitive=False, help="Of the order.")]
-OnlyOpen = Annotated[bool, typer.Option("--open", help="Only of orders that are not final.")]
-Since = Annotated[str | None, typer.Option(help="Not older than 2024-03-01 or 2024-03-01T04:00Z.")]
-Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="The newest so many.")]
+ChosenState = Annotated[
+    State | None, typer.Option("--state", case_sensitive=False, help="Only orders in this state.")
+]
+OnlyOpen = Annotated[bool, typer.Option("--open", help="Only open orders.")]
+Since = Annotated[str | None, typer.Option(help="Only those since 2024-03-01 or 2024-03-01T04:00Z.")]
+Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="How many to list at most, newest first.")]
 
 
 @books.command()
 def positions(
-    closed: Annotated[bool, typer.Option("--all", help="Also what is sold, with what it realised.")] = False,
+    closed: Annotated[
+        bool, typer.Option("--all", help="Also list closed positions, with their realised profit.")
+    ] = False,
     as_json: AsJson = False,
     csv: AsCsv = False,
 ) -> None:
@@ -109,8 +113,10 @@ def trades(
 def sell(
     symbol: Annotated[str, typer.Argument(help="What to sell: BTCUSDT.")],
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
-    strategy: Annotated[str | None, typer.Option(help="Only what this strategy holds.")] = None,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Although a drift or a hold is open.")] = False,
+    strategy: Annotated[str | None, typer.Option(help="Only the position of this strategy.")] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Sell even while a drift or a hold is open.")
+    ] = False,
 ) -> None:
     """Sell a symbol's position at market now, even while trading is off."""
     from eightbells.database.engine import open_database
@@ -138,11 +144,15 @@ def sell(
 
 @books.command()
 def adopt(
-    symbol: Annotated[str, typer.Argument(help="What is adopted: BTCUSDT.")],
-    strategy: Annotated[str, typer.Argument(help="Whose it becomes.")],
+    symbol: Annotated[str, typer.Argument(help="Symbol of the coins: BTCUSDT.")],
+    strategy: Annotated[str, typer.Argument(help="The strategy that gets the coins.")],
     reason: Annotated[str, typer.Option(help="Where the coins come from, for the record.")],
-    quantity: Annotated[str | None, typer.Option(help="How many; all that belong to no strategy.")] = None,
-    price: Annotated[str | None, typer.Option(help="What one counts as; the last price.")] = None,
+    quantity: Annotated[
+        str | None, typer.Option(help="How many; default: all that belong to no strategy.")
+    ] = None,
+    price: Annotated[
+        str | None, typer.Option(help="Price of one coin in the books; default: the last price.")
+    ] = None,
     order: Annotated[int | None, typer.Option(help="Number of the order that bought them.")] = None,
 ) -> None:
     """Give coins that no strategy has bought to a strategy."""

@@ -1,4 +1,4 @@
-"""Positions, orders and fills on the terminal, and as CSV. Right at 80 columns."""
+"""Positions, orders and fills on the terminal, and as CSV. Fits 80 columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exchange's truth held against our books, order by order, fill by fill, balance by balance."""
+"""Orders, fills and balances of the simulator compared with the books, one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands of the control room: run it, look at it, be told of it, keep it."""
+"""Commands that run, watch and back up an installation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.answers import AsJson, amount, listed, plain, say, who
+from cli.answers import CYCLE_INTERVAL, AsJson, Interval, amount, listed, plain, say, who
 
 control_room = typer.Typer()
 
@@ -31,15 +31,15 @@ def up(
     port: Annotated[int | None, typer.Option(help="Port of the Prefect UI; default: 4200.")] = None,
 ) -> None:
     """Run everything on this machine until Ctrl-C: database, Prefect, worker, stream, metrics."""
-    from cli.up import Up
+    from cli.up import run_everything
 
-    Up(port).run()
+    run_everything(port)
 
 
 @control_room.command()
 def backup(
-    file: Annotated[Path, typer.Argument(help="Where to; by convention it ends in .dump.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    file: Annotated[Path, typer.Argument(help="The file to write, such as monday.dump.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the whole database to a file. Everything keeps running meanwhile."""
@@ -51,7 +51,8 @@ def backup(
 
 @control_room.command()
 def restore(
-    file: Annotated[Path, typer.Argument(help="What `eightbells backup` wrote.")], as_json: AsJson = False
+    file: Annotated[Path, typer.Argument(help="The file that `eightbells backup` wrote.")],
+    as_json: AsJson = False,
 ) -> None:
     """Replace the database with a backup. The old one is kept under another name, and trading is off."""
     from cli.backup import restore as restore_from
@@ -66,9 +67,14 @@ def restore(
 
 @control_room.command()
 def notify(
-    test: Annotated[bool, typer.Option("--test", help="Send one message to every address, and end.")] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Send one message to every address, then exit.")
+    ] = False,
     if_any: Annotated[
-        bool, typer.Option("--if-any", help="Without an address wait, for a service that is always started.")
+        bool,
+        typer.Option(
+            "--if-any", help="Without an address wait instead of failing, for a service that always runs."
+        ),
     ] = False,
 ) -> None:
     """Send problems to the addresses of notifications.urls until stopped."""
@@ -80,7 +86,7 @@ def notify(
     if test:
         print(f"sent to {try_out(settings)}")
     elif if_any and not settings.notifications.urls:
-        print("notifications.urls is empty: nobody is told", flush=True)
+        print("notifications.urls is empty: no notification is sent", flush=True)
         Event().wait()
     else:
         tell(settings)
@@ -129,7 +135,7 @@ def status(as_json: AsJson = False) -> None:
 def gaps(
     symbols: Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")] = None,
     state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
-    interval: Annotated[str, typer.Option(help="Length of the candles: 1m to 1w.")] = "4h",
+    interval: Interval = CYCLE_INTERVAL,
     as_json: AsJson = False,
 ) -> None:
     """List the slots without a candle, and their state."""
@@ -150,7 +156,7 @@ def gaps(
 
 @control_room.command("accept-drift")
 def accept_drift(
-    number: Annotated[int, typer.Argument(help="Of the drift, from `eightbells reconcile`.")],
+    number: Annotated[int, typer.Argument(help="The drift's number, as `eightbells reconcile` shows it.")],
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
     proceeds: Annotated[
         str | None,

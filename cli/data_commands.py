@@ -12,21 +12,25 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.answers import AsJson, listed, moment
+from cli.answers import CYCLE_INTERVAL, AsJson, Interval, listed, moment
 
 data_commands = typer.Typer()
 
-Interval = Annotated[str, typer.Option(help="Length of the candles: 1m to 1w.")]
 Symbols = Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")]
 
 
 @data_commands.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="Where to; it is made if it is not there.")],
+    folder: Annotated[
+        Path, typer.Argument(help="The folder to write to. It is created if it does not exist.")
+    ],
     symbols: Symbols = None,
     first: Annotated[str | None, typer.Option("--from", help="First day or time, 2021-03-01.")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Day or time before which it ends.")] = None,
-    interval: Interval = "4h",
+    last: Annotated[
+        str | None,
+        typer.Option("--to", help="Day or time at which it ends; candles that open then are left out."),
+    ] = None,
+    interval: Interval = CYCLE_INTERVAL,
 ) -> None:
     """Write the stored candles as Parquet files, one per symbol and year."""
     from eightbells.candles.timeframe import Timeframe
@@ -54,7 +58,7 @@ def export(
 
 
 @data_commands.command()
-def coverage(symbols: Symbols = None, interval: Interval = "4h", as_json: AsJson = False) -> None:
+def coverage(symbols: Symbols = None, interval: Interval = CYCLE_INTERVAL, as_json: AsJson = False) -> None:
     """Show which share of each symbol's slots is stored, by month."""
     from cli.coverage_view import show
     from eightbells.candles.coverage import coverage as look

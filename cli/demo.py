@@ -1,4 +1,4 @@
-"""The demonstration: the whole watch on a simulated exchange, and both sides compared order by order."""
+"""The demonstration: cycles on a simulated exchange, then a comparison of its orders with the books."""
 
 from __future__ import annotations
 
@@ -53,24 +53,26 @@ class Demo:
     cycles: int
     port: int | None
 
+    def __post_init__(self) -> None:
+        self._view = View(to_stderr=self.as_json)
+
     def run(self) -> None:
         started = time.monotonic()
         settings = load_settings()
-        self._data, self._directory = self._find_data(settings), settings.directory
+        data = self._find_data(settings)
         port = prefect_server.choose_port(self.port)
         prefect_server.prepare_environment(settings)
-        self._view = View(to_stderr=self.as_json)
         with ExitStack() as stack:
             processes = stack.enter_context(Processes(settings.directory / "logs"))
-            self._prepare_database(stack, settings)
-            server = prefect_server.start(processes, port, self._postgres, PREFECT_DATABASE)
-            exchange = self._start_exchange(processes, settings)
+            postgres = _prepare_database(stack, settings)
+            server = prefect_server.start(processes, port, postgres, PREFECT_DATABASE)
+            exchange = self._start_exchange(processes, settings, data)
             self._view.opening(exchange.source, f"http://127.0.0.1:{port}")
             warm_up()
             prefect_server.wait_ready(server)
             engine = stack.enter_context(_engine())
             with recorded():
-                outcome = asyncio.run(self._watch(exchange, engine))
+                outcome = asyncio.run(self._watch(exchange, engine, settings.directory))
             outcome["seconds"] = round(time.monotonic() - started, 1)
             self._view.closing(outcome)
             if not self.once:
@@ -91,26 +93,11 @@ class Demo:
             )
         return folder.resolve() if folder else None
 
-    def _prepare_database(self, stack: ExitStack, settings: Settings) -> None:
-        """A database of the demo's own, empty at its start; the user's is never touched."""
-        self._postgres: embedded.EmbeddedServer | None = None
-        if not settings.database_url.get_secret_value():
-            self._postgres = stack.enter_context(embedded.server(settings.directory))
-            self._postgres.ensure_database(DATABASE, fresh=True)
-            address = self._postgres.url(DATABASE)
-        else:
-            address = stack.enter_context(database_url(settings))
-            address = _fresh_beside(address)
-        os.environ["DATABASE_URL"] = address.render_as_string(hide_password=False)
-        engine = connect(address)
-        migrate(engine)
-        engine.dispose()
-
-    def _start_exchange(self, processes: Processes, settings: Settings) -> Exchange:
+    def _start_exchange(self, processes: Processes, settings: Settings, data: Path | None) -> Exchange:
         account = f"{PAPER_KEY}:{PAPER_SECRET}:{settings.quote_asset}={CAPITAL}"
         arguments = ["--port", "0", "--account", account, "--parent-pid", str(os.getpid())]
-        if self._data:
-            arguments += ["--data", str(self._data)]
+        if data:
+            arguments += ["--data", str(data)]
             arguments += ["--symbols", ",".join(self.symbols)] if self.symbols else []
         else:
             made_up = max(5, len(self.symbols or settings.symbols))
@@ -120,9 +107,9 @@ class Demo:
             address = child.first_line().split()[-1]
         except EightbellsError:
             raise EightbellsError("\n".join(_complaints(child)) or child.last_words()) from None
-        source = f"real klines from {self._data}" if self._data else "made-up candles of the seeded generator"
+        source = f"real klines from {data}" if data else "made-up candles of the seeded generator"
         exchange = Exchange(address, child, source)
-        symbols = self.symbols or (self._offered(exchange, settings) if self._data else settings.symbols)
+        symbols = self.symbols or (self._offered(exchange, settings) if data else settings.symbols)
         os.environ.update(
             EIGHTBELLS_MODE="paper",
             EIGHTBELLS_SYMBOLS=json.dumps(symbols),
@@ -136,7 +123,7 @@ class Demo:
     def _offered(self, exchange: Exchange, settings: Settings) -> list[str]:
         return [it for it in exchange.symbols() if quoted_otherwise(it, settings.quote_asset) is None]
 
-    async def _watch(self, exchange: Exchange, engine: Engine) -> dict[str, Any]:
+    async def _watch(self, exchange: Exchange, engine: Engine, directory: Path) -> dict[str, Any]:
         from orchestration.deployments import register
         from orchestration.waits import TERMINAL
         from tasks.session import PROGRESS
@@ -148,13 +135,13 @@ class Demo:
         exchange.set_time(grid.closes_at(last - self.cycles * grid.STEP_MS) + SETTLED_MS)
         with self._view.loading() as progress:
             PROGRESS.set(progress)
-            await run_deployed("backfill", {}, self._directory)
+            await run_deployed("backfill", {}, directory)
             PROGRESS.set(None)
         succeeded = 0
         for number in range(1, self.cycles + 1):
             opened = last - (self.cycles - number) * grid.STEP_MS
             exchange.set_time(grid.closes_at(opened) + SETTLED_MS)
-            report = await run_deployed("four-hour-cycle", {"candle": grid.to_time(opened)}, self._directory)
+            report = await run_deployed("four-hour-cycle", {"candle": grid.to_time(opened)}, directory)
             succeeded += report.outcome == "complete"
             self._view.cycle(number, self.cycles, report)
         mismatches, exchange_orders = await self._compare(exchange, engine)
@@ -223,6 +210,22 @@ def _complaints(child: Child) -> list[str]:
     """What the simulator says about each file that it cannot use."""
     said = (line.removeprefix("simulator: ") for line in child.logged() if line.startswith("simulator: "))
     return list(said)
+
+
+def _prepare_database(stack: ExitStack, settings: Settings) -> embedded.EmbeddedServer | None:
+    """A database of the demo's own, empty at its start; the user's is never touched."""
+    postgres = None
+    if not settings.database_url.get_secret_value():
+        postgres = stack.enter_context(embedded.server(settings.directory))
+        postgres.ensure_database(DATABASE, fresh=True)
+        address = postgres.url(DATABASE)
+    else:
+        address = _fresh_beside(stack.enter_context(database_url(settings)))
+    os.environ["DATABASE_URL"] = address.render_as_string(hide_password=False)
+    engine = connect(address)
+    migrate(engine)
+    engine.dispose()
+    return postgres
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the demonstration shows on the terminal: a progress bar, a table a cycle, the comparison. Fits 80 columns."""
+"""What the demonstration shows on the terminal: a progress bar, a table per cycle, the comparison. Fits 80 columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a machine gives a program beside its arguments, made fit to work with: variables and the terminal's encoding."""
+"""The process environment, corrected before work begins: variables and the terminal's encoding."""
 
 from __future__ import annotations
 

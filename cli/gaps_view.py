@@ -1,4 +1,4 @@
-"""Missing slots on the terminal, a line a stretch of them. Fits 80 columns."""
+"""Missing slots on the terminal, one line per stretch of them. Fits 80 columns."""
 
 from __future__ import annotations
 

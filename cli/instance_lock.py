@@ -1,18 +1,18 @@
-"""At most one `eightbells up` a data folder: a lock that goes with its process, and a note of where its parts are."""
+"""One `eightbells up` per data folder: a lock that goes with its process, and a note of where its parts are."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from eightbells.atomic_file import replace_text
 from eightbells.errors import EightbellsError
+from eightbells.file_lock import FileLock
 
 _PATIENCE_SECONDS = 0.5  # who only looks whether an `up` runs holds the lock for a moment
 
@@ -65,34 +65,27 @@ def instance_lock(directory: Path) -> Iterator[InstanceLock]:
             (directory / "up.json").unlink(missing_ok=True)
 
 
-def _opened(directory: Path) -> TextIO:
+def _opened(directory: Path) -> FileLock:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        return open(_lock_of(directory), "a")
+        return FileLock(_lock_of(directory))
     except OSError as error:
         raise EightbellsError(f"the data folder {directory} cannot be written: {error.strerror}") from None
 
 
-def _claim(lock: TextIO, directory: Path) -> None:
+def _claim(lock: FileLock, directory: Path) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise EightbellsError(_already(directory)) from None
-            time.sleep(0.05)
+    while not lock.try_acquire():
+        if time.monotonic() > deadline:
+            raise EightbellsError(_already(directory))
+        time.sleep(0.05)
 
 
 def lock_holder(directory: Path) -> LockHolder | None:
     """What the `up` that runs has written of itself on this data folder; None where none does."""
     try:
-        with open(_lock_of(directory)) as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return None
-    except BlockingIOError:
-        return _read(directory)
+        with FileLock(_lock_of(directory), create=False) as lock:
+            return None if lock.try_acquire(shared=True) else _read(directory)
     except OSError:
         return None
 
@@ -113,4 +106,4 @@ def _already(directory: Path) -> str:
     holder = _read(directory)
     who = f" (process {holder.pid})" if holder.pid else ""
     where = f": its Prefect UI is at {holder.prefect_api.removesuffix('/api')}" if holder.prefect_api else ""
-    return f"`eightbells up` runs already on {directory}{who}{where}"
+    return f"`eightbells up` already runs on {directory}{who}{where}"

@@ -1,4 +1,4 @@
-"""The command `eightbells`: every failure that a person can act on is one line and an exit code that is not 0."""
+"""The command `eightbells`: a failure that a person can act on is one line, with an exit code other than 0."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cli.answers import AsJson, complain, listed, moment, say, who
+from cli.answers import CYCLE_INTERVAL, AsJson, Interval, complain, listed, moment, say, who
 from cli.backtest import trials
 from cli.books import books
 from cli.control_room import control_room
@@ -36,7 +36,7 @@ from eightbells.errors import EightbellsError
 from eightbells.settings.symbols import one_symbol
 
 app = typer.Typer(
-    help="Keeps the four-hour watch on Binance Spot.",
+    help="Trades on Binance Spot every four hours.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -97,13 +97,13 @@ def options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Keeps the four-hour watch on Binance Spot."""
+    """Trades on Binance Spot every four hours."""
 
 
 @app.command()
 def demo(
     once: Annotated[
-        bool, typer.Option("--once", help="End after the cycles instead of leaving the UI up.")
+        bool, typer.Option("--once", help="Exit after the cycles instead of keeping the UI running.")
     ] = False,
     as_json: AsJson = False,
     data: Annotated[
@@ -123,7 +123,9 @@ def demo(
 def cycle(
     candle: Annotated[str | None, typer.Option(help="Open time of a past candle, 2021-03-01T04:00Z.")] = None,
     symbols: Symbols = None,
-    trade: Annotated[bool, typer.Option(help="Place orders, or only fetch, prove and evaluate.")] = True,
+    trade: Annotated[
+        bool, typer.Option(help="Place orders; --no-trade only fetches, validates and evaluates.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Run one four-hour cycle, for the newest closed candle or a past one."""
@@ -143,17 +145,17 @@ def cycle(
 def backfill(
     symbols: Symbols = None,
     quote: Annotated[
-        str | None, typer.Option(help="All symbols that are quoted in it: USDT, or ALL for all there are.")
+        str | None, typer.Option(help="All symbols quoted in this asset, such as USDT; ALL for every symbol.")
     ] = None,
     start: Annotated[str | None, typer.Option(help="First day, 2021-03-01; default: the beginning.")] = None,
     end: Annotated[
         str | None, typer.Option(help="Last day; default: up to the newest closed candle.")
     ] = None,
-    interval: Annotated[str, typer.Option(help="Length of the candles: 1m to 1w.")] = "4h",
+    interval: Interval = CYCLE_INTERVAL,
     source: Annotated[
         Source,
         typer.Option(
-            help="archive: zipped files, REST for the rest; auto: files where REST asks more than once."
+            help="archive: zipped files, and REST for the rest; auto: files where REST needs several requests."
         ),
     ] = Source.REST,
     as_json: AsJson = False,
@@ -225,14 +227,18 @@ def stream() -> None:
     try:
         run_flow("stream", {})
     except httpx.TransportError as error:
-        raise EightbellsError(f"everything that came is written; Prefect was not told: {error}") from None
+        raise EightbellsError(
+            f"everything received is written; the Prefect server could not be updated: {error}"
+        ) from None
 
 
 @app.command()
 def serve(
     sole: Annotated[
         bool,
-        typer.Option(help="No other worker serves this Prefect server: what shows as running there is dead."),
+        typer.Option(
+            help="This is the only worker of the Prefect server: runs that still show as running have crashed."
+        ),
     ] = False,
 ) -> None:
     """Register the deployments with the Prefect server of PREFECT_API_URL, and run them until stopped."""
@@ -299,7 +305,9 @@ def halt(
 
 @app.command()
 def resume(
-    strategy: Annotated[str | None, typer.Argument(help="Only this one buys again, if it is paused.")] = None,
+    strategy: Annotated[
+        str | None, typer.Argument(help="The paused strategy that buys again; default: switch trading on.")
+    ] = None,
     symbol: Annotated[str | None, typer.Option(help="Only this symbol: BTCUSDT.")] = None,
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
 ) -> None:
@@ -326,7 +334,7 @@ def resume(
 
 @app.command()
 def pause(
-    strategy: Annotated[str, typer.Argument(help="Its name in the settings.")],
+    strategy: Annotated[str, typer.Argument(help="The strategy's name in the settings.")],
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
     symbol: Annotated[str | None, typer.Option(help="Only this symbol: BTCUSDT.")] = None,
 ) -> None:
@@ -343,7 +351,7 @@ def pause(
         with engine.connect() as connection:
             live = outbox.live(connection, settings.account)
     of = f"{strategy} on {chosen}" if chosen else strategy
-    print(f"{of} is paused" if begun else f"{of} was paused already", flush=True)
+    print(f"{of} is paused" if begun else f"{of} is already paused", flush=True)
     if any(it.side == "BUY" and it.strategy == strategy and chosen in (None, it.symbol) for it in live):
         print("cancelling its open purchases", flush=True)
         given = {"strategy": strategy, "reason": reason, "symbol": chosen, "by": who()}

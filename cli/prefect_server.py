@@ -1,4 +1,4 @@
-"""A Prefect server of our own, where none is given: on the embedded Postgres, on loopback, calling nobody."""
+"""Our own Prefect server, if no other is given: on the embedded Postgres, on loopback, without telemetry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Child processes that never outlive us: each in a group of its own, ended as a group, whatever happens."""
+"""Child processes that never outlive this one: each has its own process group, which is ended as a whole."""
 
 from __future__ import annotations
 

@@ -34,10 +34,12 @@ class State(Enum):
 def list_rows(
     symbols: Annotated[str | None, typer.Option(help="Comma-separated, for example BTCUSDT,ETHUSDT.")] = None,
     state: Annotated[State, typer.Option(help="Only those in this state.")] = State.OPEN,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="The newest so many.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="How many to list at most, newest first.")
+    ] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List quarantined rows, the newest first, with every rule that they break."""
+    """List quarantined rows, newest first, with the rules that they break."""
     from eightbells.database.reading import open_read_only
     from eightbells.quarantine import quarantined
     from eightbells.settings import load_settings
@@ -59,13 +61,13 @@ def list_rows(
 
 @quarantine_commands.command()
 def release(numbers: Numbers, reason: Reason) -> None:
-    """Store rows as candles after all: duplicates, of which you know the right one, and rows not asked for."""
+    """Store quarantined rows as candles: the right one of duplicates, or rows that were not asked for."""
     _decide("release", numbers, reason)
 
 
 @quarantine_commands.command()
 def dismiss(numbers: Numbers, reason: Reason) -> None:
-    """Note that rows were rightly refused; they no longer keep their slots open."""
+    """Record that rows were rightly refused. Their slots are no longer open."""
     _decide("dismiss", numbers, reason)
 
 

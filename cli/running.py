@@ -1,4 +1,4 @@
-"""Flows that run in this process, recorded by the Prefect server under their deployments where it has them."""
+"""Flows run in this process, recorded by the Prefect server under their deployments if it has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the installation is, from its own tables and from the Prefect server where one answers."""
+"""The status of the installation, from its tables and from the Prefect server if one answers."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def _of_data(connection: Connection) -> Iterator[str]:
         text("SELECT reason, closed_until FROM budgets WHERE closed_until > clock_timestamp()")
     ).one_or_none()
     if shut:
-        yield f"nothing is asked of the exchange until {shut.closed_until:%H:%M:%S} UTC: {shut.reason}"
+        yield f"no request goes to the exchange until {shut.closed_until:%H:%M:%S} UTC: {shut.reason}"
 
 
 def _of_runs(api: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The status on the terminal: what is, then what somebody has to do something about. Right at 80 columns."""
+"""The status on the terminal: facts first, then what needs a person. Fits 80 columns."""
 
 from __future__ import annotations
 

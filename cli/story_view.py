@@ -1,4 +1,4 @@
-"""An order's story on the terminal: what it came from, what became of it. Fits 80 columns."""
+"""An order's history on the terminal: its decision, then its events. Fits 80 columns."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def show(story: Story) -> None:
     )
     _table(
         console,
-        "The newest candles it was shown",
+        "The newest candles that the strategy saw",
         story.candles,
         ("open_time", "open", "high", "low", "close"),
     )
@@ -65,7 +65,7 @@ def show(story: Story) -> None:
         }
         for event in story.events
     ]
-    _table(console, "What became of it", events, ("at", "from", "to", "detail"))
+    _table(console, "What happened to the order", events, ("at", "from", "to", "detail"))
     fills = [
         {**fill, "fee": f"{_plain(fill['commission'])} {fill['commission_asset']}"} for fill in story.fills
     ]

@@ -73,10 +73,10 @@ def list_strategies(as_json: AsJson = False) -> None:
 
 @strategies.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Its name, as in my_trend.")],
+    name: Annotated[str, typer.Argument(help="Name of the strategy, such as my_trend.")],
     folder: Annotated[Path, typer.Option(help="Where the two files go.")] = Path(),
 ) -> None:
-    """Write a strategy that works, and its test, to begin with."""
+    """Write a small working strategy and its test."""
     from eightbells.strategies import template
 
     file, test = template.write(name, folder)
@@ -95,7 +95,7 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a strategy says on past candles and how fast, and whether it looks ahead. Exit code 1 where it does."""
+    """Show a strategy's signals and speed on past candles, and whether it looks ahead. Exit code 1 if it fails."""
     from eightbells.backtest.checks import check as examine
     from eightbells.backtest.history import symbols_in
     from eightbells.backtest.request import candles

@@ -1,4 +1,4 @@
-"""Keeps parts running: what ends is started again, after waits that grow while it keeps ending."""
+"""The supervisor: it restarts parts that exit, after waits that grow while a part keeps exiting."""
 
 from __future__ import annotations
 

@@ -9,14 +9,13 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from rich.console import Console
 from sqlalchemy.engine import URL
 
 from cli import prefect_api, prefect_server
-from cli.instance_lock import LockHolder, instance_lock
+from cli.instance_lock import InstanceLock, LockHolder, instance_lock
 from cli.notify.addresses import addresses, tell_all
 from cli.paper import PAPER_PORT, paper_exchange
 from cli.processes import Processes, free_port, is_free, python
@@ -39,77 +38,98 @@ _KILLED_ARE_GONE_WITHIN = 30.0
 _WORKING = ("worker", "stream", "metrics", "notify", "simulator")
 
 
-@dataclass
+def run_everything(port: int | None) -> None:
+    """Run one installation until Ctrl-C or SIGTERM.
+
+    Args:
+        port: where the Prefect server shall listen; None: the usual port, or another one that is free.
+
+    Raises:
+        EightbellsError: it cannot start, and why.
+    """
+    settings = load_settings()
+    settings.credentials()
+    addresses(settings)  # a mistake in one is reported now, and not when it is needed
+    prefect_server.prepare_environment(settings)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # its terminal is closed; nohup would ignore that
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
+    with instance_lock(settings.directory) as lock, ExitStack() as stack:
+        console = Console(highlight=False)
+        holder = LockHolder(os.getpid(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", os.getcwd())
+        lock.write(holder)
+        console.print("starting ...", soft_wrap=True)
+        listening = _choose_port(lock, port)
+        _wait_free(lock, settings.metrics.port)
+        metrics = _metrics(settings)
+        postgres = _open_database(stack, settings)
+        if settings.mode == "live":
+            _require_health(settings)
+        processes = stack.enter_context(Processes(settings.directory / "logs"))
+        running = Up(settings, lock, holder, metrics, postgres, processes, console)
+        stack.enter_context(running.ending())
+        running.start(listening)
+        with suppress(KeyboardInterrupt):  # Ctrl-C and SIGTERM are how it is meant to end
+            running.announce()
+            running.watch()
+
+
+def _open_database(stack: ExitStack, settings: Settings) -> embedded.EmbeddedServer | None:
+    """Start the embedded Postgres where no other is given, and bring the database to the newest migration."""
+    postgres = None
+    url: str | URL = settings.database_url.get_secret_value()
+    if not url:
+        postgres = stack.enter_context(embedded.server(settings.directory))
+        postgres.ensure_database(settings.database.name)
+        url = postgres.url(settings.database.name)
+    engine = connect(url)
+    try:
+        migrate(engine)
+        require_mode(engine, settings.mode)
+        require_quote_asset(engine, settings.quote_asset)
+    finally:
+        engine.dispose()
+    return postgres
+
+
+def _choose_port(lock: InstanceLock, port: int | None) -> int | None:
+    """Where our own Prefect server shall listen; None where PREFECT_API_URL names another."""
+    if given := os.environ.get("PREFECT_API_URL"):
+        if not prefect_server.answers(given):
+            raise EightbellsError(f"no Prefect server answers at {shown(given)} (PREFECT_API_URL)")
+        return None
+    wanted = prefect_api.USUAL_PORT if port is None else port
+    _wait_free(lock, wanted)
+    return prefect_server.choose_port(wanted)
+
+
+def _wait_free(lock: InstanceLock, port: int) -> None:
+    """After a kill -9 its children take a moment to end, and to leave the ports that they listened at."""
+    deadline = time.monotonic() + _KILLED_ARE_GONE_WITHIN
+    while lock.was_killed and port and not is_free(port) and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
 class Up:
-    """One installation, running."""
+    """One installation, running: its parts under a supervisor."""
 
-    port: int | None
-    _console: Console = field(default_factory=lambda: Console(highlight=False))
+    def __init__(
+        self,
+        settings: Settings,
+        lock: InstanceLock,
+        holder: LockHolder,
+        metrics: Part,
+        postgres: embedded.EmbeddedServer | None,
+        processes: Processes,
+        console: Console,
+    ) -> None:
+        self._settings, self._lock, self._holder = settings, lock, holder
+        self._metrics, self._postgres, self._console = metrics, postgres, console
+        self._looked_at = time.monotonic()
+        self._supervisor = Supervisor(processes, self._complain, self._write_note)
 
-    def run(self) -> None:
-        settings = load_settings()
-        settings.credentials()
-        addresses(settings)  # a slip in one is told now, and not when it is needed
-        prefect_server.prepare_environment(settings)
-        if (
-            signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
-        ):  # its terminal is closed; nohup would ignore that
-            signal.signal(signal.SIGHUP, signal.default_int_handler)
-        with instance_lock(settings.directory) as lock, ExitStack() as stack:
-            self._holder = LockHolder(os.getpid(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", os.getcwd())
-            self._lock = lock
-            lock.write(self._holder)
-            self._say("starting ...")
-            port = self._port()
-            self._wait_free(settings.metrics.port)
-            self._metrics = _metrics(settings)
-            self._postgres = self._open_database(stack, settings)
-            if settings.mode == "live":
-                _require_health(settings)
-            processes = stack.enter_context(Processes(settings.directory / "logs"))
-            self._supervisor = Supervisor(processes, self._complain, self._write_note)
-            stack.enter_context(self._ending())
-            self._start(settings, port)
-            with suppress(KeyboardInterrupt):  # Ctrl-C and SIGTERM are how it is meant to end
-                self._announce(settings)
-                self._supervisor.watch(also=self._mind_postgres)
-
-    def _open_database(self, stack: ExitStack, settings: Settings) -> embedded.EmbeddedServer | None:
-        """Start the embedded Postgres where no other is given, and bring the database to the newest migration."""
-        postgres = None
-        self._directory, self._looked_at = settings.directory, time.monotonic()
-        url: str | URL = settings.database_url.get_secret_value()
-        if not url:
-            postgres = stack.enter_context(embedded.server(settings.directory))
-            postgres.ensure_database(settings.database.name)
-            url = postgres.url(settings.database.name)
-        engine = connect(url)
-        try:
-            migrate(engine)
-            require_mode(engine, settings.mode)
-            require_quote_asset(engine, settings.quote_asset)
-        finally:
-            engine.dispose()
-        return postgres
-
-    def _port(self) -> int | None:
-        """Where our own Prefect server shall listen; None where PREFECT_API_URL names another."""
-        if given := os.environ.get("PREFECT_API_URL"):
-            if not prefect_server.answers(given):
-                raise EightbellsError(f"no Prefect server answers at {shown(given)} (PREFECT_API_URL)")
-            return None
-        wanted = prefect_api.USUAL_PORT if self.port is None else self.port
-        self._wait_free(wanted)
-        return prefect_server.choose_port(wanted)
-
-    def _wait_free(self, port: int) -> None:
-        """After a kill -9 its children take a moment to end, and to leave the ports that they listened at."""
-        deadline = time.monotonic() + _KILLED_ARE_GONE_WITHIN
-        while self._lock.was_killed and port and not is_free(port) and time.monotonic() < deadline:
-            time.sleep(0.2)
-
-    def _start(self, settings: Settings, port: int | None) -> None:
-        start = self._supervisor.start
+    def start(self, port: int | None) -> None:
+        """Start the parts, each after what it works with."""
+        start, settings = self._supervisor.start, self._settings
         if (exchange := paper_exchange(settings)) is not None:
             self._start_paper(exchange)
         if port is not None:
@@ -135,11 +155,11 @@ class Up:
                 lambda: _answers(f"http://127.0.0.1:{PAPER_PORT}/simulator/clock"), _READY_SECONDS
             )
         except EightbellsError as error:
-            hint = "with an empty paper.prices in eightbells.toml its prices are made up, without a network"
+            hint = "an empty paper.prices in eightbells.toml gives made-up prices, without a network"
             raise EightbellsError(f"{error}; {hint}") from None
 
     @contextmanager
-    def _ending(self) -> Iterator[None]:
+    def ending(self) -> Iterator[None]:
         """End what works before what it works with, whatever it is that ends us."""
         try:
             yield
@@ -159,12 +179,18 @@ class Up:
         if not _is_running(self._postgres):
             self._complain("Postgres ended; it is started again")
             try:
-                with embedded.server(self._directory):
+                with embedded.server(self._settings.directory):
                     pass
             except EightbellsError as error:
                 self._complain(str(error))
 
-    def _announce(self, settings: Settings) -> None:
+    def watch(self) -> None:
+        """Keep everything running until Ctrl-C or SIGTERM."""
+        self._supervisor.watch(also=self._mind_postgres)
+
+    def announce(self) -> None:
+        """Show where everything is."""
+        settings = self._settings
         ui = self._holder.prefect_api.removesuffix("/api")
         self._say(f"[bold]Eightbells is up[/]: mode {settings.mode}, {len(settings.symbols)} symbols")
         for name, value in (

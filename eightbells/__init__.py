@@ -1,1 +1,1 @@
-"""Everything about the watch that is true without an orchestrator: candles, exchange, quality, trading."""
+"""Everything that does not need Prefect: candles, exchange, quality, trading."""

@@ -80,7 +80,7 @@ def decide(
         EightbellsError: there is no such row, it is decided already, nobody may release it, or there is no reason.
     """
     if not why.strip():
-        raise EightbellsError("a reason is needed: somebody will want to know why this was done")
+        raise EightbellsError("a reason is needed: the books keep it")
     if not numbers:
         raise EightbellsError("no row is named: `eightbells quarantine list` shows their numbers")
     with engine.begin() as connection:

@@ -1,1 +1,1 @@
-"""What the Prefect UI lists: one file a deployment."""
+"""The flows that the Prefect UI lists: one file per deployment."""

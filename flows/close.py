@@ -9,7 +9,7 @@ from prefect.client.schemas import State
 from prefect.states import Completed
 
 from eightbells.candles import grid
-from eightbells.stream.engine import OnClose, Proven
+from eightbells.stream.closes import OnClose, Proven
 from orchestration.limits import flow_limit
 from tasks.loading import Ingested
 from tasks.orders import prepare_account

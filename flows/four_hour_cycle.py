@@ -1,4 +1,4 @@
-"""The four-hour watch: prove the candle that has just closed, ask the strategies, place the orders that follow."""
+"""The four-hour cycle: validate the candle that has just closed, evaluate the strategies, place their orders."""
 
 from __future__ import annotations
 

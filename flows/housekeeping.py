@@ -1,4 +1,4 @@
-"""Housekeeping: Prefect's record of runs does not grow for ever."""
+"""Housekeeping: delete Prefect's records of runs that ended long ago."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reconcile: hold the exchange against the books, every ten minutes."""
+"""Reconcile: compare the exchange with the books, every ten minutes."""
 
 from __future__ import annotations
 

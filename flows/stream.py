@@ -63,10 +63,10 @@ async def stream() -> State[Any]:
                     with on_signals(streaming.end):
                         await streaming.run()
                     if report.is_cancelled:
-                        return Cancelled(message="cancelled; everything that came is written")
+                        return Cancelled(message="cancelled; everything received is written")
         except AnotherStream as error:
             return Completed(name="AlreadyRunning", message=str(error))
-    return Completed(name="Ended", message="told to end; everything that came is written")
+    return Completed(name="Ended", message="told to end; everything received is written")
 
 
 async def _compare_books() -> None:

@@ -1,4 +1,4 @@
-"""A scheduled cycle that failed or crashed is started again while its candle may still be traded."""
+"""Failed cycles: a scheduled cycle that failed or crashed is restarted while its candle may be traded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Due times that have no run, because server or worker were away when it was to be planned: the newest is made up for.
+"""Missed runs: due times without a run, because server or worker were away. The newest one is run.
 
 Prefect plans three runs ahead, from the present on. After a longer outage nothing stands for the newest due time; and
 registering a deployment deletes what is planned, so that a due time a few seconds later is passed over.
@@ -44,7 +44,7 @@ async def plan_missed(now: datetime) -> list[str]:
             if await _runs(client, deployment, None, due):
                 await client.create_flow_run_from_deployment(
                     deployment.id,
-                    state=Scheduled(scheduled_time=due, message="It was due while nobody planned it"),
+                    state=Scheduled(scheduled_time=due, message="It was due while no worker ran"),
                     idempotency_key=f"missed {deployment.id} {due.isoformat()}",
                 )
                 planned.append(deployment.name)

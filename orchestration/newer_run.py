@@ -1,4 +1,4 @@
-"""Whether a newer run does the work: after an outage all missed runs start at once, and only the newest works."""
+"""Newer runs: after an outage all missed runs start at once, and only the newest one works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flow runs whose process is gone: they would show as running for ever, so they are marked as crashed.
+"""Orphaned runs: flow runs whose process is gone. They would show as running forever, so they are marked as crashed.
 
 Whoever runs a flow holds a lock on a file that is named after the run; the kernel drops it when the process dies,
 however it dies.
@@ -6,7 +6,6 @@ however it dies.
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,8 +23,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Crashed
 
+from eightbells.file_lock import FileLock
+
 _ALIVE = [StateType.RUNNING, StateType.CANCELLING, StateType.PENDING]
-_WORDS = "its process ended without a word: it was killed, or the machine was"
+_WORDS = "its process ended without a report: it was killed, or the machine stopped"
 
 
 @contextmanager
@@ -34,8 +35,8 @@ def lock_of_run(directory: Path, run: UUID) -> Iterator[None]:
     folder = directory / "runs"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / str(run)
-    with open(file, "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(file) as lock:
+        lock.acquire()
         try:
             yield
         finally:
@@ -65,15 +66,12 @@ async def mark_orphaned_runs(directory: Path, *, of_workers: bool = False) -> li
 
 def _by_lock(folder: Path) -> tuple[set[UUID], set[UUID]]:
     """The runs whose process is gone, and those whose process lives."""
-    orphaned, alive = set(), set()
+    orphaned: set[UUID] = set()
+    alive: set[UUID] = set()
     for file in folder.glob("*"):
-        with suppress(FileNotFoundError, ValueError), open(file) as lock:
+        with suppress(FileNotFoundError, ValueError), FileLock(file, create=False) as lock:
             run = UUID(file.name)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                orphaned.add(run)
-            except BlockingIOError:
-                alive.add(run)
+            (orphaned if lock.try_acquire() else alive).add(run)
     return orphaned, alive
 
 

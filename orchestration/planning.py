@@ -26,7 +26,7 @@ async def keep_planning() -> None:
 
 async def _plan(now: datetime) -> None:
     for name in await plan_missed(now):
-        _log.warning("%s: the run that is due was never planned; it is now", name)
+        _log.warning("%s: the due run had not been scheduled; it is now", name)
     fresh_for = timedelta(minutes=load_settings().trading.max_candle_age_minutes)
     if words := await start_failed_again(now, fresh_for):
         _log.warning("%s", words)

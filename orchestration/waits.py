@@ -1,4 +1,4 @@
-"""Waits are announced: in the run's log, and on the terminal of whoever runs the flow in this process."""
+"""Announcements of waits: in the run's log, and on the terminal if the flow runs in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a long step is, as a progress artifact in the UI: moved now and then, never in the way of the work."""
+"""Progress of a long step, as an artifact in the UI: updated now and then, without slowing the work."""
 
 from __future__ import annotations
 

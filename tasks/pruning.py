@@ -1,4 +1,4 @@
-"""Steps that forget: what Prefect keeps of runs that ended long ago. Candles, orders and books are never forgotten."""
+"""Steps that delete Prefect's records of runs that ended long ago. Candles, orders and books stay."""
 
 from __future__ import annotations
 

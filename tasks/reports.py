@@ -14,10 +14,10 @@ from prefect.runtime import flow_run
 from eightbells.candles import grid
 from eightbells.candles.timeframe import Timeframe
 from eightbells.exchange.rules import wire
-from eightbells.trading.equity_picture import draw, points
 from eightbells.trading.reconciliation import Reconciliation
 from eightbells.trading.valuation import PositionReport
 from orchestration.exchange_task import limited_task
+from tasks.equity_picture import draw, points
 from tasks.loading import Ingested
 from tasks.trading import CycleReport
 

@@ -1,4 +1,4 @@
-"""What every flow opens first: settings, database, gateway, and the flow run it all is done for."""
+"""The session of a flow: settings, database, gateway and the id of the flow run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An orderly end on SIGTERM and SIGINT, where without it the signal would strike in the midst of something."""
+"""An orderly end on SIGTERM and SIGINT, instead of an interruption in the middle of a step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the stream shows itself in the Prefect UI. A server that is away costs it its picture, never its work."""
+"""The stream's heartbeat in the Prefect UI. The stream works on while the server is away."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class StreamReport:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 if self._shown is None:
                     self._shown = await acreate_table_artifact(
-                        rows, key="stream-heartbeat", description="The stream is alive."
+                        rows, key="stream-heartbeat", description="The stream runs."
                     )
                 else:  # not another one each minute for weeks
                     await self._client.update_artifact(self._shown, ArtifactUpdate(data=json.dumps(rows)))

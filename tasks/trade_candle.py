@@ -1,4 +1,4 @@
-"""What is done with a candle once it is proven, by the scheduled cycle as by the stream on the close."""
+"""One proven candle, traded: the scheduled cycle and the stream on the close both call this."""
 
 from __future__ import annotations
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -12,6 +15,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlencode
+
+import requests
 
 from tests.surroundings import ROOT
 
@@ -20,14 +26,31 @@ SETTLED = 3_500  # tests begin so long after a close
 START = 1_767_225_600_000  # 2026-01-01T00:00Z: the candle of 20:00 has just closed
 LAST = START - STEP
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT"]  # the generator's first five
-ACCOUNT = "paper:paper:USDT=100000"
+KEY = SECRET = "paper"
+ACCOUNT = f"{KEY}:{SECRET}:USDT=100000"
 
 
 class Simulator:
-    """A running simulator's control side."""
+    """A running simulator: its control side, and its API as an account's owner uses it.
 
-    def __init__(self, url: str) -> None:
+    Attributes:
+        process: where the test started it.
+        session: sends what `get`, `signed` and `order` ask. It keeps its connections.
+    """
+
+    def __init__(self, url: str, process: subprocess.Popen[str] | None = None) -> None:
         self.url = url
+        self.session = requests.Session()
+        self._process = process
+
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        assert self._process is not None
+        return self._process
+
+    @property
+    def ws(self) -> str:
+        return self.url.replace("http", "ws", 1)
 
     def ask(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
         request = urllib.request.Request(
@@ -54,8 +77,9 @@ class Simulator:
         """Set the clock shortly after a close; it goes on at the pace of the world."""
         self.control("clock", time=close_ms + SETTLED, speed=1)
 
-    def advance(self, milliseconds: int) -> None:
-        self.control("clock", advance=milliseconds)
+    def advance(self, milliseconds: int) -> int:
+        """Move the clock; returns the new time."""
+        return int(self.control("clock", advance=milliseconds)["time"])
 
     @property
     def now(self) -> int:
@@ -86,27 +110,73 @@ class Simulator:
         """How often each fault has struck."""
         return {fault["id"]: fault["fired"] for fault in self.ask("/simulator/faults")["faults"]}
 
+    def get(self, path: str, **params: Any) -> requests.Response:
+        return self.session.get(self.url + path, params=params, timeout=10)
+
+    def signed(
+        self, method: str, path: str, key: str = KEY, secret: str = SECRET, **params: Any
+    ) -> requests.Response:
+        params.setdefault("timestamp", self.now)
+        text = urlencode(params)
+        signature = hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+        url = f"{self.url}{path}?{text}&signature={signature}"
+        return self.session.request(method, url, headers={"X-MBX-APIKEY": key}, timeout=10)
+
+    def order(self, **params: Any) -> requests.Response:
+        """Place an order: a LIMIT GTC buy of 0.01 BTC unless told otherwise; None leaves a parameter out."""
+        given = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "quantity": "0.01", **params}
+        if given["type"] == "LIMIT":
+            given.setdefault("timeInForce", "GTC")
+        return self.signed("POST", "/api/v3/order", **{k: v for k, v in given.items() if v is not None})
+
+    def price(self, symbol: str = "BTCUSDT") -> str:
+        return str(self.get("/api/v3/ticker/price", symbol=symbol).json()["price"])
+
+    def balance(self, asset: str, account: str = KEY[:4]) -> dict[str, str]:
+        """What the account with this short name has of an asset."""
+        return dict(self.truth()["balances"][account][asset])
+
 
 FACTS = ("orders", "fills", "balances")
 
 
-@contextmanager
-def running(*arguments: str) -> Iterator[Simulator]:
-    """A simulator for the length of a block; it must have complained of nothing."""
-    command = [sys.executable, "-m", "simulator", "--port", "0", "--parent-pid", str(os.getpid())]
+def start(*arguments: str, env: dict[str, str] | None = None) -> Simulator:
+    """Start a simulator on a free port and wait for its ready line."""
     process = subprocess.Popen(
-        [*command, "--account", ACCOUNT, *arguments],
+        [sys.executable, "-m", "simulator", "--port", "0", "--parent-pid", str(os.getpid()), *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, **(env or {})},
     )
     assert process.stdout is not None
     line = process.stdout.readline()
+    if not line.startswith("simulator ready http://"):
+        stop(process)
+        raise AssertionError(f"the simulator did not start: {line!r}")
+    return Simulator(line.split()[-1], process)
+
+
+def stop(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """End a simulator; its exit code and what it said on stderr."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=10)
+    return process.returncode, said
+
+
+@contextmanager
+def running(
+    *arguments: str, account: str | None = ACCOUNT, env: dict[str, str] | None = None
+) -> Iterator[Simulator]:
+    """A simulator for the length of a block, which must end cleanly and have complained of nothing."""
+    given = () if account is None else ("--account", account)
+    simulator = start(*given, *arguments, env=env)
     try:
-        assert line.startswith("simulator ready"), line
-        yield Simulator(line.split()[-1])
+        yield simulator
     finally:
-        process.terminate()
-        _, said = process.communicate(timeout=10)
+        simulator.session.close()
+        code, said = stop(simulator.process)
+    assert code in (0, -signal.SIGKILL)
     assert "Traceback" not in said, said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -12,6 +11,7 @@ import certifi
 
 from eightbells.database import embedded
 from eightbells.errors import EightbellsError
+from eightbells.file_lock import FileLock
 
 ROOT = Path(__file__).parents[1]
 MARKET_DATA = os.environ.get("EIGHTBELLS_MARKET_DATA")
@@ -27,7 +27,7 @@ _PREFECT = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": "false",
 }
 _END = "-----END CERTIFICATE-----\n"
-_held: list[int] = []
+_held: list[FileLock] = []
 
 
 def forget_the_developer() -> None:
@@ -45,8 +45,8 @@ def make_folder() -> Path:
     sweep()
     making = Path(tempfile.mkdtemp(prefix="eightbells-making-", dir="/tmp"))
     making.chmod(0o755)
-    lock = os.open(making / "run.lock", os.O_WRONLY | os.O_CREAT)
-    fcntl.flock(lock, fcntl.LOCK_EX)  # held until this process ends, however it ends
+    lock = FileLock(making / "run.lock")
+    lock.acquire()  # held until this process ends, however it ends
     _held.append(lock)
     folder = making.rename(making.with_name(making.name.replace("making", "tests")))
     # Prefect reads all certificates there are for each of its many clients; for plain HTTP one will do
@@ -62,8 +62,9 @@ def sweep() -> None:
     """Stop and remove what runs left behind that were killed; their lock is free."""
     for folder in Path("/tmp").glob("eightbells-tests-*"):
         try:
-            with (folder / "run.lock").open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with FileLock(folder / "run.lock", create=False) as lock:
+                if not lock.try_acquire():
+                    continue  # alive
                 for running in [
                     *folder.glob("postgres/postmaster.pid"),
                     *folder.glob("*/postgres/postmaster.pid"),
@@ -72,4 +73,4 @@ def sweep() -> None:
                         pass  # a user who comes and goes is the last, and stops it
                 shutil.rmtree(folder, ignore_errors=True)
         except (OSError, EightbellsError):
-            continue  # alive, or somebody else's
+            continue  # somebody else's

@@ -1,1 +1,1 @@
-"""`eightbells doctor`: everything that trading rests on, looked at one by one, each with its remedy."""
+"""`eightbells doctor`: check everything that trading depends on, and name the remedy of each failure."""

@@ -8,7 +8,7 @@ from typing import Any
 from cli.doctor.findings import Finding, fail, ok, warn
 from orchestration.declared import declared
 
-_SERVE = "register them: `eightbells up`, or `eightbells serve` where the server is another's"
+_SERVE = "register them: `eightbells up`, or `eightbells serve` if you do not run the server"
 
 
 def look_at_deployments(known: dict[str, dict[str, Any]], folder: Path) -> Finding:
@@ -23,7 +23,7 @@ def look_at_deployments(known: dict[str, dict[str, Any]], folder: Path) -> Findi
         return fail("deployments", f"the server does not know {', '.join(missing)}", _SERVE)
     found = [(entry, known[entry["name"]]) for entry in entries]
     if broken := [f"{ours['name']} ({why})" for ours, theirs in found if (why := _objection(theirs, folder))]:
-        return fail("deployments", f"no run can be started of {', '.join(broken)}", _SERVE)
+        return fail("deployments", f"no run can be started: {', '.join(broken)}", _SERVE)
     if paused := [ours["name"] for ours, theirs in found if ours["schedules"] and _is_paused(theirs)]:
         return warn("deployments", f"{', '.join(paused)}: paused", "switch the schedule on in the Prefect UI")
     if old := [ours["name"] for ours, theirs in found if not _is_current(ours, theirs)]:

@@ -1,4 +1,4 @@
-"""All that the doctor looks at, in the order in which one thing rests on another, and how it is shown."""
+"""All checks of the doctor, each after those that it depends on, and how they are shown."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from cli.paper import PAPER_PORT, is_our_paper_exchange
 from cli.processes import is_free
 from cli.words import span
 from eightbells.addresses import hidden
+from eightbells.candles.timeframe import CYCLE
 from eightbells.errors import EightbellsError, UnsendableKey
 from eightbells.exchange.classification import classify
 from eightbells.exchange.client import StampedClient
@@ -114,7 +115,11 @@ def _limits(info: Mapping[str, Any], seen: Mapping[str, str]) -> Finding:
         )
         used = int(seen.get("X-MBX-USED-WEIGHT-1M", 0))
     except (KeyError, TypeError, ValueError, StopIteration):
-        return warn("limits", "exchangeInfo states no limit that can be read", "wait, and look again")
+        return warn(
+            "limits",
+            "exchangeInfo states no limit that can be read",
+            "wait, then run `eightbells doctor` again",
+        )
     words = f"weight {used} of {allowed} used in this minute"
     if used > _MUCH * allowed:
         return warn("limits", words, TABLE["http-429"].advice)
@@ -170,7 +175,7 @@ async def _private(settings: Settings, client: StampedClient) -> AsyncIterator[F
             "key", "the account may not trade", "ask the exchange why; for a key, switch spot trading on"
         )
     else:
-        yield ok("key", f"signs what the exchange accepts, for account {settings.account}")
+        yield ok("key", f"the exchange accepts its signature, account {settings.account}")
     yield _private_key_file(settings)
     counts = await _tried(lambda: client._get("rateLimit/order", True, data={}))
     if not isinstance(counts, Failure):
@@ -201,10 +206,10 @@ async def _permissions(client: StampedClient) -> AsyncIterator[Finding]:
     if isinstance(may, Failure):
         yield fail("permissions", _said(may), _key_remedy(may))
         return
-    for words in objections(may):
-        what, _, remedy = words.partition(": ")
-        yield fail("permissions", f"the key: {what}", f"{remedy}, in the exchange's API management")
-    if not objections(may):
+    found = objections(may)
+    for it in found:
+        yield fail("permissions", f"the key: {it.what}", f"{it.remedy}, in the exchange's API management")
+    if not found:
         yield ok("permissions", "the key may read and trade, and not withdraw")
     if not may.get("ipRestrict"):
         yield warn("permissions", "the key works from any address", "restrict it to this machine's address")
@@ -212,15 +217,15 @@ async def _permissions(client: StampedClient) -> AsyncIterator[Finding]:
 
 def _private_key_file(settings: Settings) -> Finding:
     if not settings.binance_private_key_file or settings.mode == "paper":
-        return ok("secret", "from the environment alone")
+        return ok("secret", "from the environment only")
     file = Path(settings.binance_private_key_file)
     if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return warn("secret", f"others may read {file}", f"chmod 600 {file}")
-    return ok("secret", f"{file}, readable for its owner alone")
+        return warn("secret", f"other users can read {file}", f"chmod 600 {file}")
+    return ok("secret", f"only its owner can read {file}")
 
 
 async def _stream(settings: Settings) -> Finding:
-    url = f"{settings.stream_url}stream?streams={quote(settings.symbols[0].lower())}@kline_4h"
+    url = f"{settings.stream_url}stream?streams={quote(settings.symbols[0].lower())}@kline_{CYCLE.name}"
 
     async def listen() -> None:
         async with open_socket(url, open_timeout=_PATIENCE_SECONDS) as socket:
@@ -251,7 +256,7 @@ async def _socket(name: str, url: str, ask: Callable[[], Awaitable[None]]) -> Fi
         return fail(
             name,
             f"{url}: {said[:200]}",
-            "let WebSockets out through firewall and proxy; check the [exchange] URLs",
+            "allow WebSockets in firewall and proxy; check the [exchange] URLs",
         )
     return ok(name, f"{url} answers, and again after a reconnect")
 

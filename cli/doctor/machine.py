@@ -58,7 +58,7 @@ def _disk(directory: Path) -> Finding:
         )
     free = shutil.disk_usage(place).free / 1e9
     words = f"{free:.1f} GB free at {place}"
-    remedy = "make room, or choose another folder with EIGHTBELLS_DATABASE__DIRECTORY"
+    remedy = "free some space, or choose another folder with EIGHTBELLS_DATABASE__DIRECTORY"
     if free < FREE_AT_LEAST:
         return fail("disk", words, remedy)
     return warn("disk", words, remedy) if free < FREE_BETTER else ok("disk", words)
@@ -95,9 +95,11 @@ def _notifications(settings: Settings) -> Finding:
     try:
         found = addresses(settings)
     except EightbellsError as error:
-        return fail("notifications", str(error), "mend it, then `eightbells notify --test`")
+        return fail("notifications", str(error), "correct it, then `eightbells notify --test`")
     if not found:
         return warn(
-            "notifications", "none: nobody is told", "set notifications.urls, then `eightbells notify --test`"
+            "notifications",
+            "none: you get no notifications",
+            "set notifications.urls, then `eightbells notify --test`",
         )
     return ok("notifications", ", ".join(address.name for address in found))

@@ -80,8 +80,10 @@ def _ban(engine: Engine) -> Iterator[Finding]:
             "SELECT reason, closed_until FROM budgets WHERE closed_until > clock_timestamp()"
         ).one_or_none()
     if row is not None:
-        words = f"nothing may be asked of the exchange until {row.closed_until:%Y-%m-%d %H:%M:%S} UTC: {row.reason}"
-        yield fail(BAN, words, "wait with everything as it is: asking again makes a ban longer")
+        words = (
+            f"no request may go to the exchange until {row.closed_until:%Y-%m-%d %H:%M:%S} UTC: {row.reason}"
+        )
+        yield fail(BAN, words, "wait, and restart nothing: more requests make a ban longer")
 
 
 def look_at_prefect(settings: Settings) -> Iterator[Finding]:
@@ -113,7 +115,7 @@ def look_at_prefect(settings: Settings) -> Iterator[Finding]:
     yield look_at_deployments(known, Path(up.folder if up else "").absolute())
     if late:
         yield warn(
-            "worker", f"{late} runs are late: nobody takes them", "`eightbells up`, or `eightbells serve`"
+            "worker", f"{late} runs are late: no worker runs them", "`eightbells up`, or `eightbells serve`"
         )
     else:
         yield ok("worker", "no run is late")

@@ -1,1 +1,1 @@
-"""`eightbells notify`: tells people, wherever they are, what somebody has to do something about."""
+"""`eightbells notify`: send problems to the addresses of the settings."""

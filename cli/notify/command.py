@@ -27,7 +27,7 @@ def notify(settings: Settings) -> None:
     """
     found = addresses(settings)
     if not found:
-        raise EightbellsError("notifications.urls is empty: there is nobody to tell")
+        raise EightbellsError("notifications.urls is empty: no notification is sent")
     settings.directory.mkdir(parents=True, exist_ok=True)
     notifier = Notifier(found, settings.directory / "told.json", _complain)
     with open_database(settings) as engine:
@@ -38,7 +38,7 @@ def notify(settings: Settings) -> None:
                     present = present_notices(connection, settings.account, api)
                 notifier.notify(present)
             except (OperationalError, InterfaceError):
-                _complain("Postgres is away; it is looked for again")
+                _complain("Postgres does not answer; trying again")
             time.sleep(_LOOK_EVERY_SECONDS)
 
 
@@ -48,10 +48,12 @@ def try_out(settings: Settings) -> int:
     Raises:
         EightbellsError: there is none, or one did not take it.
     """
-    if failed := tell_all(settings, "a message to try it out", "This is where you will be told.", "info"):
-        raise EightbellsError(f"not taken: {', '.join(failed)}; check the URL and the network")
+    if failed := tell_all(
+        settings, "test message", "Eightbells sends its notifications to this address.", "info"
+    ):
+        raise EightbellsError(f"not delivered to {', '.join(failed)}; check the URL and the network")
     if not settings.notifications.urls:
-        raise EightbellsError("notifications.urls is empty: there is nobody to tell")
+        raise EightbellsError("notifications.urls is empty: no notification is sent")
     return len(settings.notifications.urls)
 
 

@@ -1,4 +1,4 @@
-"""What people are told of: the state of things that needs somebody, each under a key of its own."""
+"""Notices: problems that need a person, each with its own key."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _switch(connection: Connection) -> Iterator[Notice]:
 def _unprotected(connection: Connection, account: str) -> Iterator[Notice]:
     for bare in unprotected(connection, account):
         body = (
-            f"{bare.words}. It is tried again by itself. To sell everything now: "
+            f"{bare.words}. Eightbells tries again. To sell everything now: "
             '`eightbells halt --sell-everything --reason "..."`.'
         )
         key = f"unprotected {bare.strategy} {bare.symbol} {bare.since.isoformat()}"

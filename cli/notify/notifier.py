@@ -1,4 +1,4 @@
-"""Sends each notice once to each address, and again until it is taken; what was sent is kept in a file."""
+"""Sends each notice once to each address, retries until it is delivered, and keeps in a file what was sent."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Notifier:
         failures = self._failures[address.fingerprint] = self._failures.get(address.fingerprint, 0) + 1
         wait = wait_after(failures, _FIRST_WAIT, _LONGEST_WAIT)
         self._not_before[address.fingerprint] = time.monotonic() + wait
-        self.complain(f"{address.name} did not take a message; it is sent again in {wait:g} s")
+        self.complain(f"{address.name} did not accept a message; retrying in {wait:g} s")
 
     def _keep(self) -> None:
         replace_text(self.kept, json.dumps(self._sent))

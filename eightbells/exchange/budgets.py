@@ -1,4 +1,4 @@
-"""What may be asked of the exchange, shared by every process through Postgres and never overshot."""
+"""Request budgets, shared by every process through Postgres and never exceeded."""
 
 from __future__ import annotations
 

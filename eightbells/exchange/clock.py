@@ -63,7 +63,7 @@ class ExchangeClock:
     def now_ms(self) -> int:
         """The exchange's time in ms; RuntimeError before the first `sync`."""
         if self._server_ms is None:
-            raise RuntimeError("the exchange has not been asked for its time yet")
+            raise RuntimeError("the exchange's time is not known yet")
         return int(self._server_ms + (_steady_ms() - self._synced_at) * self.speed)
 
     def seconds_until(self, moment_ms: float) -> float:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from eightbells.errors import EightbellsError
 from eightbells.exchange.gateway import Gateway
 
 
-def objections(restrictions: Mapping[str, Any]) -> list[str]:
-    """What is wrong with a key's restrictions, each with its remedy; an unrestricted IP is only advised against."""
+@dataclass(frozen=True)
+class Objection:
+    """Something that is wrong with a key, and what to do about it."""
+
+    what: str
+    remedy: str
+
+
+def objections(restrictions: Mapping[str, Any]) -> list[Objection]:
+    """What is wrong with a key's restrictions. An unrestricted IP is only advised against."""
     found = []
     if restrictions.get("enableWithdrawals") is not False:
-        found.append("it may withdraw: switch withdrawals off for this key")
+        found.append(Objection("it may withdraw", "switch withdrawals off for this key"))
     if not restrictions.get("enableReading"):
-        found.append("it may not read: switch reading on")
+        found.append(Objection("it may not read", "switch reading on"))
     if not restrictions.get("enableSpotAndMarginTrading"):
-        found.append("it may not trade: switch spot trading on")
+        found.append(Objection("it may not trade", "switch spot trading on"))
     return found
 
 
@@ -28,4 +37,5 @@ async def require_trading_key(gateway: Gateway) -> None:
         EightbellsError: what the key may do and must not, or must and may not.
     """
     if found := objections(await gateway.restrictions()):
-        raise EightbellsError("no live trading with this API key: " + "; ".join(found))
+        words = "; ".join(f"{it.what}: {it.remedy}" for it in found)
+        raise EightbellsError(f"no live trading with this API key: {words}")

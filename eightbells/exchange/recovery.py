@@ -34,7 +34,7 @@ class Remedy:
 
 _A = Action
 _C = ErrorCode
-_UNKNOWN = Remedy(_A.ASK, 5, 3, "the outcome is unknown until the exchange has been asked")
+_UNKNOWN = Remedy(_A.ASK, 5, 3, "the outcome is unknown until Eightbells has queried it")
 _BUG = Remedy(_A.REFUSE, advice="the request was malformed: report it, it is a mistake of this program")
 _ACCESS = Remedy(_A.STOP, advice="check BINANCE_API_KEY, its secret, its permissions and its IP list")
 _BUSY = "too many requests, every process waits: stop other programs on this address, or lower [budgets]"
@@ -68,8 +68,8 @@ TABLE: dict[str, Remedy] = {
     _C.BAD_INTERVAL: Remedy(_A.STOP, advice="the interval is not one of the exchange's"),
     _C.BAD_SYMBOL: Remedy(_A.REFUSE, advice="check the list of symbols: this one is left out of the run"),
     _C.NEW_ORDER_REJECTED: Remedy(_A.REFUSE, advice="the exchange refused the order for the reason it gives"),
-    _C.CANCEL_REJECTED: Remedy(_A.ASK, 0, 1, "the order was filled, cancelled or never there"),
-    _C.NO_SUCH_ORDER: Remedy(_A.ASK, 2, 3, "the order is not visible, or not there"),
+    _C.CANCEL_REJECTED: Remedy(_A.ASK, 0, 1, "the order was filled or cancelled, or it never existed"),
+    _C.NO_SUCH_ORDER: Remedy(_A.ASK, 2, 3, "the order is not visible yet, or does not exist"),
     _C.BAD_API_KEY_FORMAT: _ACCESS,
     _C.REJECTED_API_KEY: _ACCESS,
     _C.ORDER_ARCHIVED: Remedy(_A.REFUSE, advice="the order was archived without a fill"),
@@ -94,13 +94,13 @@ TABLE: dict[str, Remedy] = {
     "thin-book": Remedy(_A.REFUSE, advice="the order book holds too little for this order"),
     # answers without a code, by their status
     "http-202": Remedy(
-        _A.ASK, 5, 3, "the exchange's firewall keeps requests of this address back: lower [budgets], or wait"
+        _A.ASK, 5, 3, "the exchange's firewall blocks requests from this address: lower [budgets], or wait"
     ),
     "http-3xx": Remedy(
         _A.ASK,
         5,
         3,
-        "something in between redirects the request: log in to this network, or check exchange.rest_url",
+        "the network redirects the request: log in to this network, or check exchange.rest_url",
     ),
     "http-403": Remedy(
         _A.STOP,
@@ -111,7 +111,7 @@ TABLE: dict[str, Remedy] = {
         _A.WAIT,
         120,
         3,
-        "this address is banned, every process waits: leave it all stopped, then lower [budgets]",
+        "this address is banned, every process waits: send nothing until the ban ends, then lower [budgets]",
     ),
     "http-429": Remedy(_A.WAIT, 60, 3, _BUSY),
     "http-451": Remedy(
@@ -124,7 +124,7 @@ TABLE: dict[str, Remedy] = {
         _A.ASK,
         5,
         3,
-        "wait: the exchange is in trouble, and what became of an order is unknown until it is asked",
+        "wait: the exchange has a problem; Eightbells queries an order with an unknown outcome",
     ),
     # no answer: of the first ones nothing was sent
     "key-characters": Remedy(
@@ -138,7 +138,7 @@ TABLE: dict[str, Remedy] = {
         3,
         "the exchange's name cannot be resolved: check the network, its DNS, and exchange.rest_url",
     ),
-    "connection-refused": Remedy(_A.WAIT, 2, 5, f"nothing listens there: {_NETWORK}"),
+    "connection-refused": Remedy(_A.WAIT, 2, 5, f"no program listens at that address: {_NETWORK}"),
     "no-connection": Remedy(_A.WAIT, 2, 5, f"no connection can be made: {_NETWORK}"),
     "proxy": Remedy(_A.WAIT, 5, 3, "the proxy makes no connection to the exchange: check HTTPS_PROXY"),
     "certificate": Remedy(

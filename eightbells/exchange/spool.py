@@ -7,7 +7,6 @@ like a fresh answer.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -22,6 +21,7 @@ import orjson
 
 from eightbells.candles.timeframe import TIMEFRAMES, Timeframe
 from eightbells.exchange.history import Page
+from eightbells.file_lock import FileLock
 
 _KEPT_SECONDS = 3600.0  # an older answer is fetched again: the exchange may have restated its candles
 _LOCK = "lock"
@@ -145,13 +145,14 @@ def _page(file: Path) -> Page | None:
         return None
 
 
-def _locked(folder: Path) -> ExitStack:
+def _locked(folder: Path) -> FileLock:
     """The lock of a folder that no other process uses.
 
     Raises:
         OSError: one does.
     """
-    with ExitStack() as stack:
-        lock = stack.enter_context(open(folder / _LOCK, "wb"))
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return stack.pop_all()
+    lock = FileLock(folder / _LOCK)
+    if not lock.try_acquire():
+        lock.close()
+        raise BlockingIOError(f"another process uses {folder}")
+    return lock

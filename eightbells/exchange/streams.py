@@ -1,4 +1,4 @@
-"""Closed candles from Binance's combined streams, over connections that are replaced for ever."""
+"""Closed candles from Binance's combined streams, over connections that are replaced before they expire."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ STREAM_LAST_FRAME = Reading(
     "eightbells_stream_last_frame_timestamp_seconds", "When the last frame came.", registry=COUNTED
 )
 STREAM_FALLBACK = Reading(
-    "eightbells_stream_fallback", "1 while a stream is down and REST stands in.", registry=COUNTED
+    "eightbells_stream_fallback", "1 while a stream is down and its candles come over REST.", registry=COUNTED
 )
 STREAM_QUEUE = Reading("eightbells_stream_queue", "Closed candles that wait to be stored.", registry=COUNTED)
 

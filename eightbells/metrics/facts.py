@@ -1,4 +1,4 @@
-"""What the tables know, asked of them when Prometheus asks: each fact is one statement, and the tables own it."""
+"""Metrics that are read from the tables at each scrape: one SQL statement each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from sqlalchemy import Connection, text
+
+from eightbells.candles.timeframe import CYCLE
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,17 @@ class Fact:
 def read_facts(connection: Connection, account: str, symbols: list[str]) -> Iterator[Metric]:
     """All of them, for the account and the symbols in use."""
     for fact in FACTS:
-        yield fact.read(connection, {"account": account, "symbols": symbols})
+        yield fact.read(
+            connection,
+            {"account": account, "symbols": symbols, "interval": CYCLE.name, "step": CYCLE.step},
+        )
 
 
 # The newest candle of each symbol in use; a symbol that has none is left out.
 _NEWEST = """
 FROM unnest(CAST(:symbols AS text [])) AS used (symbol)
 CROSS JOIN LATERAL (
-    SELECT open_time, batch_id FROM candles WHERE symbol = used.symbol AND "interval" = '4h'
+    SELECT open_time, batch_id FROM candles WHERE symbol = used.symbol AND "interval" = :interval
     ORDER BY open_time DESC LIMIT 1
 ) AS newest
 """
@@ -63,14 +68,14 @@ FACTS = (
     Fact(
         "eightbells_candle_lag_seconds",
         "From the newest candle's close to its storing, of the slowest symbol.",
-        "SELECT extract(EPOCH FROM max(known_at - open_time - interval '4 hours') FILTER (WHERE open_time = latest)) "
+        "SELECT extract(EPOCH FROM max(known_at - open_time - :step) FILTER (WHERE open_time = latest)) "
         f"FROM (SELECT newest.*, max(open_time) OVER () AS latest {_NEWEST}) AS n "
         "INNER JOIN batches AS b ON n.batch_id = b.id",
     ),
     Fact(
         "eightbells_candle_overdue_seconds",
         "Since the close of a candle that is not stored, of the latest symbol.",
-        "SELECT greatest(0, extract(EPOCH FROM clock_timestamp() - min(open_time) - interval '8 hours') + coalesce(("
+        "SELECT greatest(0, extract(EPOCH FROM clock_timestamp() - min(open_time) - 2 * :step) + coalesce(("
         "SELECT total FROM metric_totals WHERE name = 'eightbells_clock_offset_seconds'), 0)) "
         f"{_NEWEST} HAVING count(*) > 0",
     ),
@@ -78,10 +83,10 @@ FACTS = (
         "eightbells_candle_age_seconds",
         "Since the close of the newest candle, by symbol and source.",
         # of thirty days, since a source that brought none for long would be sought through all of the history
-        "SELECT used.symbol, c.source, extract(EPOCH FROM clock_timestamp() - max(c.open_time) - interval '4 hours') "
+        "SELECT used.symbol, c.source, extract(EPOCH FROM clock_timestamp() - max(c.open_time) - :step) "
         "+ coalesce((SELECT total FROM metric_totals WHERE name = 'eightbells_clock_offset_seconds'), 0) "
         "FROM unnest(CAST(:symbols AS text [])) AS used (symbol) "
-        "INNER JOIN candles AS c ON c.symbol = used.symbol AND c.\"interval\" = '4h' "
+        'INNER JOIN candles AS c ON c.symbol = used.symbol AND c."interval" = :interval '
         "AND c.open_time > clock_timestamp() - interval '30 days' + make_interval(secs => coalesce("
         "(SELECT total FROM metric_totals WHERE name = 'eightbells_clock_offset_seconds'), 0)) "
         "LEFT JOIN symbols AS s ON s.symbol = used.symbol WHERE coalesce(s.status, 'TRADING') = 'TRADING' "
@@ -98,13 +103,13 @@ FACTS = (
     ),
     Fact(
         "eightbells_orders_unknown",
-        "Orders whose fate is not known.",
+        "Orders whose outcome is not known.",
         "SELECT count(*) FROM orders WHERE account = :account AND state IN ('SENDING', 'UNKNOWN')",
         ("account",),
     ),
     Fact(
         "eightbells_oldest_unknown_order_age_seconds",
-        "Since the oldest order whose fate is not known was sent.",
+        "Since the oldest order whose outcome is not known was sent.",
         "SELECT coalesce(extract(EPOCH FROM clock_timestamp() - min(e.recorded_at)), 0) FROM orders AS o "
         "INNER JOIN order_events AS e ON e.order_id = o.id AND e.to_state = 'SENDING' "
         "WHERE o.account = :account AND o.state IN ('SENDING', 'UNKNOWN')",
@@ -112,7 +117,7 @@ FACTS = (
     ),
     Fact(
         "eightbells_drifts_open",
-        "Disagreements of books and exchange that last.",
+        "Open drifts: differences between books and exchange.",
         "SELECT count(*) FROM open_drifts WHERE account = :account",
         ("account",),
     ),

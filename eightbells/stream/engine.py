@@ -1,4 +1,4 @@
-"""What the stream does between its start and its end: gather closed candles, store them, fetch what was missed."""
+"""The stream engine: gather closed candles, validate and store them, and fetch missed ones over REST."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import gc
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -29,19 +28,15 @@ from eightbells.exchange.streams import (
 )
 from eightbells.quality.gate import admit_klines
 from eightbells.quality.oddities import bounds_of
-from eightbells.quality.verdicts import Verdict
 from eightbells.runtime import Runtime
+from eightbells.stream.closes import Closes, OnClose
 from eightbells.stream.rest_catch_up import DATABASE_AWAY, RestCatchUp
 
 _BURST = 5  # times `gather_seconds`: who is first in a burst waits no longer
 _AGAIN_SECONDS = 0.5  # until Postgres is asked again
-_LEAD_SECONDS = 2.0  # before a close, for what need not wait for its candles
-_LOOK_SECONDS = 0.5  # the exchange's clock may be set
 _TO_WRITE_SECONDS = 6.0  # at the end, for what has come and is not stored; the supervisor waits for ten
 
 T = TypeVar("T")
-Proven = Callable[[], Awaitable[dict[str, Verdict]]]
-OnClose = Callable[[int, Proven], Awaitable[None]]
 Part = Callable[[], Awaitable[None]]
 
 
@@ -51,6 +46,16 @@ class Reporter(Protocol):
     def warn(self, words: str) -> None: ...
 
     async def show(self, facts: Mapping[str, str]) -> None: ...
+
+
+@dataclass
+class Figures:
+    """What the heartbeat shows of the run so far; the lag is in seconds."""
+
+    reconnects: int = 0
+    loss: str = "none"
+    candles: int = 0
+    lag: float = 0.0
 
 
 @dataclass
@@ -81,16 +86,9 @@ class Stream:
     most_at_once: int = 1000
     streams_a_connection: int = STREAMS_A_CONNECTION
     feeds: list[Feed] = field(default_factory=list)
-    reconnects: int = 0
-    candles: int = 0
-    heard: int = 0
-    last: dict[str, int] = field(default_factory=dict)
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
-    loss: str = "none"
-    lag: float = 0.0
+    figures: Figures = field(default_factory=Figures)
     _events: asyncio.Queue[StreamEvent | None] = field(default_factory=asyncio.Queue)
     _stored_all: asyncio.Event = field(default_factory=asyncio.Event)
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
     _judging: asyncio.Lock = field(default_factory=asyncio.Lock)
     # one thread: each that has judged keeps memory of its own
     _judge: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "judge"))
@@ -98,6 +96,7 @@ class Stream:
     _ending: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
+        self._closes = Closes(self.runtime, self.symbols, self.reporter.warn)
         self._catch_up = RestCatchUp(
             self.runtime, self._followed, self.window, self._admit, self._stored_all.wait, self.reporter.warn
         )
@@ -119,7 +118,7 @@ class Stream:
         store = asyncio.create_task(self._store())
         parts: list[Part] = [*(feed.run for feed in self.feeds), self._catch_up.run, self._beat, *self.others]
         if self.on_close is not None:
-            parts.append(self._trade)
+            parts.append(partial(self._closes.trade, self.on_close))
         tasks = [store, *(asyncio.ensure_future(part()) for part in (*parts, self._ending.wait))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -152,7 +151,7 @@ class Stream:
                 self._note(event)
             candles = [event for event in batch if isinstance(event, ClosedCandle) and self._is_news(event)]
             if candles:
-                self._hear(candles)
+                self._closes.hear(candles)
                 await self._take(candles)
 
     async def _gather(self, batch: list[StreamEvent | None]) -> None:
@@ -167,7 +166,8 @@ class Stream:
 
     def _note(self, event: StreamEvent | None) -> None:
         if isinstance(event, Lost):
-            self.reconnects, self.loss = self.reconnects + 1, event.detail
+            self.figures.reconnects += 1
+            self.figures.loss = event.detail
             metrics.STREAM_LOST.labels(event.reason).inc()
             self.reporter.warn(f"stream lost: {event.detail}")
         elif isinstance(event, Connected):
@@ -179,14 +179,6 @@ class Stream:
         stored = self._stored.get(candle.symbol)
         return stored is None or stored.kline != candle.kline
 
-    def _hear(self, candles: list[ClosedCandle]) -> None:
-        """Note which close has begun, before anything of it is judged."""
-        for candle in candles:
-            opened: int = candle.kline[0]
-            if candle.symbol in self.symbols and opened <= grid.last_closed(candle.said_ms):
-                self.heard = max(self.heard, opened)
-        self._news.set()
-
     @property
     def _connected(self) -> int:
         return sum(feed.is_connected for feed in self.feeds)
@@ -197,11 +189,11 @@ class Stream:
         await self._admit(klines_of(candles), "ws", said)
         now = self.runtime.now_ms
         for candle in candles:
-            self.lag = (now - grid.closes_at(candle.kline[0])) / 1000
-            metrics.STREAM_LAG.observe(max(0.0, self.lag))
+            self.figures.lag = (now - grid.closes_at(candle.kline[0])) / 1000
+            metrics.STREAM_LAG.observe(max(0.0, self.figures.lag))
             self._stored[candle.symbol] = candle
         metrics.STREAM_CANDLES.inc(len(candles))
-        self.candles += len(candles)
+        self.figures.candles += len(candles)
 
     async def _admit(self, klines: Sequence[Klines], source: str = "rest", now_ms: int = 0) -> None:
         """Judge and store, one batch at a time: the suite is no place for two. While Postgres is away, wait for it."""
@@ -228,64 +220,10 @@ class Stream:
                 except DATABASE_AWAY as error:
                     self.reporter.warn(f"candles wait for Postgres: {str(error).splitlines()[0]}")
                     await asyncio.sleep(_AGAIN_SECONDS)
-        for symbol, verdict in admission.verdicts.items():
-            if verdict.last_open >= self.last.get(symbol, 0):  # an older candle may come late
-                self.last[symbol], self.verdicts[symbol] = verdict.last_open, verdict
-        self._news.set()
+        self._closes.note(admission.verdicts)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._judge, work)
-
-    async def _trade(self) -> None:
-        """Trade close after close."""
-        assert self.on_close is not None
-        traded = tried = grid.last_closed(self.runtime.now_ms)
-        while True:
-            opened = self._next_close(traded, tried)
-            if opened is None:
-                await self._hear_news(_LOOK_SECONDS)
-                continue
-            tried = opened
-            try:
-                await self.on_close(opened, partial(self._proven, opened))
-            except Exception as error:  # the scheduled cycle trades this candle, the stream goes on
-                self.reporter.warn(f"could not trade on the close of {grid.label(opened)}: {error}")
-            if self._newest >= opened:
-                traded = opened
-
-    @property
-    def _newest(self) -> int:
-        return max((self.last.get(symbol, 0) for symbol in self.symbols), default=0)
-
-    def _next_close(self, traded: int, tried: int) -> int | None:
-        """The candle to trade next: one that has come, or one about to come for which no run has waited yet."""
-        if self._newest > traded:
-            return self._newest
-        lead_ms = int(_LEAD_SECONDS * 1000 * self.runtime.settings.exchange.clock_speed)
-        soon = max(self.heard, grid.last_closed(self.runtime.now_ms + lead_ms))
-        return soon if soon > max(traded, tried) else None
-
-    async def _proven(self, opened: int) -> dict[str, Verdict]:
-        """The verdicts on a candle: of the whole universe, or of what has come when the settle time is over."""
-        while self._newest < opened and self.runtime.now_ms < grid.closes_at(opened):
-            await self._hear_news(_LOOK_SECONDS)
-        settle = self.runtime.settings.candles.settle_seconds
-        await self._until(lambda: self._newest >= opened, settle)
-        await self._until(lambda: all(self.last.get(symbol, 0) >= opened for symbol in self.symbols), settle)
-        return {symbol: self.verdicts[symbol] for symbol in self.symbols if self.last.get(symbol) == opened}
-
-    async def _until(self, happened: Callable[[], bool], seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while not happened():
-                    await self._hear_news(seconds)
-
-    async def _hear_news(self, seconds: float) -> None:
-        """Wait until something is heard or stored, for so long at most."""
-        self._news.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
 
     async def _beat(self) -> None:
         """Show that it lives, and let its figures outlive it."""
@@ -309,19 +247,20 @@ class Stream:
 
     def facts(self) -> dict[str, str]:
         """How it is, in words."""
-        newest = max(self.last.values(), default=None)
-        behind = sorted(symbol for symbol in self._followed if self.last.get(symbol) != newest)
+        last, figures = self._closes.last, self.figures
+        newest = max(last.values(), default=None)
+        behind = sorted(symbol for symbol in self._followed if last.get(symbol) != newest)
         return {
             "connections": f"{self._connected} of {len(self.feeds)}",
-            "REST stands in": "yes" if self._connected < len(self.feeds) else "no",
+            "candles over REST": "yes" if self._connected < len(self.feeds) else "no",
             "symbols": str(len(self._followed)),
-            "candles from streams": str(self.candles),
+            "candles from streams": str(figures.candles),
             "newest candle": "none yet" if newest is None else grid.label(newest),
             "symbols behind": ", ".join(behind[:20]) or "none",
-            "lag of the last": f"{self.lag:.2f} s",
-            "taken over by age": str(sum(feed.rotations for feed in self.feeds)),
-            "reconnects": str(self.reconnects),
-            "last loss": self.loss,
+            "lag of the newest candle": f"{figures.lag:.2f} s",
+            "connections replaced by age": str(sum(feed.rotations for feed in self.feeds)),
+            "reconnects": str(figures.reconnects),
+            "last loss": figures.loss,
         }
 
 

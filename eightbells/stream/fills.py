@@ -36,12 +36,12 @@ async def book_fills(
         try:
             if report is None:
                 for problem in await settle():
-                    warn(f"could not follow an order: {problem}")
+                    warn(f"could not update an order: {problem}")
                 moved.set()
             elif await _book(runtime, report, warn):
                 moved.set()
         except Exception as error:  # the books say that the order is not settled: whoever looks next asks
-            warn(f"could not follow an order: {error}")
+            warn(f"could not update an order: {error}")
 
 
 async def _book(runtime: Runtime, report: OrderReport, warn: Callable[[str], None]) -> bool:

@@ -38,7 +38,7 @@ async def watch_positions(runtime: Runtime, fills: asyncio.Event, warn: Callable
             pass
         except Exception as error:  # whatever it was: candles and fills go on, and the next look comes
             warn(
-                f"could not look after the positions: {''.join(str(error).splitlines()[:1]) or type(error).__name__}"
+                f"could not check the positions: {''.join(str(error).splitlines()[:1]) or type(error).__name__}"
             )
         with suppress(TimeoutError):
             async with asyncio.timeout(trading.guard_seconds):

@@ -1,4 +1,4 @@
-"""At most one stream an account: an advisory lock of Postgres, on a connection of its own, as long as it lives."""
+"""One stream per account: an advisory lock of Postgres, on its own connection."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class SoleStream:
                 seen = time.monotonic()
             except DATABASE_AWAY:
                 if time.monotonic() - seen > _PATIENCE_SECONDS:
-                    raise EightbellsError("Postgres has been away for too long: the stream ends") from None
+                    raise EightbellsError("Postgres did not answer for too long: the stream ends") from None
 
     def _look(self) -> None:
         try:
@@ -76,7 +76,7 @@ class SoleStream:
         ).scalar_one()
         if not mine:
             connection.close()
-            raise AnotherStream("another stream holds this account")
+            raise AnotherStream("another stream runs for this account")
         self._connection = connection
 
     def _drop(self) -> None:

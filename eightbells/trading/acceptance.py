@@ -58,7 +58,7 @@ async def accept_drift(
         EightbellsError: why it cannot be accepted, and what to do instead; nothing was changed.
     """
     if not reason.strip():
-        raise EightbellsError("a reason is needed: somebody will want to know why this was accepted")
+        raise EightbellsError("a reason is needed: the books keep it")
     if proceeds is not None and not (proceeds.is_finite() and proceeds >= 0):
         raise EightbellsError(f"proceeds of {proceeds}: what the coins were sold for is 0 or more")
     with engine.connect() as connection:
@@ -106,7 +106,7 @@ async def _write_off(
             None,
         )
         if short is None or not resting:
-            raise EightbellsError(f"the coins of {drift.symbol} are moving just now: once more in a minute")
+            raise EightbellsError(f"the coins of {drift.symbol} are changing now: try again in a minute")
         held = [position for position in before if position.symbol == drift.symbol and position.quantity > 0]
         parts = list(_parts(held, short.missing, proceeds))
         if not parts:
@@ -175,7 +175,7 @@ async def _require_over(settings: Settings, gateway: Gateway, symbol: str, numbe
     over = decided_until(settings, order.created_ms)
     if gateway.clock.now_ms() < over:
         raise EightbellsError(
-            f"order {name} of {symbol} is so young that its decision could be taken, and sent, once more: accept it "
+            f"order {name} of {symbol} belongs to the current candle, so its decision could be sent again: accept it "
             f"after {grid.label(over)} UTC"
         )
 

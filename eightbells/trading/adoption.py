@@ -98,9 +98,7 @@ async def adopt(
         with engine.begin() as connection:
             lease.require(connection)
             if not at_rest(connection, account, before, open_orders):
-                raise EightbellsError(
-                    f"the coins of {wanted.symbol} are moving just now: once more in a minute"
-                )
+                raise EightbellsError(f"the coins of {wanted.symbol} are changing now: try again in a minute")
             free = _ownerless(connection, account, symbol_rules, balances)
             adopted = _sized(wanted, symbol_rules, bought, prices.get(wanted.symbol), free)
             return _book(connection, account, adopted, signal, wanted, reason, by, now)
@@ -141,7 +139,7 @@ async def _bought(
     order: ListedOrder = await gateway.order_by_number(wanted.symbol, wanted.order)
     name = f"order {wanted.order} of {wanted.symbol}"
     if order.client_order_id.startswith(OURS):
-        raise EightbellsError(f"{name} is one of Eightbells' own: a strategy has what it bought")
+        raise EightbellsError(f"{name} is an order of Eightbells: its coins belong to a strategy already")
     state = of_exchange(order.status)
     if order.side != "BUY" or state is None or state in LIVE or not order.executed_quantity:
         raise EightbellsError(
@@ -149,7 +147,7 @@ async def _bought(
         )
     trades: Sequence[TradeReport] = await gateway.trades(wanted.symbol, wanted.order)
     if sum((it.quantity for it in trades), _ZERO) != order.executed_quantity:
-        raise EightbellsError(f"the exchange does not list all trades of {name}: once more in a minute")
+        raise EightbellsError(f"the exchange does not list all trades of {name} yet: try again in a minute")
     quantity = sum((it.quantity - _fee(it, symbol_rules.base_asset) for it in trades), _ZERO)
     return quantity, sum((it.quote_quantity + _fee(it, symbol_rules.quote_asset) for it in trades), _ZERO)
 
@@ -200,7 +198,7 @@ def _sized(
     if not sellable(quantity, price, symbol_rules, market=False) or money <= 0:
         raise EightbellsError(
             f"{wire(quantity)} {asset} at {wire(price)} are too little for an order of {wanted.symbol}: "
-            "nobody could sell them"
+            "they could not be sold"
         )
     return Adopted(wanted.strategy, wanted.symbol, quantity, money)
 

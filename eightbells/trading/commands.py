@@ -24,7 +24,7 @@ def record(
         EightbellsError: there is no reason.
     """
     if not why.strip():
-        raise EightbellsError("a reason is needed: somebody will want to know why this was done")
+        raise EightbellsError("a reason is needed: the books keep it")
     number: int = connection.execute(
         text(
             "INSERT INTO commands (account, command, arguments, why, by_whom) "

@@ -1,4 +1,4 @@
-"""Symbols that the exchange will stop trading: asked for once per hour, bought no more, sold beforehand by setting."""
+"""Delistings: the exchange's schedule, fetched once per hour, and what it means for purchases and holdings."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def _released(released: list[Hold]) -> str:
 
 def _require_reason(reason: str) -> None:
     if not reason.strip():
-        raise EightbellsError("a reason is needed: somebody will want to know what happened")
+        raise EightbellsError("a reason is needed: the books keep it")
 
 
 def _require_known(connection: Connection, account: str, symbol: str) -> None:

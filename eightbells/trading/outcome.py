@@ -49,19 +49,21 @@ class Found:
 def why_idle(found: Found) -> Idle:
     """The first reason that holds, from what a person has decided to what the candles led to."""
     if not found.asked:
-        return Idle("not-asked", "this run was not to trade (--no-trade)")
+        return Idle("not-asked", "this run does not trade (--no-trade)")
     if not found.strategies:
         return Idle("no-strategies", "there are no strategies: add [[strategies]] to eightbells.toml")
     if found.off is not None:
         return Idle("halted", f"trading is off: {found.off}; `eightbells resume` switches it on")
     if found.served and not found.refused:
-        return Idle("done", f"an earlier run has served this candle and placed {_orders(found.earlier)}")
+        return Idle("done", f"an earlier run has traded this candle and placed {_orders(found.earlier)}")
     if found.late is not None:
         return Idle("too-old", found.late)
     if not found.decisions:
         return _without_answers(found.refused)
     if found.refused:
-        return Idle("refused", "what the signals call for is refused, or has no proven candles")
+        return Idle(
+            "refused", "every order that the signals call for is refused, or its symbol has no proven candles"
+        )
     return Idle("unchanged", "no signal calls for an order: positions are as the strategies want them")
 
 

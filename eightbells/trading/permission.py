@@ -65,7 +65,7 @@ def _must_not_go(connection: Connection, order: Order, now_ms: int, settings: Se
             return None
         return commands.obstacle(connection, order.account, order.symbol)
     if order.leg == "sellout":
-        return None if off else "trading is switched on again, nothing is sold out"
+        return None if off else "trading is on again: the sale of everything ended"
     if off:
         return f"trading is switched off: {off}"
     if order.leg in ("exit", "trim"):

@@ -1,4 +1,4 @@
-"""The exchange held against the books: what is ours is followed, what is foreign listed, what disagrees marked."""
+"""Reconciliation: compare the exchange with the books, update our orders, list foreign ones, record drifts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the exchange says of an order, written into the books: its state, its fills, or a drift where they disagree."""
+"""Answers of the exchange about an order, recorded in the books: its state, its fills, or a drift."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An order's whole story: from the candles it came from to its fills and fees."""
+"""An order's history: from the candles of its decision to its fills and fees."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from eightbells.candles.timeframe import CYCLE
 from eightbells.errors import EightbellsError
 
 _FIND = """
@@ -44,7 +45,7 @@ WHERE (signal_id, leg) = (SELECT signal_id, leg FROM orders WHERE id = :id) AND 
 """
 _CANDLES = """
 SELECT open_time, open, high, low, close, volume FROM candles_as_of_batch(:batch)
-WHERE symbol = :symbol AND "interval" = '4h' AND open_time <= :last ORDER BY open_time DESC LIMIT 5
+WHERE symbol = :symbol AND "interval" = :interval AND open_time <= :last ORDER BY open_time DESC LIMIT 5
 """
 
 
@@ -72,6 +73,7 @@ def tell(connection: Connection, name: str) -> Story:
         )
     order = dict(connection.execute(text(_ORDER), {"id": found}).one()._mapping)
     window = {"batch": order["as_of_batch"], "symbol": order["symbol"], "last": order["open_time"]}
+    window["interval"] = CYCLE.name
     return Story(
         order,
         _rows(connection, _CANDLES, window)[::-1],

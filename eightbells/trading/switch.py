@@ -1,4 +1,4 @@
-"""The trading switch: off, nothing that buys or follows a signal goes out any more."""
+"""The trading switch: while it is off, no order that buys or follows a signal is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unknown orders: sent, and neither accepted nor refused by the exchange as far as the books know."""
+"""Unknown orders: sent, and neither confirmed nor rejected in the books."""
 
 from __future__ import annotations
 

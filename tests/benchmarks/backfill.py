@@ -8,7 +8,6 @@ import logging
 import os
 import resource
 import time
-import urllib.request
 from datetime import date
 
 import pandas as pd
@@ -16,6 +15,7 @@ from binance import AsyncClient
 from sqlalchemy import Engine, text
 
 from tests.benchmarks.surroundings import fresh_database, recorder, simulator
+from tests.exchange import Simulator
 
 SYMBOLS, ALONE = 40, 2
 TARGET = 60_000
@@ -27,18 +27,17 @@ def main() -> None:
     logging.disable(logging.ERROR)
     with (
         recorder(),
-        simulator("--generate", str(SYMBOLS), "--clock", _HISTORY) as address,
+        simulator("--generate", str(SYMBOLS), "--clock", _HISTORY) as market,
         fresh_database() as engine,
     ):
-        with urllib.request.urlopen(f"{address}/api/v3/exchangeInfo", timeout=60) as answer:
-            names = [entry["symbol"] for entry in json.load(answer)["symbols"]][:SYMBOLS]
+        names = [entry["symbol"] for entry in market.ask("/api/v3/exchangeInfo")["symbols"]][:SYMBOLS]
         os.environ["EIGHTBELLS_SYMBOLS"] = json.dumps(names)
         started = time.perf_counter()
         asyncio.run(_backfill())
         seconds = time.perf_counter() - started
         with engine.connect() as connection:
             rows = connection.execute(text("SELECT count(*) FROM candles")).scalar_one()
-        alone = asyncio.run(_alone(address, engine, names[:ALONE]))
+        alone = asyncio.run(_alone(market, engine, names[:ALONE]))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     met = "met" if rows / seconds >= TARGET else "NOT met"
     print(f"backfill: {SYMBOLS} symbols, {rows:,} candles, the simulator on the same machine")
@@ -55,10 +54,10 @@ async def _backfill() -> None:
     await backfill(start=START, end=END)
 
 
-async def _alone(address: str, engine: Engine, names: list[str]) -> float:
+async def _alone(market: Simulator, engine: Engine, names: list[str]) -> float:
     """Candles a second with the library's own loop over the pages, and pandas' own writing."""
     client = AsyncClient("", "")
-    client.API_URL = f"{address}/api"
+    client.API_URL = f"{market.url}/api"
     rows, started = 0, time.perf_counter()
     for name in names:
         klines = await client.get_historical_klines(name, "4h", str(START), str(END))

@@ -9,7 +9,6 @@ import os
 import signal
 import statistics
 import time
-import urllib.request
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar
@@ -22,7 +21,8 @@ from eightbells.candles import grid
 from eightbells.exchange.streams import ClosedCandle, StreamEvent
 from eightbells.strategies import contract
 from eightbells.stream.engine import Stream
-from tests.benchmarks.surroundings import control, fresh_database, recorder, simulator
+from tests.benchmarks.surroundings import fresh_database, recorder, simulator
+from tests.exchange import Simulator
 
 SYMBOLS, CLOSES = 50, 6
 TARGET_SECONDS = 1.0
@@ -56,11 +56,11 @@ def main() -> None:
     arguments = ("--generate", str(SYMBOLS), "--stream-interval", "0.2")
     with (
         recorder(),
-        simulator(*arguments) as address,
+        simulator(*arguments) as market,
         fresh_database() as engine,
     ):
-        control(address, "clock", {"time": START + 3_500, "speed": 1})
-        _show(*asyncio.run(_closes(address, engine)))
+        market.control("clock", time=START + 3_500, speed=1)
+        _show(*asyncio.run(_closes(market, engine)))
 
 
 class _Timed(Stream):
@@ -80,19 +80,19 @@ class _Timed(Stream):
             _Timed.last_frame = time.time()
         self._events.put_nowait(event)
 
-    async def leap(self, address: str, now: int) -> None:
+    async def leap(self, market: Simulator, now: int) -> None:
         """Set the exchange's clock, and let the stream know."""
-        await asyncio.to_thread(control, address, "clock", {"time": now, "speed": 1})
+        await asyncio.to_thread(lambda: market.control("clock", time=now, speed=1))
         await self.runtime.gateway.sync_clock()
         self._catch_up.wanted.set()  # it had planned for another close
 
 
-async def _closes(address: str, engine: Engine) -> tuple[list[float], list[int], int]:
+async def _closes(market: Simulator, engine: Engine) -> tuple[list[float], list[int], int]:
     """Seconds to the first order and how many orders followed, close by close; and what the cycles after added."""
     from flows.four_hour_cycle import four_hour_cycle
     from flows.reconcile import reconcile
 
-    _configure(address)
+    _configure(market)
     flows.stream.Stream = _Timed  # type: ignore[misc]
     flow = asyncio.create_task(flows.stream.stream(return_state=True))
     waits, counts, added = [], [], 0
@@ -100,27 +100,26 @@ async def _closes(address: str, engine: Engine) -> tuple[list[float], list[int],
     await _until(_is_complete, engine, opened - grid.STEP_MS)
     await _until(_is_reconciled, engine, opened)  # which goes on for ten seconds after the start
     for _ in range(CLOSES):
-        already = len(_orders(address))
-        await _Timed.running.leap(address, grid.closes_at(opened) - _LEAD_MS)
+        already = len(_orders(market))
+        await _Timed.running.leap(market, grid.closes_at(opened) - _LEAD_MS)
         await _until(_is_done, engine, opened)
-        sent = _orders(address)[already:]
+        sent = _orders(market)[already:]
         waits.append(min(entry["real_ts"] for entry in sent) / 1000 - _Timed.last_frame)
         counts.append(len(sent))
         print(f"  {len(waits)} of {CLOSES}: {waits[-1]:.2f} s, {counts[-1]} orders", flush=True)
         await four_hour_cycle(candle=grid.to_time(opened))
-        await _Timed.running.leap(address, grid.closes_at(opened) + _RECONCILED_MS)
+        await _Timed.running.leap(market, grid.closes_at(opened) + _RECONCILED_MS)
         await reconcile()  # as every ten minutes
-        added += len(_orders(address)) - already - len(sent)
+        added += len(_orders(market)) - already - len(sent)
         opened += grid.STEP_MS
     os.kill(os.getpid(), signal.SIGTERM)
     await flow
     return waits, counts, added
 
 
-def _configure(address: str) -> None:
-    with urllib.request.urlopen(f"{address}/api/v3/exchangeInfo", timeout=60) as answer:
-        names = [entry["symbol"] for entry in json.load(answer)["symbols"]][:SYMBOLS]
-    streams = address.replace("http", "ws", 1)
+def _configure(market: Simulator) -> None:
+    names = [entry["symbol"] for entry in market.ask("/api/v3/exchangeInfo")["symbols"]][:SYMBOLS]
+    streams = market.ws
     strategies = [
         {"name": name, "kind": "tests.benchmarks.close:InTurn", "capital": "20000", "stop_loss": "0.2"}
         for name in ("one", "two")
@@ -163,9 +162,9 @@ def _is_done(engine: Engine, opened: int) -> bool:
         return bool(found.all())
 
 
-def _orders(address: str) -> list[dict[str, Any]]:
+def _orders(market: Simulator) -> list[dict[str, Any]]:
     """What was sent: purchases and their stops, and sales, each in its stop's place."""
-    log: list[dict[str, Any]] = control(address, "truth?log=20000")["requests"]["log"]  # type: ignore[index]
+    log: list[dict[str, Any]] = market.ask("/simulator/truth?log=20000")["requests"]["log"]
     placed = ("/api/v3/order", "/api/v3/order/cancelReplace")
     return [entry for entry in log if entry["method"] == "POST" and entry["path"] in placed]
 

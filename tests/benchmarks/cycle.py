@@ -11,7 +11,8 @@ import os
 import time
 
 from eightbells.candles import grid
-from tests.benchmarks.surroundings import control, fresh_database, recorder, simulator
+from tests.benchmarks.surroundings import fresh_database, recorder, simulator
+from tests.exchange import Simulator
 
 SIZES = (5, 50, 400)
 CYCLES, ORDERS = 3, 45
@@ -25,21 +26,21 @@ def main() -> None:
     print(f"cycle: one that loads the strategies' windows, then {CYCLES} on the next candles")
     with recorder():
         for size in SIZES:
-            with simulator("--generate", str(size)) as address, fresh_database():
-                _measure(address, size)
+            with simulator("--generate", str(size)) as market, fresh_database():
+                _measure(market, size)
 
 
-def _measure(address: str, size: int) -> None:
+def _measure(market: Simulator, size: int) -> None:
     from flows.four_hour_cycle import four_hour_cycle
 
-    names = [str(entry) for entry in _symbols(address)][:size]
+    names = [str(entry) for entry in _symbols(market)][:size]
     os.environ["EIGHTBELLS_SYMBOLS"] = json.dumps(names)
     os.environ["EIGHTBELLS_RISK__MAX_ORDERS_PER_CYCLE"] = str(ORDERS)
-    last = grid.last_closed(int(str(control(address, "clock")["time"])))
+    last = grid.last_closed(market.now)
     seconds, orders = [], []
     for number in range(CYCLES + 1):
         opened = last + (number + 1) * grid.STEP_MS
-        control(address, "clock", {"time": grid.closes_at(opened) + AFTER_CLOSE_MS})
+        market.control("clock", time=grid.closes_at(opened) + AFTER_CLOSE_MS)
         if size == MANY and seconds:
             time.sleep(MINUTE_SECONDS)
         started = time.perf_counter()
@@ -55,8 +56,5 @@ def _measure(address: str, size: int) -> None:
         print(f"  target {TARGET_SECONDS:g} s for each but the first of {MANY} symbols: {met}")
 
 
-def _symbols(address: str) -> list[str]:
-    import urllib.request
-
-    with urllib.request.urlopen(f"{address}/api/v3/exchangeInfo", timeout=60) as answer:
-        return [entry["symbol"] for entry in json.load(answer)["symbols"]]
+def _symbols(market: Simulator) -> list[str]:
+    return [entry["symbol"] for entry in market.ask("/api/v3/exchangeInfo")["symbols"]]

@@ -11,17 +11,18 @@ from binance import AsyncClient
 from eightbells.candles import grid
 from eightbells.exchange.gateway import open_gateway
 from eightbells.settings import load_settings
-from tests.benchmarks.surroundings import control, fresh_database, simulator
+from tests.benchmarks.surroundings import fresh_database, simulator
+from tests.exchange import Simulator
 
 PAGES, AT_ONCE, ROUNDS = 300, 8, 5
 START = 1_577_836_800_000  # 2020-01-01
 
 
 def main() -> None:
-    with simulator("--generate", "5", "--speed", "1") as address, fresh_database() as engine:
+    with simulator("--generate", "5", "--speed", "1") as market, fresh_database() as engine:
         # the governor is on, but what is measured is speed, not Binance's limit of 50,000 candles a second
-        control(address, "settings", {"rate_limits": {"REQUEST_WEIGHT": 10_000_000}})
-        bare, ours = asyncio.run(_rounds(address, engine))
+        market.control("settings", rate_limits={"REQUEST_WEIGHT": 10_000_000})
+        bare, ours = asyncio.run(_rounds(market, engine))
     ratios = [mine / theirs for mine, theirs in zip(ours, bare, strict=True)]
     print(
         f"reads: {PAGES} pages of 1,000 candles, {AT_ONCE} at once, {ROUNDS} rounds in turn, median (slowest)"
@@ -31,9 +32,9 @@ def main() -> None:
     print(f"  {'ratio':17} {statistics.median(ratios):>10.2f}             ({min(ratios):.2f})")
 
 
-async def _rounds(address: str, engine) -> tuple[list[float], list[float]]:
+async def _rounds(market: Simulator, engine) -> tuple[list[float], list[float]]:
     class Bare(AsyncClient):
-        API_URL = f"{address}/api"
+        API_URL = f"{market.url}/api"
 
     client = Bare()
     bare, ours = [], []

@@ -20,7 +20,7 @@ from eightbells.candles import grid
 from eightbells.exchange.streams import ClosedCandle, Feed, Pace, StreamEvent
 from eightbells.stream.engine import Stream
 from tasks.session import unset_session
-from tests.benchmarks.surroundings import control, fresh_database, simulator
+from tests.benchmarks.surroundings import fresh_database, simulator
 
 SYMBOLS, SECONDS, ROUNDS, BURSTS = 1000, 5.0, 3, 6
 TARGET_RATE, TARGET_P99, TARGET_BURST = 20_000, 0.5, 2.0
@@ -33,8 +33,8 @@ TRIED = ((0.02, 1000), (0.05, 1000), (0.02, 250))
 def main() -> None:
     with stream_server() as server:
         _show_load(*asyncio.run(_load(server)))
-    with simulator("--generate", "1", "--speed", "0") as address, fresh_database() as engine:
-        control(address, "clock", {"time": START + 60_000, "speed": 0})
+    with simulator("--generate", "1", "--speed", "0") as market, fresh_database() as engine:
+        market.control("clock", time=START + 60_000, speed=0)
         with stream_server() as server:
             _show_bursts(asyncio.run(_bursts(server, engine)))
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +16,7 @@ from eightbells.database import embedded
 from eightbells.database.engine import connect
 from eightbells.database.migrations import migrate
 from eightbells.settings import load_settings
+from tests import exchange
 
 
 @contextmanager
@@ -59,38 +56,10 @@ def fresh_database() -> Iterator[Engine]:
 
 
 @contextmanager
-def simulator(*arguments: str) -> Iterator[str]:
-    """The simulator's address, as a subprocess without limits; the product's settings point to it."""
-    command = [
-        sys.executable,
-        "-m",
-        "simulator",
-        "--port",
-        "0",
-        "--no-limits",
-        "--parent-pid",
-        str(os.getpid()),
-    ]
-    command += ["--account", "paper:paper:USDT=1000000", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    address = process.stdout.readline().split()[-1]
-    os.environ["EIGHTBELLS_EXCHANGE__REST_URL"] = f"{address}/api"
-    os.environ["EIGHTBELLS_BUDGETS__KLINES"] = "exchange"
-    try:
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def control(address: str, what: str, body: dict[str, object] | None = None) -> dict[str, object]:
-    """Ask the simulator's control side."""
-    request = urllib.request.Request(
-        f"{address}/simulator/{what}",
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        found: dict[str, object] = json.load(answer)
-    return found
+def simulator(*arguments: str) -> Iterator[exchange.Simulator]:
+    """The simulator without limits; the product's settings point to it."""
+    given = ["--no-limits", *arguments]
+    with exchange.running(*given, account="paper:paper:USDT=1000000") as running:
+        os.environ["EIGHTBELLS_EXCHANGE__REST_URL"] = f"{running.url}/api"
+        os.environ["EIGHTBELLS_BUDGETS__KLINES"] = "exchange"
+        yield running

@@ -204,7 +204,7 @@ def test_a_backup_replaces_a_file_only_when_told_and_leaves_no_half_one(
 def test_nothing_is_restored_while_up_runs(settings: Settings, configure: Configure, tmp_path: Path) -> None:
     back_up(settings, tmp_path / "watch.dump")
     elsewhere = configure(database__directory=str(tmp_path / "data"))
-    with instance_lock(elsewhere.directory), pytest.raises(EightbellsError, match="end it first"):
+    with instance_lock(elsewhere.directory), pytest.raises(EightbellsError, match="stop it first"):
         restore(elsewhere, tmp_path / "watch.dump")
 
 

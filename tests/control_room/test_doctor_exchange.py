@@ -48,7 +48,7 @@ async def test_paper_mode_before_its_exchange_is_started(
         ({"status": 302, "html": "<html>"}, "redirects"),
         ({"status": 418, "code": -1003, "msg": "banned"}, "lower [budgets]"),
         ({"status": 429, "code": -1003, "msg": "too many"}, "lower [budgets]"),
-        ({"status": 503, "html": "<html>"}, "wait: the exchange is in trouble"),
+        ({"status": 503, "html": "<html>"}, "wait: the exchange has a problem"),
         ({"silence": 3}, "check the network"),
     ],
     ids=["403", "407", "451", "302", "418", "429", "503", "silent"],

@@ -186,7 +186,7 @@ async def test_a_deployment_whose_flow_cannot_be_loaded(
     halt = ask(api, "/deployments/name/halt/halt", {}, "GET")
     ask(api, f"/deployments/{halt['id']}", {"entrypoint": entrypoint}, "PATCH")
     found = of(look_at_prefect(settings), "deployments", "fail")
-    assert f"no run can be started of halt ({entrypoint}: " in found.what
+    assert f"no run can be started: halt ({entrypoint}: " in found.what
     assert why in found.what
     assert "register them" in found.remedy
     forget_deployments(api)

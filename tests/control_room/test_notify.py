@@ -312,7 +312,7 @@ def test_the_command_tells_and_tries_out(
     trial = eightbells("notify", "--test")
     said, _ = trial.communicate(timeout=60)
     assert trial.returncode == 1
-    assert "not taken: address 1 (json)" in said
+    assert "not delivered to address 1 (json)" in said
     assert SECRET not in said
     webhook.status = 200
     process = eightbells("notify")
@@ -331,10 +331,10 @@ def test_a_service_without_an_address_waits_and_a_command_complains(
 ) -> None:
     configure(notifications__urls=[])
     said, _ = eightbells("notify").communicate(timeout=60)
-    assert said == "eightbells: notifications.urls is empty: there is nobody to tell\n"
+    assert said == "eightbells: notifications.urls is empty: no notification is sent\n"
     process = eightbells("notify", "--if-any")
     assert process.stdout is not None
-    assert process.stdout.readline() == "notifications.urls is empty: nobody is told\n"
+    assert process.stdout.readline() == "notifications.urls is empty: no notification is sent\n"
     assert process.poll() is None
     process.terminate()
     said, _ = process.communicate(timeout=30)

@@ -141,7 +141,7 @@ def test_prometheus_finds_every_metric_that_is_documented(
 def test_a_second_up_says_that_one_is_running_and_where(up: Installation) -> None:
     done = eightbells("up", "--port", "0", given=up.given)
     assert done.returncode == 1
-    assert f"runs already on {up.folder} (process {up.process.pid})" in done.stderr
+    assert f"already runs on {up.folder} (process {up.process.pid})" in done.stderr
     assert up.note.prefect_api.removesuffix("/api") in done.stderr
 
 

@@ -115,7 +115,7 @@ def test_an_order_whose_decision_may_still_be_taken_is_not_accepted(trading: Tri
         31,
     ):  # not traded on any more; but its stop might be planned while the candle is the newest
         trading.simulator.advance(minutes * 60_000)
-        assert "could be taken, and sent, once more" in accept(trading, number)
+        assert "could be sent again" in accept(trading, number)
         assert drifts(trading) == [(number, False)]
     trading.leap()
     assert accept(trading, number) == ""
@@ -190,7 +190,7 @@ def test_what_a_sale_took_whose_fills_are_not_booked_yet_is_not_written_off(trad
     trading.hold(f"{price + 1:.2f}")
     trading.run("reconcile")
     ((number,),) = trading.rows("SELECT id FROM drifts WHERE cleared_at IS NULL AND reason = 'balance'")
-    assert "moving just now" in accept(trading, number)
+    assert "changing now" in accept(trading, number)
     assert trading.rows("SELECT count(*) FROM write_offs") == [(0,)]
     trading.simulator.ask("/simulator/faults", method="DELETE")
     trading.run("reconcile")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
-import urllib.request
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
 from tests.crash.cells import CROSSING, clean
 from tests.crash.test_guardian import _sales
+from tests.crash.test_reconcile import _by_hand
 from tests.crash.world import SYMBOL, Trial, World, strategy
 
 D = Decimal
@@ -58,7 +54,7 @@ def test_coins_get_their_stop_and_are_sold_as_the_strategy_decides(world: World)
 def test_what_a_foreign_order_bought_counts_as_it_was_paid(world: World) -> None:
     with world.trial() as trial:
         _asked(trial, stop="0")
-        bought = _by_hand(trial, quantity="0.01")
+        bought = _by_hand(trial, side="BUY", newClientOrderId="mine")
         number, fees = bought["orderId"], sum(D(fill["commission"]) for fill in bought["fills"])
         assert _adopt(trial, order=number) == ""
         assert trial.rows("SELECT quantity, quote_flow FROM positions") == [
@@ -67,25 +63,6 @@ def test_what_a_foreign_order_bought_counts_as_it_was_paid(world: World) -> None
         _deposit(trial, BTC="0.01")
         assert "was adopted before" in _adopt(trial, order=number)
         assert trial.rows("SELECT count(*) FROM adoptions") == [(1,)]
-
-
-def _by_hand(trial: Trial, **given: str) -> dict[str, Any]:
-    """A purchase at market that no strategy makes."""
-    query = urlencode(
-        {
-            "symbol": SYMBOL,
-            "side": "BUY",
-            "type": "MARKET",
-            "newClientOrderId": "mine",
-            **given,
-            "timestamp": trial.simulator.now,
-        }
-    )
-    signature = hmac.new(b"paper", query.encode(), hashlib.sha256).hexdigest()
-    address = f"{trial.simulator.url}/api/v3/order?{query}&signature={signature}"
-    request = urllib.request.Request(address, method="POST", headers={"X-MBX-APIKEY": "paper"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return dict(json.load(answer))
 
 
 @pytest.mark.parametrize(

@@ -237,7 +237,7 @@ def test_the_commands_pause_and_resume_need_no_exchange_and_status_shows_what_is
         assert (pause["strategy"], pause["symbol"], pause["until_flat"]) == ("always", SYMBOL, False)
         assert "always on BTCUSDT, since" in command(trial.environment(), "status").answer
         assert (
-            "was paused already"
+            "is already paused"
             in command(trial.environment(), "pause", "always", "--symbol", SYMBOL, "--reason", "b").answer
         )
         assert command(trial.environment(), "resume", "always").answer.startswith(

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
@@ -24,22 +19,9 @@ def trading(world: World) -> Iterator[Trial]:
 
 def _by_hand(trial: Trial, **order: Any) -> dict[str, Any]:
     """Place an order as the account's owner might, past our books."""
-    fields = {
-        "symbol": SYMBOL,
-        "type": "MARKET",
-        "quantity": "0.01",
-        **order,
-        "timestamp": trial.simulator.now,
-    }
-    query = urlencode(fields)
-    signature = hmac.new(b"paper", query.encode(), hashlib.sha256).hexdigest()
-    request = urllib.request.Request(
-        f"{trial.simulator.url}/api/v3/order?{query}&signature={signature}",
-        method="POST",
-        headers={"X-MBX-APIKEY": "paper"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return dict(json.load(answer))
+    answer = trial.simulator.order(**{"symbol": SYMBOL, "type": "MARKET", **order})
+    assert answer.ok, answer.text
+    return dict(answer.json())
 
 
 def _drifts(trial: Trial) -> list[tuple[str, str, bool]]:

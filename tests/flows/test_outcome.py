@@ -22,7 +22,7 @@ FAILED = Failed("BTCUSDT", "trend", "strategy", "ZeroDivisionError")
         ({"asked": False, "off": "by hand"}, "not-asked", "--no-trade"),
         ({"strategies": 0}, "no-strategies", "add [[strategies]] to eightbells.toml"),
         ({"off": "by hand", "served": True}, "halted", "trading is off: by hand; `eightbells resume`"),
-        ({"served": True, "earlier": 1}, "done", "an earlier run has served this candle and placed 1 order"),
+        ({"served": True, "earlier": 1}, "done", "an earlier run has traded this candle and placed 1 order"),
         ({"served": True, "late": "too late"}, "done", "and placed no order"),
         ({"served": True, "refused": [REFUSED]}, "refused", "is refused"),
         ({"late": "the candle closed 90 minutes ago"}, "too-old", "the candle closed 90 minutes ago"),
@@ -60,7 +60,7 @@ async def test_a_cycle_shows_its_orders_or_why_there_are_none(
         return " ".join(shown.split()), facts(report)
 
     shown, found = await told(trade=False)
-    assert "nothing ordered: this run was not to trade" in shown
+    assert "nothing ordered: this run does not trade" in shown
     assert (found["idle"], found["placed"]) == ("not-asked", [])
 
     watch.use(
@@ -76,7 +76,7 @@ async def test_a_cycle_shows_its_orders_or_why_there_are_none(
 
     watch.use(risk__max_order="0", strategies=[strategy(symbols=["BTCUSDT"], capital="5000")])
     shown, found = await told()
-    assert "nothing ordered: an earlier run has served this candle and placed 1 order" in shown
+    assert "nothing ordered: an earlier run has traded this candle and placed 1 order" in shown
     assert found["placed"][0]["id"] == order["clientOrderId"]
 
     set_switch(watch.engine, False, "looking into it")

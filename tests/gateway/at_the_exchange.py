@@ -10,9 +10,7 @@ from typing import Any
 from binance import AsyncClient
 
 from eightbells.exchange.rules import SymbolRules, wire
-from tests.exchange import Simulator
-
-KEY = SECRET = "paper"
+from tests.exchange import KEY, SECRET, Simulator
 
 
 @asynccontextmanager

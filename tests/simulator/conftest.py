@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from simulator_process import ACCOUNTS, FILES, FILES_END, START, Simulator, running, write_data
+from simulated import ACCOUNTS, FILES, FILES_END, START, running, write_data
+
+from tests.exchange import Simulator
 
 
 @pytest.fixture(scope="session")

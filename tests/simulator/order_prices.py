@@ -5,7 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from simulator_process import H4, Simulator
+from simulated import H4
+
+from tests.exchange import Simulator
 
 
 def tick(value: Decimal | str) -> str:
@@ -27,7 +29,7 @@ def refused(answer: Any) -> tuple[int, str]:
 
 def next_candle(simulator: Simulator) -> list[Any]:
     """The running candle as it will be when it has closed."""
-    now = simulator.now()
+    now = simulator.now
     simulator.advance(2 * H4)
     answer = simulator.get(
         "/api/v3/klines", symbol="BTCUSDT", interval="4h", startTime=now - now % H4, limit=1

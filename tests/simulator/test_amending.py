@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from order_prices import above, below, refused
-from simulator_process import Simulator
 from test_order_lists import oco
+
+from tests.exchange import Simulator
 
 
 def amend(simulator: Simulator, **given: Any) -> Any:

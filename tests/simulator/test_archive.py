@@ -8,7 +8,9 @@ import io
 import zipfile
 from typing import Any
 
-from simulator_process import H4, Simulator
+from simulated import H4
+
+from tests.exchange import Simulator
 
 MONTHLY = "/data/spot/monthly/klines/BTCUSDT/4h/BTCUSDT-4h-{}.zip"
 DAILY = "/data/spot/daily/klines/BTCUSDT/4h/BTCUSDT-4h-{}.zip"
@@ -70,7 +72,7 @@ def test_other_intervals_are_there_and_other_things_are_not(simulator: Simulator
 
 
 def test_a_checksum_can_be_made_wrong(simulator: Simulator) -> None:
-    simulator.fault(match={"path": "*.CHECKSUM"}, action={"body": "0" * 64 + "  wrong.zip\n"})
+    simulator.control("faults", match={"path": "*.CHECKSUM"}, action={"body": "0" * 64 + "  wrong.zip\n"})
     assert simulator.get(DAILY.format("2025-06-01") + ".CHECKSUM").text.startswith("0" * 64)
 
 

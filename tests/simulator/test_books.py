@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from order_prices import above
-from simulator_process import H4, KEY, SECRET, START, Simulator, running
+from simulated import H4, START, running
 from test_clients import AsyncClient, BinanceSocketManager
 from test_streams import act, connected, next_event
+
+from tests.exchange import KEY, SECRET, Simulator
 
 PACE = 0.025  # what stands for a second with the updates of this folder's simulator
 SHOWN = 5000
@@ -134,8 +136,11 @@ async def test_the_average_and_the_reference_price_are_told(simulator: Simulator
         seen = {event["stream"]: event["data"] for event in [await next_event(socket) for _ in range(4)]}
     assert (seen["btcusdt@avgPrice"]["e"], seen["btcusdt@avgPrice"]["w"]) == ("avgPrice", average)
     assert seen["btcusdt@referencePrice"] == {
-        "e": "referencePrice", "s": "BTCUSDT", "r": reference, "t": START,
-    }  # fmt: skip
+        "e": "referencePrice",
+        "s": "BTCUSDT",
+        "r": reference,
+        "t": START,
+    }
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import ccxt
 import pytest
-from simulator_process import KEY, SECRET, Simulator
+
+from tests.exchange import KEY, SECRET, Simulator
 
 with warnings.catch_warnings():  # python-binance imports a name that websockets has deprecated
     warnings.simplefilter("ignore", DeprecationWarning)

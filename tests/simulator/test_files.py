@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulator_process import FIRST, H4, RATE_LIMITS, ROOT, entry, row, running, write_data
+from simulated import FIRST, H4, RATE_LIMITS, entry, row, running, write_data
 
 from simulator.info_files import read_info
 from simulator.kline_files import BadFile, find_files, read_rows
 from simulator.options import read_options
 from simulator.sources import open_market
+from tests.surroundings import ROOT
 
 SOUND = [row(FIRST + number * H4, "1.10", "2.00", "1.00", "1.50") for number in range(3)]
 HEADER = "open_time,open,high,low,close,volume,close_time,quote_volume,trades,tb,tq,ignore"

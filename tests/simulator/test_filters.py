@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from simulator_process import Simulator
+
+from tests.exchange import KEY, Simulator
 
 
 def set_filter(simulator: Simulator, name: str, **fields: Any) -> None:
@@ -143,7 +144,7 @@ def test_many_orders_can_be_judged_at_once(simulator: Simulator) -> None:
         "price": far(simulator),
     }
     orders = [order | {"quantity": quantity} for quantity in ("0.01", "0.000001", "1e5")]
-    judged = simulator.control("check", account="key-", orders=orders)["answers"]
+    judged = simulator.control("check", account=KEY[:4], orders=orders)["answers"]
     assert [answer and answer["code"] for answer in judged] == [None, -1013, -1100]
     assert simulator.truth()["orders"] == []
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 import requests
-from simulator_process import KEY, Simulator, running
+from simulated import running
+
+from tests.exchange import KEY, Simulator
 
 
 def used(answer: requests.Response) -> int:
@@ -34,7 +36,7 @@ def test_beyond_the_weight_comes_429_and_then_a_growing_ban(simulator: Simulator
     assert 0 < int(answers[2].headers["Retry-After"]) <= 60
     assert 115 <= int(answers[5].headers["Retry-After"]) <= 120
     until = int(answers[5].json()["msg"].split("banned until ")[1].split(".")[0])
-    assert abs(until - simulator.now() - 120_000) < 10_000
+    assert abs(until - simulator.now - 120_000) < 10_000
     simulator.control("settings", ban_seconds=0)  # the next ban ends at once
     assert simulator.get("/api/v3/ping").status_code == 418
 
@@ -68,7 +70,7 @@ def test_the_truth_tells_every_request_with_its_weight(simulator: Simulator) -> 
     simulator.get("/api/v3/klines", symbol="ETHUSDT", interval="4h")
     simulator.get("/api/v3/klines", symbol="NOSUCH", interval="4h")
     simulator.signed("GET", "/api/v3/account", key=KEY)
-    told = simulator.truth()["requests"]
+    told = simulator.ask("/simulator/truth")["requests"]
     assert told["by_endpoint"] == {"GET /api/v3/klines": 2, "GET /api/v3/account": 1}
     assert (told["total"], told["weight"]) == (3, 24)
     assert [(e["path"], e["status"], e["symbol"]) for e in told["log"]] == [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from order_prices import above, refused
-from simulator_process import Simulator
+
+from tests.exchange import Simulator
 
 
 def names(simulator: Simulator) -> set[str]:

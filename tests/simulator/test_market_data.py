@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulator_process import DAY, EARLY, FILES, FILES_END, FIRST, H4, START, Simulator, running, write_data
+from simulated import DAY, EARLY, FILES, FILES_END, FIRST, H4, START, running, write_data
+
+from tests.exchange import Simulator
 
 
 def klines(simulator: Simulator, **params: Any) -> list[list[Any]]:
@@ -29,7 +31,7 @@ def test_a_closed_candle_is_served_exactly_as_in_its_file(filed: Simulator) -> N
 def test_without_a_clock_the_exchange_stands_two_seconds_after_the_data(tmp_path: Path) -> None:
     write_data(tmp_path, FILES)
     with running("--data", str(tmp_path), "--speed", "0") as simulator:
-        assert simulator.now() == FILES_END
+        assert simulator.now == FILES_END
 
 
 def test_a_missing_slot_and_an_early_close_are_kept(filed: Simulator) -> None:
@@ -61,7 +63,7 @@ def test_symbols_of_any_script_are_listed_and_served(tmp_path: Path) -> None:
 def test_the_last_candle_is_unfinished_and_agrees_with_the_price(simulator: Simulator) -> None:
     simulator.advance(3_600_000)
     last = klines(simulator, limit=1)[0]
-    assert last[0] <= simulator.now() <= last[6] == last[0] + H4 - 1
+    assert last[0] <= simulator.now <= last[6] == last[0] + H4 - 1
     assert last[4] == simulator.price()
     assert Decimal(last[3]) <= Decimal(last[4]) <= Decimal(last[2])
 
@@ -72,7 +74,7 @@ def test_an_unfinished_candle_grows_into_the_closed_one(simulator: Simulator) ->
         seen.append(klines(simulator, limit=1)[0])
         simulator.advance(H4 // 16)
     closed = klines(simulator, startTime=seen[0][0], limit=1)[0]
-    assert closed[6] < simulator.now()
+    assert closed[6] < simulator.now
     for earlier, later in itertools.pairwise([*seen, closed]):
         assert earlier[1] == later[1]
         assert Decimal(earlier[2]) <= Decimal(later[2])
@@ -153,7 +155,7 @@ def test_generated_history_goes_on_into_any_future(simulator: Simulator) -> None
     before = klines(simulator, limit=5)[:-1]
     simulator.control("clock", time="2044-05-05T05:00Z")
     assert klines(simulator, startTime=before[0][0], limit=4) == before
-    assert klines(simulator, limit=1)[0][0] <= simulator.now()
+    assert klines(simulator, limit=1)[0][0] <= simulator.now
 
 
 def test_exchange_info_lists_the_symbols_asked_for(simulator: Simulator) -> None:

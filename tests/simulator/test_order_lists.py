@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from order_prices import above, below, next_candle, refused, tick
-from simulator_process import ACCOUNTS, H4, START, Simulator, running
+from simulated import ACCOUNTS, H4, START, running
+
+from tests.exchange import Simulator
 
 
 def oco(simulator: Simulator, **changed: Any) -> Any:

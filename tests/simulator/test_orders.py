@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from order_prices import above, below, next_candle, refused, tick
-from simulator_process import H4, KEY, Simulator
+from simulated import H4
+
+from tests.exchange import KEY, Simulator
 
 
 def test_a_market_order_is_filled_at_once_at_the_current_price(simulator: Simulator) -> None:
@@ -65,7 +67,7 @@ def test_a_resting_order_locks_its_cost_and_is_filled_as_maker_when_the_path_rea
     simulator.advance(H4)
     fill = simulator.truth()["fills"][0]
     assert (fill["isMaker"], fill["price"]) == (True, low)
-    end = simulator.now()
+    end = simulator.now
     assert placed["transactTime"] < fill["time"] < end
     simulator.control("clock", time=fill["time"])
     assert simulator.price() == low  # the price really was there at that moment
@@ -100,7 +102,7 @@ def test_the_clock_may_leap_from_fill_to_fill(simulator: Simulator) -> None:
     low = Decimal(next_candle(simulator)[3])
     for part in range(2):
         simulator.order(price=tick(low + part))
-    end, times = simulator.now() + H4, []
+    end, times = simulator.now + H4, []
     while (now := simulator.control("clock", time=end, until_fill=True)["time"]) < end:
         times.append(now)
     assert times == [f["time"] for f in simulator.truth()["fills"]]

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from order_prices import below, refused, tick
-from simulator_process import H4, KEY, OTHER_KEY, OTHER_SECRET, Simulator
+from simulated import H4, OTHER_KEY, OTHER_SECRET
+
+from tests.exchange import KEY, Simulator
 
 
 def test_an_order_can_be_queried_cancelled_and_listed(simulator: Simulator) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from order_prices import above, below, refused
-from simulator_process import ACCOUNTS, Simulator, running
+from simulated import ACCOUNTS, running
 from test_order_lists import hold, states
 from test_user_stream import api
+
+from tests.exchange import Simulator
 
 TICK = Decimal("0.01")
 LEVELS = {"pegOffsetType": "PRICE_LEVEL"}
@@ -132,11 +134,21 @@ def test_both_orders_of_an_oco_can_be_pegged(simulator: Simulator) -> None:
     _, ask = best(simulator)
     stop = below(simulator, "0.99")
     answer = simulator.signed(
-        "POST", "/api/v3/orderList/oco", symbol="BTCUSDT", side="SELL", quantity="0.01",
-        aboveType="LIMIT_MAKER", abovePegPriceType="PRIMARY_PEG", abovePegOffsetType="PRICE_LEVEL",
-        abovePegOffsetValue=50, belowType="STOP_LOSS_LIMIT", belowTimeInForce="GTC", belowStopPrice=stop,
-        belowPegPriceType="MARKET_PEG", newOrderRespType="RESULT",
-    ).json()  # fmt: skip
+        "POST",
+        "/api/v3/orderList/oco",
+        symbol="BTCUSDT",
+        side="SELL",
+        quantity="0.01",
+        aboveType="LIMIT_MAKER",
+        abovePegPriceType="PRIMARY_PEG",
+        abovePegOffsetType="PRICE_LEVEL",
+        abovePegOffsetValue=50,
+        belowType="STOP_LOSS_LIMIT",
+        belowTimeInForce="GTC",
+        belowStopPrice=stop,
+        belowPegPriceType="MARKET_PEG",
+        newOrderRespType="RESULT",
+    ).json()
     below_it, above_it = answer["orderReports"]
     assert above_it["peggedPrice"] == plain(ask + 50 * TICK)
     assert "peggedPrice" not in below_it
@@ -148,11 +160,22 @@ def test_both_orders_of_an_oco_can_be_pegged(simulator: Simulator) -> None:
 def test_a_pending_order_gets_its_price_when_it_starts(simulator: Simulator) -> None:
     wanted = below(simulator, "0.99")
     answer = simulator.signed(
-        "POST", "/api/v3/orderList/oto", symbol="BTCUSDT", workingSide="BUY", workingQuantity="0.01",
-        workingType="LIMIT", workingTimeInForce="GTC", workingPrice=wanted, pendingSide="SELL",
-        pendingQuantity="0.009", pendingType="LIMIT_MAKER", pendingPegPriceType="PRIMARY_PEG",
-        pendingPegOffsetType="PRICE_LEVEL", pendingPegOffsetValue=7, newOrderRespType="RESULT",
-    ).json()  # fmt: skip
+        "POST",
+        "/api/v3/orderList/oto",
+        symbol="BTCUSDT",
+        workingSide="BUY",
+        workingQuantity="0.01",
+        workingType="LIMIT",
+        workingTimeInForce="GTC",
+        workingPrice=wanted,
+        pendingSide="SELL",
+        pendingQuantity="0.009",
+        pendingType="LIMIT_MAKER",
+        pendingPegPriceType="PRIMARY_PEG",
+        pendingPegOffsetType="PRICE_LEVEL",
+        pendingPegOffsetValue=7,
+        newOrderRespType="RESULT",
+    ).json()
     working, pending = answer["orderReports"]
     assert pending["status"] == "PENDING_NEW"
     assert "peggedPrice" not in pending
@@ -167,10 +190,17 @@ def test_a_replacement_can_be_pegged(simulator: Simulator) -> None:
     first = simulator.order(price=below(simulator, "0.9")).json()
     bid, _ = best(simulator)
     answer = simulator.signed(
-        "POST", "/api/v3/order/cancelReplace", symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC",
-        quantity="0.01", cancelReplaceMode="STOP_ON_FAILURE", cancelOrderId=first["orderId"],
+        "POST",
+        "/api/v3/order/cancelReplace",
+        symbol="BTCUSDT",
+        side="BUY",
+        type="LIMIT",
+        timeInForce="GTC",
+        quantity="0.01",
+        cancelReplaceMode="STOP_ON_FAILURE",
+        cancelOrderId=first["orderId"],
         pegPriceType="PRIMARY_PEG",
-    ).json()  # fmt: skip
+    ).json()
     assert answer["newOrderResponse"]["peggedPrice"] == plain(bid)
 
 
@@ -179,15 +209,26 @@ async def test_the_user_data_stream_tells_of_pegs(simulator: Simulator) -> None:
     async with api(simulator) as ws:
         await ws.signed("userDataStream.subscribe.signature")
         placed = await ws.signed(
-            "order.place", symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.01",
-            pegPriceType="PRIMARY_PEG", pegOffsetType="PRICE_LEVEL", pegOffsetValue=2,
-        )  # fmt: skip
+            "order.place",
+            symbol="BTCUSDT",
+            side="BUY",
+            type="LIMIT",
+            timeInForce="GTC",
+            quantity="0.01",
+            pegPriceType="PRIMARY_PEG",
+            pegOffsetType="PRICE_LEVEL",
+            pegOffsetValue=2,
+        )
         (report,) = await ws.reports(1)
     price = plain(bid - 2 * TICK)
     assert placed["result"]["peggedPrice"] == price
     assert (report["p"], report["gP"], report["gOT"], report["gOV"], report["gp"]) == (
-        "0.00000000", "PRIMARY_PEG", "PRICE_LEVEL", 2, price,
-    )  # fmt: skip
+        "0.00000000",
+        "PRIMARY_PEG",
+        "PRICE_LEVEL",
+        2,
+        price,
+    )
 
 
 def test_pegs_outlive_the_program(tmp_path: Path) -> None:

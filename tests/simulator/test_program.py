@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pytest
 from binance import Client
-from simulator_process import ACCOUNTS, H4, KEY, ROOT, SECRET, Simulator, running, start, stop
+from simulated import ACCOUNTS, H4, running
+
+from tests.exchange import KEY, SECRET, Simulator, start, stop
+from tests.surroundings import ROOT
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -37,7 +40,7 @@ def test_a_signal_ends_it_within_a_second(number: signal.Signals) -> None:
 
 def test_it_says_where_its_data_comes_from() -> None:
     simulator = start("--seed", "9", "--clock", "2021-03-01T00:00Z", "--speed", "0")
-    assert simulator.now() == 1_614_556_800_000
+    assert simulator.now == 1_614_556_800_000
     simulator.session.close()
     code, complained = stop(simulator.process)
     assert code == 0
@@ -61,11 +64,11 @@ def test_a_client_that_signs_with_the_machines_clock_is_taken_at_once(arguments:
 def test_a_clock_that_is_told_to_be_now_is_so_over_old_state(tmp_path: Path) -> None:
     arguments = ["--state", str(tmp_path / "state"), "--speed", "0"]
     with running(*arguments, "--clock", "2021-03-01") as simulator:
-        assert simulator.now() == 1_614_556_800_000
+        assert simulator.now == 1_614_556_800_000
     with running(*arguments) as simulator:  # orders that are kept belong to their time
-        assert simulator.now() == 1_614_556_800_000
+        assert simulator.now == 1_614_556_800_000
     with running(*arguments, "--clock", "now") as simulator:
-        assert abs(simulator.now() - time.time() * 1000) < 10_000
+        assert abs(simulator.now - time.time() * 1000) < 10_000
 
 
 @pytest.mark.parametrize(
@@ -125,7 +128,7 @@ def test_accounts_may_come_from_the_environment() -> None:
 
 
 def test_the_clock_can_stand_run_and_leap(simulator: Simulator) -> None:
-    assert simulator.now() == simulator.now()
+    assert simulator.now == simulator.now
     simulator.control("clock", speed=1000)
     time.sleep(0.1)
     ran = simulator.control("clock", speed=0)["time"] - 1_767_225_602_000
@@ -177,14 +180,14 @@ def test_state_survives_a_kill(tmp_path: Path) -> None:
     first.order(price=price, newClientOrderId="resting")
     first.advance(1000)
     first.order(type="STOP_LOSS", side="SELL", stopPrice=price, newClientOrderId="stop")
-    before = first.truth()
+    before, stood = first.truth(), first.now
     os.kill(first.process.pid, signal.SIGKILL)
     first.process.communicate()
     first.session.close()
     with running(*arguments[:4]) as second:  # the account, too, is remembered
         after = second.truth()
-        for what in ("orders", "fills", "balances", "time"):
-            assert after[what] == before[what]
+        assert after == before
+        assert second.now == stood
         again = second.order(price=price, newClientOrderId="resting")
         assert again.json()["msg"] == "Duplicate order sent."
         second.advance(400 * H4)
@@ -196,8 +199,11 @@ def test_state_survives_a_kill(tmp_path: Path) -> None:
 def test_an_order_that_was_answered_with_a_broken_connection_survives_a_kill(tmp_path: Path) -> None:
     arguments = ["--state", str(tmp_path / "state"), "--speed", "0", "--account", ACCOUNTS[0]]
     first = start(*arguments)
-    first.fault(
-        match={"path": "/api/v3/order"}, when="after", action={"status": 504, "code": -1007, "msg": "Timeout"}
+    first.control(
+        "faults",
+        match={"path": "/api/v3/order"},
+        when="after",
+        action={"status": 504, "code": -1007, "msg": "Timeout"},
     )
     assert first.order(type="MARKET", newClientOrderId="mine").status_code == 504
     os.kill(first.process.pid, signal.SIGKILL)

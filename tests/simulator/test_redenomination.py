@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import requests
 from order_prices import below, refused
-from simulator_process import H4, START, Simulator
+from simulated import H4, START
+
+from tests.exchange import Simulator
 
 SLOT = START - START % H4
 

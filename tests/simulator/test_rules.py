@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from order_prices import above, below, refused
-from simulator_process import H4, Simulator
+from simulated import H4
 from test_user_stream import api
+
+from tests.exchange import Simulator
 
 RANGE = {"bidLimitMultUp": "1.0100", "askLimitMultDown": "0.9900"}
 
@@ -43,7 +45,7 @@ def test_weights(simulator: Simulator, path: str, query: dict[str, str], weight:
 
 
 def test_the_reference_price_is_the_mean_of_ten_seconds(simulator: Simulator) -> None:
-    now = simulator.now()
+    now = simulator.now
     answer = simulator.get("/api/v3/referencePrice", symbol="BTCUSDT").json()
     assert (answer["symbol"], answer["timestamp"]) == ("BTCUSDT", now)
     prices = []

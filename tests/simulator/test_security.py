@@ -14,7 +14,9 @@ import requests
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from simulator_process import KEY, SECRET, Simulator, running
+from simulated import running
+
+from tests.exchange import KEY, SECRET, Simulator
 
 ACCOUNT = "/api/v3/account"
 
@@ -64,7 +66,7 @@ def test_a_missing_signature_key_or_timestamp_is_named(simulator: Simulator) -> 
 def test_a_timestamp_must_lie_within_its_window(
     simulator: Simulator, early: int, window: int | None, code: int
 ) -> None:
-    params = {"timestamp": simulator.now() - early} | ({"recvWindow": window} if window else {})
+    params = {"timestamp": simulator.now - early} | ({"recvWindow": window} if window else {})
     assert told(simulator.signed("GET", ACCOUNT, **params))[1] == code
 
 
@@ -73,7 +75,7 @@ def test_in_compressed_time_a_timestamp_may_miss_its_window(
     simulator: Simulator, early: int, code: int
 ) -> None:
     simulator.control("settings", clock_tolerance_ms=60_000)
-    assert told(simulator.signed("GET", ACCOUNT, timestamp=simulator.now() - early))[1] == code
+    assert told(simulator.signed("GET", ACCOUNT, timestamp=simulator.now - early))[1] == code
 
 
 def test_a_window_has_a_greatest_width(simulator: Simulator) -> None:
@@ -82,7 +84,7 @@ def test_a_window_has_a_greatest_width(simulator: Simulator) -> None:
 
 def test_a_body_is_signed_together_with_the_query(simulator: Simulator) -> None:
     query = "symbol=BTCUSDT&side=BUY&type=MARKET"
-    body = f"quantity=0.01&timestamp={simulator.now()}"
+    body = f"quantity=0.01&timestamp={simulator.now}"
     signature = hmac.new(SECRET.encode(), (query + body).encode(), hashlib.sha256).hexdigest()
     headers = {"X-MBX-APIKEY": KEY, "Content-Type": "application/x-www-form-urlencoded"}
     url = f"{simulator.url}/api/v3/order?{query}"
@@ -136,7 +138,7 @@ def test_ed25519_and_rsa_sign_percent_encoded_payloads(tmp_path: Path, kind: str
             url = f"{simulator.url}/api/v3/openOrders?{payload}&signature={signature}"
             return requests.get(url, headers={"X-MBX-APIKEY": "K"}, timeout=5)
 
-        plain = {"timestamp": str(simulator.now()), "symbol": "BTCUSDT"}
+        plain = {"timestamp": str(simulator.now), "symbol": "BTCUSDT"}
         assert get(urlencode(plain), urlencode(plain)).status_code == 200
         assert told(get(urlencode(plain), urlencode(plain) + "0")) == (400, -1022)
         odd = urlencode({"timestamp": plain["timestamp"], "symbol": "Ä B"})

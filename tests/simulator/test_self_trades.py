@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from order_prices import above, below, refused
-from simulator_process import ACCOUNTS, KEY, OTHER_KEY, OTHER_SECRET, Simulator, running
+from simulated import ACCOUNTS, OTHER_KEY, OTHER_SECRET, running
 from test_user_stream import api
+
+from tests.exchange import KEY, Simulator
 
 OTHER = {"key": OTHER_KEY, "secret": OTHER_SECRET}
 
@@ -60,7 +62,7 @@ def test_the_takers_mode_says_what_expires(
     assert matches(simulator, orderId=answer["orderId"]) == matches(simulator, preventedMatchId=0) == [match]
     assert (match["selfTradePreventionMode"], match["tradeGroupId"]) == (effective, -1)
     assert (match["takerOrderId"], match["makerOrderId"]) == (answer["orderId"], number)
-    assert match["transactTime"] == simulator.now()
+    assert match["transactTime"] == simulator.now
     locked = {"NEW": "0.03" if mode == "EXPIRE_TAKER" else "0.02", "EXPIRED_IN_MATCH": "0.00"}[maker]
     assert simulator.balance("BTC")["locked"] == f"{locked}000000"
     assert simulator.balance("USDT")["locked"] == "0.00000000"
@@ -119,9 +121,14 @@ def test_a_maker_only_order_may_not_meet_one_of_its_own(simulator: Simulator) ->
 
 def test_what_depends_on_an_expired_maker_expires_as_well(simulator: Simulator) -> None:
     pair = {
-        "symbol": "BTCUSDT", "side": "SELL", "quantity": "0.01", "aboveType": "LIMIT_MAKER",
-        "abovePrice": above(simulator, "1.02"), "belowType": "STOP_LOSS", "belowStopPrice": below(simulator, "0.98"),
-    }  # fmt: skip
+        "symbol": "BTCUSDT",
+        "side": "SELL",
+        "quantity": "0.01",
+        "aboveType": "LIMIT_MAKER",
+        "abovePrice": above(simulator, "1.02"),
+        "belowType": "STOP_LOSS",
+        "belowStopPrice": below(simulator, "0.98"),
+    }
     simulator.signed("POST", "/api/v3/orderList/oco", **pair)
     simulator.order(price=pair["abovePrice"], selfTradePreventionMode="EXPIRE_MAKER")
     stop, limit, _ = simulator.truth()["orders"]

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 import websockets
-from simulator_process import DAY, H4, START, Simulator, running
+from simulated import DAY, H4, START, running
 from websockets.asyncio.client import ClientConnection
+
+from tests.exchange import Simulator
 
 PATIENCE = 3.0
 

@@ -10,10 +10,12 @@ import pytest
 import requests
 import websockets
 from order_prices import below, refused
-from simulator_process import H4, KEY, SECRET, START, Simulator
+from simulated import H4, START
 from test_clients import AsyncClient
 from test_streams import act, connected, next_event
 from test_user_stream import Api
+
+from tests.exchange import KEY, SECRET, Simulator
 
 MICRO = {"X-MBX-TIME-UNIT": "MICROSECOND"}
 

@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from order_prices import tick
-from simulator_process import Simulator
+
+from tests.exchange import Simulator
 
 
 def trailing(simulator: Simulator, **given: Any) -> dict[str, Any]:

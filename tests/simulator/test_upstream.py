@@ -9,10 +9,11 @@ from decimal import Decimal
 
 import pytest
 import websockets
-from simulator_process import ACCOUNTS, H4, Simulator, running
+from simulated import ACCOUNTS, H4, running
 
 from simulator.proxies import way_to
 from tests import proxy
+from tests.exchange import Simulator
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +34,9 @@ def paper(source: Simulator) -> Iterator[Simulator]:
 
 
 def test_market_data_is_the_upstreams(source: Simulator, paper: Simulator) -> None:
-    query = {"symbol": "BTCUSDT", "interval": "4h", "endTime": source.now() - H4, "limit": 50}
+    query = {"symbol": "BTCUSDT", "interval": "4h", "endTime": source.now - H4, "limit": 50}
     assert paper.get("/api/v3/klines", **query).json() == source.get("/api/v3/klines", **query).json()
-    assert abs(paper.now() - source.now()) < 1500
+    assert abs(paper.now - source.now) < 1500
     assert len(paper.get("/api/v3/exchangeInfo").json()["symbols"]) == 3
     wrong = paper.get("/api/v3/klines", symbol="NOSUCH", interval="4h")
     assert (wrong.status_code, wrong.json()["code"]) == (400, -1121)

@@ -18,8 +18,10 @@ import websockets
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from order_prices import above, below
-from simulator_process import H4, KEY, OTHER_KEY, OTHER_SECRET, SECRET, Simulator, running
+from simulated import H4, OTHER_KEY, OTHER_SECRET, running
 from test_trailing import trailing
+
+from tests.exchange import KEY, SECRET, Simulator
 
 EVENT_KEYS = {
     "NEW": [
@@ -65,7 +67,7 @@ class Api:
     async def signed(
         self, method: str, key: str = KEY, secret: str = SECRET, **params: Any
     ) -> dict[str, Any]:
-        now = await asyncio.to_thread(self.simulator.now)
+        now = await asyncio.to_thread(lambda: self.simulator.now)
         params |= {"apiKey": key, "timestamp": now}
         payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
         signature = hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
@@ -94,7 +96,7 @@ async def test_public_methods_answer_like_rest(simulator: Simulator) -> None:
     async with api(simulator) as ws:
         assert (await ws.call("ping"))["result"] == {}
         told = await ws.call("time")
-        assert told["result"] == {"serverTime": simulator.now()}
+        assert told["result"] == {"serverTime": simulator.now}
         assert told["rateLimits"][0]["rateLimitType"] == "REQUEST_WEIGHT"
         klines = await ws.call("klines", symbol="BTCUSDT", interval="4h", limit=2, returnRateLimits=False)
         query = {"symbol": "BTCUSDT", "interval": "4h", "limit": 2}
@@ -239,7 +241,7 @@ async def test_an_ed25519_key_can_log_a_session_on(tmp_path: Path) -> None:
         async with api(simulator) as ws:
             refused = await ws.call("userDataStream.subscribe")
             assert refused["status"] == 401
-            now = simulator.now()
+            now = simulator.now
             signature = base64.b64encode(key.sign(f"apiKey=K&timestamp={now}".encode())).decode()
             logon = await ws.call("session.logon", apiKey="K", timestamp=now, signature=signature)
             assert logon["result"]["apiKey"] == "K"
@@ -251,7 +253,8 @@ async def test_an_ed25519_key_can_log_a_session_on(tmp_path: Path) -> None:
 async def test_a_method_can_be_made_to_fail_before_or_after(
     simulator: Simulator, when: str, orders: int
 ) -> None:
-    simulator.fault(
+    simulator.control(
+        "faults",
         match={"channel": "ws-api", "path": "order.place"},
         when=when,
         action={"status": 504, "code": -1007, "msg": "Timeout"},
@@ -264,8 +267,8 @@ async def test_a_method_can_be_made_to_fail_before_or_after(
 
 async def test_an_event_can_come_twice_or_never(simulator: Simulator) -> None:
     match = {"channel": "ws-api", "stream": "executionReport"}
-    simulator.fault(match=match, nth=1, action={"stream": "missing"})
-    simulator.fault(match=match, nth=1, action={"stream": "duplicate"})
+    simulator.control("faults", match=match, nth=1, action={"stream": "missing"})
+    simulator.control("faults", match=match, nth=1, action={"stream": "duplicate"})
     async with api(simulator) as ws:
         await ws.signed("userDataStream.subscribe.signature")
         await asyncio.to_thread(simulator.order, type="MARKET")
@@ -274,7 +277,7 @@ async def test_an_event_can_come_twice_or_never(simulator: Simulator) -> None:
 
 async def test_a_banned_address_is_told_so_and_disconnected(simulator: Simulator) -> None:
     async with api(simulator) as ws:
-        simulator.fault(match={"path": "/api/v3/ping"}, action={"ban": 60})
+        simulator.control("faults", match={"path": "/api/v3/ping"}, action={"ban": 60})
         simulator.get("/api/v3/ping")
         banned = await ws.call("ping")
         assert (banned["status"], banned["error"]["code"]) == (418, -1003)

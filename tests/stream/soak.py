@@ -84,7 +84,7 @@ def _tell(day: int, days: int, count: int, result: Result, injector: FaultInject
     facts = worker.facts
     print(
         f"day {day:>2} of {days}: {count:>7,} candles, {result.memory[-1]:>6.1f} MB, {injector.done:>3} faults, "
-        f"{facts.get('reconnects', '0'):>3} lost, {facts.get('taken over by age', '0'):>2} by age",
+        f"{facts.get('reconnects', '0'):>3} lost, {facts.get('connections replaced by age', '0'):>2} by age",
         flush=True,
     )
 
@@ -99,7 +99,7 @@ def show(result: Result, seed: int) -> None:
         ("restated", result.revisions),
         ("faults", result.faults),
         ("connections lost", result.facts.get("reconnects", "?")),
-        ("taken over by age", result.facts.get("taken over by age", "?")),
+        ("connections replaced by age", result.facts.get("connections replaced by age", "?")),
         ("over the streams", result.facts.get("candles from streams", "?")),
         (
             "memory",

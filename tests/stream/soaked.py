@@ -124,7 +124,7 @@ class Worker:
 
     def wait_connected(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while not self.facts or self.facts["REST stands in"] == "yes":
+        while not self.facts or self.facts["candles over REST"] == "yes":
             assert self.process.poll() is None, self.said()
             assert time.monotonic() < deadline, self.said()
             time.sleep(0.1)

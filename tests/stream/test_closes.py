@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine
 
 from eightbells.quality.verdicts import Verdict
-from eightbells.stream.engine import Proven
+from eightbells.stream.closes import Proven
 from tests.exchange import Simulator
 from tests.stream.watched import CLOSE, OPENED, watched
 

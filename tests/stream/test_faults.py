@@ -76,10 +76,10 @@ async def test_rest_stands_in_while_connections_are_refused(
         await lost(watch, f"HTTP {status}")
         await watch.until_close()
         assert await watch.all_stored() == {"rest": len(symbols)}
-        await watch.until(lambda: watch.told.facts.get("REST stands in") == "yes", 2)
+        await watch.until(lambda: watch.told.facts.get("candles over REST") == "yes", 2)
         await watch.mend(refusal)
         await watch.until(lambda: watch.is_connected, 10)
-        await watch.until(lambda: watch.told.facts["REST stands in"] == "no", 2)
+        await watch.until(lambda: watch.told.facts["candles over REST"] == "no", 2)
 
 
 @pytest.mark.parametrize("kind", ["duplicate", "out_of_order", "missing_close", "garbage"])

@@ -106,7 +106,7 @@ def test_sigterm_ends_the_stream_with_everything_written_that_came(
 def test_an_account_has_one_stream(market: Simulator, start: Start) -> None:
     with connected(market, start()), start() as second:
         assert second.process.wait(_PATIENCE) != 0
-        assert "another stream holds this account" in second.said()
+        assert "another stream runs for this account" in second.said()
 
 
 @pytest.fixture

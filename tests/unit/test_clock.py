@@ -82,5 +82,5 @@ def test_before_the_first_measurement_there_is_no_time() -> None:
     clock = ExchangeClock()
     assert not clock.is_set
     assert clock.is_stale
-    with pytest.raises(RuntimeError, match="not been asked"):
+    with pytest.raises(RuntimeError, match="not known yet"):
         clock.now_ms()

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eightbells.candles import grid
-from eightbells.trading.equity_picture import HEIGHT, WIDTH, draw
-from eightbells.trading.equity_picture import points as peaks
 from eightbells.trading.valuation import Worth
+from tasks.equity_picture import HEIGHT, WIDTH, draw
+from tasks.equity_picture import points as peaks
 
 BEGIN = datetime(2026, 1, 1, 4, tzinfo=UTC)
 Amounts = list[Decimal | None]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cli.answers import CYCLE_INTERVAL
 from eightbells.candles import grid
 from eightbells.candles.timeframe import CYCLE, TIMEFRAMES, Timeframe
 from eightbells.errors import EightbellsError
@@ -58,3 +59,7 @@ def test_the_cycle_runs_when_its_candle_closes() -> None:
     """Its schedule is set in prefect.yaml, the length of its candle here."""
     (cron,) = [it["schedules"][0]["cron"] for it in declared() if it["name"] == "four-hour-cycle"]
     assert cron == f"0 */{CYCLE.step_ms // 3_600_000} * * *"
+
+
+def test_commands_default_to_the_candles_of_the_cycle() -> None:
+    assert CYCLE.name == CYCLE_INTERVAL

@@ -1,4 +1,4 @@
-"""The picture of the equity: a line over the cycles, what it lost since its highest shaded, as SVG.
+"""The equity picture, as SVG: a line over the cycles, with the loss since its peak shaded.
 
 The colours are read on white and on black: the picture has no background and cannot know its page's theme.
 """

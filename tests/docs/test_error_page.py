@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from eightbells.exchange import error_codes
 from eightbells.exchange.recovery import TABLE
+from tests.docs import error_codes
 from tests.surroundings import ROOT
 
 
 def test_the_page_of_error_codes_is_what_the_table_says() -> None:
     page = (ROOT / "docs/error-codes.md").read_text()
-    assert page == error_codes.render(), (
-        "run: python -m eightbells.exchange.error_codes > docs/error-codes.md"
-    )
+    assert page == error_codes.render(), "run: python -m tests.docs.error_codes > docs/error-codes.md"
 
 
 def test_every_code_has_its_row_with_action_delay_and_attempts() -> None:
