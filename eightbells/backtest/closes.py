@@ -209,7 +209,7 @@ def _purse(book: Book, place: Place) -> Purse:
     mine = of_strategy(book.places, place.entry)
     reserved = sum((it.buy.quantity * (it.buy.price or it.close) for it in mine if it.buy is not None), ZERO)
     held = [Position(it.entry.name, it.symbol, it.held.quantity, it.flow) for it in mine]
-    shares = len(place.entry.symbols) or len(book.settings.symbols) or 1
+    shares = book.settings.shares(place.entry)
     buying_power = ledger.buying_power(held, place.symbol, place.entry.capital, 1, reserved)
     worth = place.entry.capital + sum((it.gain for it in mine), ZERO)
     parts = (place.bought, place.sold) if place.entry.scale_steps > 1 else (1, 0)
