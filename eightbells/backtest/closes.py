@@ -58,7 +58,13 @@ def plan(book: Book, places: Sequence[Place], slot: int) -> None:
 
 
 def _take_up(book: Book, place: Place, slot: int) -> None:
-    """The place's decision on a candle; where nothing may be decided the one before stays."""
+    """The place's decision on a candle; where nothing may be decided the one before stays.
+
+    Of a symbol that is no member the strategy is not asked: what is held keeps its stop, as in the cycle.
+    """
+    if not place.is_traded(slot):
+        place.decided = True
+        return
     wanted = place.targets.wanted[place.index]
     place.decided = wanted == NOTHING
     if place.decided:
