@@ -15,6 +15,7 @@ from tasks.loading import Ingested
 from tasks.session import Session
 from tasks.trade_candle import trade_candle
 from tasks.trading import check_key, prepare_strategies
+from tasks.universe import is_choice_due, without_leavers
 
 
 def trade_on_close(session: Session) -> OnClose:
@@ -25,6 +26,11 @@ def trade_on_close(session: Session) -> OnClose:
         async def trade_the_close(candle: str) -> State[Any] | None:
             """Get ready, wait for the candle, evaluate and trade it; the scheduled cycle finds it done."""
             async with flow_limit(session.settings.limits):
+                if is_choice_due(session, opened):
+                    return Completed(
+                        name="UniverseIsDue",
+                        message="the scheduled cycle chooses the universe, and trades this candle",
+                    )
                 await check_key(session)
                 panel = await prepare_strategies(session)
                 verdicts = await proven()
@@ -32,9 +38,8 @@ def trade_on_close(session: Session) -> OnClose:
                     return Completed(
                         name="NothingCame", message="no candle came in time: the scheduled cycle trades it"
                     )
-                await trade_candle(
-                    session, panel, tuple(verdicts), opened, Ingested(verdicts=verdicts), candle
-                )
+                asked = await without_leavers(session, tuple(verdicts), opened, candle)
+                await trade_candle(session, panel, asked, opened, Ingested(verdicts=verdicts), candle)
                 return None
 
         await trade_the_close(grid.label(opened), return_state=True)

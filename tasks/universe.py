@@ -31,8 +31,7 @@ async def choose_universe(session: Session, opened: int, label: str) -> list[str
     settings = session.settings
     if not settings.universe.top:
         return settings.symbols
-    with session.engine.connect() as connection:
-        chosen_at = members.is_due(connection, settings, grid.closes_at(opened))
+    chosen_at = is_choice_due(session, opened)
     if chosen_at is not None:
         names = await symbols_quoted_in(session, settings.quote_asset)
         listed = await refresh_rules(session, names, quote=settings.quote_asset)
@@ -43,6 +42,14 @@ async def choose_universe(session: Session, opened: int, label: str) -> list[str
         await ask_first_candles(session, traded, len(traded))
     await record_choice(session, opened, label)
     return session.settings.symbols
+
+
+def is_choice_due(session: Session, opened: int) -> int | None:
+    """The time (ms) of the choice that is to be made at a candle's close; None where there is none to make."""
+    if not session.settings.universe.top:
+        return None
+    with session.engine.connect() as connection:
+        return members.is_due(connection, session.settings, grid.closes_at(opened))
 
 
 def _traded(session: Session, symbols: Sequence[str]) -> tuple[str, ...]:
