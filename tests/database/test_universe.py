@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError
 
+from cli.doctor.universe import by_members, look_at_universe
 from eightbells.backtest.history import read_folder
 from eightbells.candles import grid, store
 from eightbells.candles.frame import candle_frame, concatenate
@@ -20,6 +23,7 @@ from eightbells.universe import members
 from eightbells.universe.candidates import Loaded, Series, Stored
 from eightbells.universe.walk import walk
 from tests.conftest import Configure
+from tests.crash.command import command
 from tests.exchange import running
 from tests.klines import one, rows_of
 
@@ -282,3 +286,54 @@ def test_a_membership_ends_once(engine: Engine, two: Settings, market: Rows) -> 
         connection.execute(text("UPDATE universe_members SET left_at = now(), why_left = 'over'"))
     with pytest.raises(IntegrityError, match="only ends, and once"), engine.begin() as connection:
         connection.execute(text("UPDATE universe_members SET left_at = NULL, why_left = NULL"))
+
+
+def test_the_command_shows_members_and_who_left(
+    engine: Engine, configure: Configure, database: URL, market: Rows
+) -> None:
+    assert market
+    rule = {"top": 2, "older_than_days": 10, "days": 7, "exclude": ["CUSDT"]}
+    settings = configure(database=database, universe=rule, strategies=[])
+    assert [it.verdict for it in look_at_universe(settings)] == ["warn"]
+    assert json.loads(command({}, "universe", "--json").answer)["members"] == []
+    for day in (28, 55):
+        with engine.begin() as connection:
+            members.choose_due(connection, settings, FIRST + day * DAY)
+    asked = f"--at={grid.to_time(FIRST + 55 * DAY):%Y-%m-%d}"
+    found = json.loads(command({}, "universe", asked, "--json").answer)
+    assert [it["symbol"] for it in found["members"]] == ["AUSDT", "DUSDT"]
+    (left,) = found["left"]
+    assert left["symbol"] == "BUSDT"
+    assert left["why_left"].startswith("it has")
+    assert found["left_out"]["CUSDT"] == "universe.exclude names it"
+    earlier = f"--at={grid.to_time(FIRST + 30 * DAY):%Y-%m-%d}"
+    found = json.loads(command({}, "universe", earlier, "--json").answer)
+    assert [(it["symbol"], it["left_at"]) for it in found["members"]] == [("AUSDT", None), ("BUSDT", None)]
+    shown = command({"COLUMNS": "80"}, "universe", asked).answer
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "2 members, 2 are asked for; chosen by the cycle at" in shown
+    assert [it.verdict for it in look_at_universe(settings)] == ["ok"]
+    assert by_members(settings).symbols == ["AUSDT", "DUSDT"]
+
+
+def test_doctor_says_when_the_rule_finds_fewer_than_asked(
+    engine: Engine, configure: Configure, database: URL, market: Rows
+) -> None:
+    assert market
+    settings = configure(
+        database=database, universe={"top": 9, "older_than_days": 10, "days": 7}, strategies=[]
+    )
+    with engine.begin() as connection:
+        members.choose_due(connection, settings, FIRST + 28 * DAY)
+    (finding,) = look_at_universe(settings)
+    assert (finding.verdict, finding.what[:24]) == ("warn", "4 of 9 members found at ")
+    assert list(look_at_universe(configure(universe={"top": 0}))) == []
+
+
+def test_without_a_rule_the_command_shows_the_list(configure: Configure) -> None:
+    configure(universe={"top": 0}, symbols=["BTCUSDT", "ETHUSDT"])
+    assert json.loads(command({}, "universe", "--json").answer) == {
+        "rule": None,
+        "symbols": ["BTCUSDT", "ETHUSDT"],
+    }
+    assert command({}, "universe").answer.strip().endswith("the universe is BTCUSDT, ETHUSDT")

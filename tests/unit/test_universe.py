@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eightbells.settings import UniverseSettings
+from eightbells.settings import SettingsRefused, UniverseSettings
 from eightbells.universe.candidates import Loaded, Series
 from eightbells.universe.rule import DAY_MS, Candidate, changes, choose, due, leavers
 from eightbells.universe.walk import Membership, Timeline, walk
@@ -179,3 +179,45 @@ def test_no_symbol_is_a_member_twice_at_a_time(market):
         for one, after in pairwise(several):
             assert one.left_ms is not None
             assert one.joined_ms < one.left_ms <= after.joined_ms
+
+
+@pytest.mark.parametrize(
+    ("universe", "words"),
+    [
+        ({"tops": 5}, "universe.tops"),
+        ({"top": -1}, "universe.top"),
+        ({"days": 151}, "universe.days"),
+        ({"every_days": 0}, "universe.every_days"),
+        ({"leveraged": [""]}, "universe.leveraged - holds an empty ending"),
+        ({"top": 1, "include": ["AUSDT", "BUSDT"]}, "universe.include - names 2 symbols, and the universe has 1"),
+        ({"top": 2, "include": ["AUSDT"], "exclude": ["A/USDT"]}, "universe.include - names AUSDT, as universe.exclude"),
+        ({"top": 2, "include": ["AEUR"]}, "AEUR is not quoted in quote_asset USDT"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_makes_no_sense_is_told(configure, universe, words):
+    with pytest.raises(SettingsRefused) as refused:
+        configure(universe=universe)
+    assert words in str(refused.value)
+
+
+OWN = {"name": "own", "kind": "ma_cross", "capital": "100", "symbols": ["OWNUSDT"]}
+ANY = {"name": "any", "kind": "ma_cross", "capital": "100"}
+
+
+def test_with_a_rule_a_strategy_may_have_symbols_of_its_own(configure):
+    settings = configure(universe={"top": 5}, strategies=[OWN, ANY]).with_members(["AUSDT", "BUSDT"])
+    own, other = settings.strategies
+    assert settings.symbols == ["AUSDT", "BUSDT", "OWNUSDT"]
+    assert [settings.symbols_of(it) for it in (own, other)] == [["OWNUSDT"], ["AUSDT", "BUSDT"]]
+    assert [settings.shares(it) for it in (own, other)] == [1, 5]
+    assert [it.trades("OWNUSDT") for it in (own, other)] == [True, False]
+    assert [it.trades("AUSDT") for it in settings.with_members([]).strategies] == [False, False]
+    with pytest.raises(SettingsRefused, match="OWNUSDT is not in the list"):
+        configure(universe={"top": 0})
+
+
+def test_without_a_rule_the_list_is_the_universe(configure):
+    settings = configure(strategies=[ANY], symbols=["AUSDT", "BUSDT"])
+    (entry,) = settings.strategies
+    assert (settings.symbols_of(entry), settings.shares(entry)) == (["AUSDT", "BUSDT"], 2)
+    assert entry.trades("CUSDT"), "who runs for other symbols runs for those"
