@@ -60,6 +60,10 @@ class Source(Protocol):
         """Of symbols the newest candle before a time, and when they are delisted; their volume is not asked for."""
         ...
 
+    def notice_times(self) -> list[int]:
+        """When (ms) the exchange's schedule of delistings first had each of its entries."""
+        ...
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -95,6 +99,10 @@ class Stored:
             row.symbol: Candidate(row.symbol, "", 0, _ms(row.newest), delist_ms=_ms(row.delist_at))
             for row in rows
         }
+
+    def notice_times(self) -> list[int]:
+        found = self.connection.execute(text("SELECT DISTINCT seen_at FROM delisting_notices"))
+        return sorted(map(grid.to_ms, found.scalars()))
 
 
 def _times(at_ms: int) -> dict[str, object]:
@@ -146,3 +154,6 @@ class Loaded:
                 newest = int(it.opens[end - 1]) if end else None
                 found[it.symbol] = Candidate(it.symbol, it.base_asset, 0, newest)
         return found
+
+    def notice_times(self) -> list[int]:
+        return []

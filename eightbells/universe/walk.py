@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from eightbells.candles import grid
 from eightbells.settings.sections import UniverseSettings
 from eightbells.universe.candidates import Source
-from eightbells.universe.rule import Choice, changes, choose, due, leavers
+from eightbells.universe.rule import SILENT_MS, Choice, changes, choose, due, leavers
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Walk:
     members: dict[str, Membership] = field(default_factory=dict)
     ended: list[Membership] = field(default_factory=list)
     choices: dict[int, Choice] = field(default_factory=dict)
+    quiet_until: int = 0  # before this time nobody can have been silent for too long
 
     def choose(self, source: Source, at_ms: int) -> None:
         """Choose at a time."""
@@ -48,11 +51,15 @@ class Walk:
         self._leave(leaving, at_ms)
         for symbol, why in joining.items():
             self.members[symbol] = Membership(symbol, at_ms, why)
+        self.quiet_until = at_ms
 
     def look(self, source: Source, at_ms: int) -> None:
         """Let members leave that are delisted or have no candles any more."""
-        if self.members:
-            self._leave(leavers(source.newest(self.members, at_ms), at_ms), at_ms)
+        known = source.newest(self.members, at_ms)
+        self._leave(leavers(known, at_ms), at_ms)
+        newest = [it.newest_ms for symbol, it in known.items() if symbol in self.members]
+        closes = [grid.closes_at(opened) for opened in newest if opened is not None]
+        self.quiet_until = min(closes, default=at_ms) + SILENT_MS
 
     def _leave(self, leaving: Mapping[str, str], at_ms: int) -> None:
         for symbol, why in leaving.items():
@@ -68,14 +75,15 @@ class Walk:
 def walk(source: Source, rule: UniverseSettings, first_ms: int, last_ms: int) -> Walk:
     """Choose and look at every close from that of the candle `first_ms` to that of the candle `last_ms`.
 
-    The first choice is the newest that was due at the first close.
+    The first choice is the newest that was due at the first close. A close is passed over where nobody can leave.
     """
-    found = Walk(rule)
+    found, noticed = Walk(rule), np.array(source.notice_times(), dtype=np.int64)
     for at_ms in range(grid.closes_at(first_ms), grid.closes_at(last_ms) + 1, grid.STEP_MS):
         chosen_at = due(rule, at_ms)
         if chosen_at not in found.choices:
             found.choose(source, chosen_at)
-        if at_ms > chosen_at:
+        new = np.any((noticed <= at_ms) & (noticed > at_ms - grid.STEP_MS))
+        if at_ms > chosen_at and (new or at_ms >= found.quiet_until):
             found.look(source, at_ms)
     return found
 

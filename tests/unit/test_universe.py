@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from eightbells.settings import SettingsRefused, UniverseSettings
 from eightbells.universe.candidates import Loaded, Series
 from eightbells.universe.rule import DAY_MS, Candidate, changes, choose, due, leavers
-from eightbells.universe.walk import Membership, Timeline, walk
+from eightbells.universe.walk import Membership, Timeline, Walk, walk
 
 STEP = DAY_MS // 6
 MONDAY = 1_514_764_800_000  # 2018-01-01
@@ -170,6 +170,17 @@ def test_later_candles_change_nothing_before_them(market, now):
 
 
 @given(markets())
+def test_a_walk_passes_over_closes_at_which_nobody_leaves(market):
+    source, slowly = Loaded(market), Walk(WALKED)
+    for at in range(MONDAY + STEP, MONDAY + 241 * STEP, STEP):
+        if (chosen_at := due(WALKED, at)) not in slowly.choices:
+            slowly.choose(source, chosen_at)
+        if at > chosen_at:
+            slowly.look(source, at)
+    assert walk(source, WALKED, MONDAY, MONDAY + 239 * STEP).memberships == slowly.memberships
+
+
+@given(markets())
 def test_no_symbol_is_a_member_twice_at_a_time(market):
     walked = walk(Loaded(market), WALKED, MONDAY, MONDAY + 239 * STEP)
     by_symbol: dict[str, list[Membership]] = {}
@@ -190,7 +201,7 @@ def test_no_symbol_is_a_member_twice_at_a_time(market):
         ({"every_days": 0}, "universe.every_days"),
         ({"leveraged": [""]}, "universe.leveraged - holds an empty ending"),
         ({"top": 1, "include": ["AUSDT", "BUSDT"]}, "universe.include - names 2 symbols, and the universe has 1"),
-        ({"top": 2, "include": ["AUSDT"], "exclude": ["A/USDT"]}, "universe.include - names AUSDT, as universe.exclude"),
+        ({"top": 2, "include": ["AUSDT"], "exclude": ["A/USDT"]}, "include - names AUSDT, as universe.exclude"),
         ({"top": 2, "include": ["AEUR"]}, "AEUR is not quoted in quote_asset USDT"),
     ],
 )  # fmt: skip
