@@ -157,6 +157,10 @@ def _candles(wanted: Request) -> tuple[Settings, list[History], tuple[int, int]]
 
     settings = load_settings()
     span, narrowed = asked.span(wanted), asked.chosen(settings, wanted)
+    if narrowed.universe.top:
+        raise EightbellsError(
+            "--symbols is missing: parameters are tried on symbols, not on the universe by rule"
+        )
     with nullcontext() if wanted.data is not None else open_database(settings) as engine:
         return narrowed, asked.candles(narrowed, narrowed.symbols, span[1], wanted.data, engine), span
 
@@ -188,10 +192,11 @@ def report(
     from eightbells.backtest.report import write
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
+    from eightbells.universe.members import resolved
 
     settings, span = load_settings(), asked.span(_request(None, None, since, until, None))
     with open_database(settings) as engine, engine.connect() as connection:
-        result, histories = read_books(connection, settings, span)
+        result, histories = read_books(connection, resolved(connection, settings), span)
     write(file, result, histories, f"{settings.mode.capitalize()} trading")
     print(f"the report is in {file}")
 

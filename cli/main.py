@@ -30,6 +30,7 @@ from cli.process import prepare_process
 from cli.quarantine_commands import quarantine_commands
 from cli.running import bring_up_to_date, complain_of, run_flow
 from cli.strategies import strategies
+from cli.universe import universe_commands
 from cli.usage import UsageError, in_words
 from eightbells.addresses import hidden
 from eightbells.errors import EightbellsError
@@ -58,6 +59,7 @@ app.add_typer(books)
 app.add_typer(trials)
 app.add_typer(strategies, name="strategies")
 app.add_typer(data_commands)
+app.add_typer(universe_commands)
 app.add_typer(quarantine_commands, name="quarantine")
 
 
@@ -265,11 +267,12 @@ def metrics() -> None:
     from eightbells.database.engine import open_database
     from eightbells.metrics import serve as serve_metrics
     from eightbells.settings import load_settings
+    from eightbells.universe.members import resolved
 
     settings = load_settings()
     with open_database(settings) as engine:
         try:
-            port = serve_metrics(engine, settings)
+            port = serve_metrics(engine, settings, resolved)
         except OSError as error:
             raise EightbellsError(
                 f"port {settings.metrics.port} of /metrics is taken: {error.strerror}"

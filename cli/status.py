@@ -21,7 +21,6 @@ from eightbells.database import locks
 from eightbells.errors import EightbellsError
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings, config_file
-from eightbells.strategies.obstacles import symbols_of
 from eightbells.trading.costs import holdings
 from eightbells.trading.delistings import advice
 from eightbells.trading.drift import open_drifts
@@ -33,6 +32,7 @@ from eightbells.trading.switch import read_switch
 from eightbells.trading.unknown import unknown_orders
 from eightbells.trading.unprotected import unprotected
 from eightbells.trading.valuation import positions_held
+from eightbells.universe.members import resolved
 
 _LATE_AFTER = grid.STEP + timedelta(minutes=15)  # as the alert NoCycle
 _CYCLE = "four-hour-cycle"
@@ -104,6 +104,7 @@ class Status:
 
 def read_status(settings: Settings, connection: Connection) -> Status:
     """Gather it. What cannot be known because a part is away is a problem of its own and no error."""
+    settings = resolved(connection, settings)
     up = lock_holder(settings.directory)
     prefect, next_cycle = _next_cycle(up)
     readings = _readings(connection)
@@ -167,8 +168,12 @@ def _left_behind(connection: Connection, settings: Settings) -> Iterator[str]:
         entry = strategies.get(strategy)
         if entry is None:
             gone = "its strategy is not in the settings"
-        elif symbol not in symbols_of(settings, entry):
-            gone = "the symbol is not among its strategy's in the settings"
+        elif symbol not in settings.symbols_of(entry):
+            gone = (
+                "the symbol is not among its strategy's in the settings"
+                if entry.members is None
+                else "the symbol is no member of the universe"
+            )
         else:
             continue
         yield (

@@ -106,7 +106,7 @@ def check(
     settings = load_settings()
     entry = _entry(strategy, settings, parameters)
     build(entry)  # what is wrong with it is told before any candle is read
-    chosen = listed(symbols) if symbols is not None else (entry.symbols or settings.symbols)
+    chosen = listed(symbols) if symbols is not None else settings.symbols_of(entry)
     if data is not None and symbols is None:
         chosen = [symbol for symbol in chosen if symbol in symbols_in(data)] or chosen
     with nullcontext() if data is not None else open_database(settings) as engine:

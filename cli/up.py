@@ -192,7 +192,7 @@ class Up:
         """Show where everything is."""
         settings = self._settings
         ui = self._holder.prefect_api.removesuffix("/api")
-        self._say(f"[bold]Eightbells is up[/]: mode {settings.mode}, {len(settings.symbols)} symbols")
+        self._say(f"[bold]Eightbells is up[/]: mode {settings.mode}, {_traded(settings)}")
         for name, value in (
             ("Prefect UI", ui),
             ("metrics", self._holder.metrics),
@@ -267,3 +267,9 @@ def _answers(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+def _traded(settings: Settings) -> str:
+    if settings.universe.top:
+        return f"{settings.universe.top} symbols by the rule of the universe"
+    return f"{len(settings.symbols)} symbols"

@@ -16,6 +16,7 @@ from tasks.orders import prepare_account
 from tasks.session import Session
 from tasks.trade_candle import trade_candle
 from tasks.trading import check_key, prepare_strategies
+from tasks.universe import is_choice_due, without_leavers
 
 
 def trade_on_close(session: Session) -> OnClose:
@@ -26,6 +27,11 @@ def trade_on_close(session: Session) -> OnClose:
         async def trade_the_close(candle: str) -> State[Any] | None:
             """Get ready, wait for the candle, evaluate and trade it; the scheduled cycle finds it done."""
             async with flow_limit(session.settings.limits):
+                if is_choice_due(session, opened):
+                    return Completed(
+                        name="UniverseIsDue",
+                        message="the scheduled cycle chooses the universe, and trades this candle",
+                    )
                 await check_key(session)
                 panel = await prepare_strategies(session)
                 prepared = await prepare_account(session)
@@ -34,10 +40,9 @@ def trade_on_close(session: Session) -> OnClose:
                     return Completed(
                         name="NothingCame", message="no candle came in time: the scheduled cycle trades it"
                     )
+                asked = await without_leavers(session, tuple(verdicts), opened, candle)
                 ingested = Ingested(verdicts=verdicts)
-                await trade_candle(
-                    session, panel, tuple(verdicts), opened, ingested, candle, prepared=prepared
-                )
+                await trade_candle(session, panel, asked, opened, ingested, candle, prepared=prepared)
                 return None
 
         await trade_the_close(grid.label(opened), return_state=True)

@@ -19,6 +19,7 @@ from tasks.session import open_session
 from tasks.stages import stage
 from tasks.trade_candle import trade_candle
 from tasks.trading import CycleReport, check_key, prepare_strategies
+from tasks.universe import choose_universe, without_leavers
 
 
 def _run_name() -> str:
@@ -45,7 +46,7 @@ async def four_hour_cycle(
 
     Args:
         candle: Open time of the candle, 00:00, 04:00 ... 20:00 UTC. None: the newest closed one.
-        symbols: Symbols to run for, such as BTCUSDT. None: those of eightbells.toml.
+        symbols: Symbols to run for, such as BTCUSDT. None: the universe of eightbells.toml.
         trade: Switch off to fetch, prove and evaluate without placing orders.
     """
     if candle is None and symbols is None and trade and (later := await newer_run()):
@@ -59,9 +60,8 @@ async def four_hour_cycle(
         label = grid.label(opened)
         await name_run(f"candle {label}")
         with stage("rules"):
-            universe = await refresh_rules(
-                session, symbols or session.settings.symbols, bool(symbols), session.settings.quote_asset
-            )
+            wanted = symbols or await choose_universe(session, opened, label)
+            universe = await refresh_rules(session, wanted, bool(symbols), session.settings.quote_asset)
             others = await refresh_holdings(session, universe)
         with stage("fetch"):
             panel = await prepare_strategies(session)
@@ -69,7 +69,8 @@ async def four_hour_cycle(
             fetched = (*universe.symbols, *others.symbols)
             ingested = await fetch_newest(session, fetched, opened, window, label)
         ingested.failed |= universe.refused | others.refused
-        report = await trade_candle(session, panel, universe.symbols, opened, ingested, label, trade=trade)
+        asked = await without_leavers(session, universe.symbols, opened, label)
+        report = await trade_candle(session, panel, asked, opened, ingested, label, trade=trade)
         if trade and is_of_schedule() and (waiting := waiting_orders(session, opened)):
             return Failed(message=waiting)  # so that it is started again while its candle is fresh
         return report

@@ -13,6 +13,7 @@ from prefect.states import Cancelled, Completed
 from eightbells.stream.engine import Stream, keep_out_of_garbage
 from eightbells.stream.fills import book_fills
 from eightbells.stream.guarding import watch_positions
+from eightbells.stream.other_members import until_other_members
 from eightbells.stream.sole_stream import AnotherStream, SoleStream
 from flows.close import trade_on_close
 from flows.reconcile import reconcile
@@ -44,6 +45,7 @@ async def stream() -> State[Any]:
                     moved, settle_all = asyncio.Event(), partial(settle_orders, session)
                     follow = partial(book_fills, session, settle_all, moved, report.warn)
                     watch = partial(watch_positions, session, moved, report.warn)
+                    other_members = partial(until_other_members, session, report.warn)
                     trades = session.settings.stream.trade_on_close
                     streaming = Stream(
                         session,
@@ -57,6 +59,7 @@ async def stream() -> State[Any]:
                             watch,
                             report.until_cancelled,
                             *([_compare_books] * trades),
+                            *([other_members] * bool(session.settings.universe.top)),
                         ),
                         held=held.symbols,
                     )

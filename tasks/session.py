@@ -18,6 +18,7 @@ from eightbells.exchange.history import Page
 from eightbells.exchange.spool import Spool, spool_folder
 from eightbells.runtime import Runtime
 from eightbells.settings import Settings, load_settings
+from eightbells.universe.members import resolved
 from orchestration.exchange_task import exchange_task
 from orchestration.limits import FlowLimit, flow_limit
 from orchestration.waits import announce
@@ -76,6 +77,8 @@ async def unset_session(limit: FlowLimit | None = "flow_seconds") -> AsyncIterat
     """A session that has not met the exchange yet, for what must not wait for it."""
     settings = load_settings()
     with open_database(settings) as engine:
+        with engine.connect() as connection:
+            settings = resolved(connection, settings)
         try:
             async with (
                 flow_limit(settings.limits, limit) if limit else nullcontext(),

@@ -13,6 +13,7 @@ from cli.doctor.findings import Finding, fail, ok
 from cli.doctor.machine import look_at_machine
 from cli.doctor.route import look_at_route
 from cli.doctor.services import BAN, look_at_postgres, look_at_prefect
+from cli.doctor.universe import by_members, look_at_universe
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings, config_file, load_settings
 
@@ -42,6 +43,9 @@ async def before_trading(settings: Settings) -> AsyncIterator[Finding]:
     for finding in look_at_postgres(settings):
         banned |= finding.name == BAN
         yield finding
+    for finding in look_at_universe(settings):
+        yield finding
+    settings = by_members(settings)
     for finding in look_at_route(settings):
         yield finding
     if not banned:

@@ -23,7 +23,7 @@ def look_at_strategies(settings: Settings, info: Mapping[str, Any]) -> Iterator[
     It fails where the settings let it trade none of them. What the exchange has taken away is a warning: the other
     strategies go on, and what is held has to be protected.
     """
-    from eightbells.strategies.obstacles import in_words, obstacles, symbols_of
+    from eightbells.strategies.obstacles import in_words, obstacles
     from eightbells.strategies.process import PROCESS, NoAnswer
 
     (listed, refused), known = _listed(settings, info), _known(settings)
@@ -36,7 +36,7 @@ def look_at_strategies(settings: Settings, info: Mapping[str, Any]) -> Iterator[
         if not found:
             continue
         ours = all(it.lasts and it.symbol not in refused for it in found)
-        none = len(found) == len(symbols_of(settings, entry)) and (ours or not listed)
+        none = len(found) == len(settings.symbols_of(entry)) and (ours or not listed)
         yield (fail if none else warn)("strategy", in_words(entry, found), _REMEDY)
 
 

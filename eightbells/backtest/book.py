@@ -18,6 +18,7 @@ from eightbells.trading.holdings import Origin
 from eightbells.trading.outbox import Order
 from eightbells.trading.sizing import Sized
 from eightbells.trading.states import State
+from eightbells.universe.walk import Timeline
 
 ZERO = Decimal(0)
 _DAY_MS = 86_400_000
@@ -41,6 +42,7 @@ class Place:
         stopped: when its stop or target has last sold, and which of them.
         tried: the order that was not filled since the strategy was last flat, for `unfilled = "cancel"`.
         guarded: what the guardian has last looked at, and found in order.
+        members: who is a member of the universe when, where that is what the strategy trades.
     """
 
     entry: StrategySettings
@@ -75,10 +77,15 @@ class Place:
     attempts: dict[tuple[int, str], int] = field(default_factory=dict)
     entries: list[Filled] = field(default_factory=list)
     exits: list[Filled] = field(default_factory=list)
+    members: Timeline | None = None
 
     @property
     def symbol(self) -> str:
         return self.history.symbol
+
+    def is_traded(self, slot: int) -> bool:
+        """Whether the strategy is asked at a candle's close: the symbol is a member, or there is no rule."""
+        return self.members is None or self.members.holds(self.symbol, grid.closes_at(slot))
 
     @property
     def close(self) -> Decimal:

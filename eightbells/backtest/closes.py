@@ -58,7 +58,13 @@ def plan(book: Book, places: Sequence[Place], slot: int) -> None:
 
 
 def _take_up(book: Book, place: Place, slot: int) -> None:
-    """The place's decision on a candle; where nothing may be decided the one before stays."""
+    """The place's decision on a candle; where nothing may be decided the one before stays.
+
+    Of a symbol that is no member the strategy is not asked: what is held keeps its stop, as in the cycle.
+    """
+    if not place.is_traded(slot):
+        place.decided = True
+        return
     wanted = place.targets.wanted[place.index]
     place.decided = wanted == NOTHING
     if place.decided:
@@ -209,7 +215,7 @@ def _purse(book: Book, place: Place) -> Purse:
     mine = of_strategy(book.places, place.entry)
     reserved = sum((it.buy.quantity * (it.buy.price or it.close) for it in mine if it.buy is not None), ZERO)
     held = [Position(it.entry.name, it.symbol, it.held.quantity, it.flow) for it in mine]
-    shares = len(place.entry.symbols) or len(book.settings.symbols) or 1
+    shares = book.settings.shares(place.entry)
     buying_power = ledger.buying_power(held, place.symbol, place.entry.capital, 1, reserved)
     worth = place.entry.capital + sum((it.gain for it in mine), ZERO)
     parts = (place.bought, place.sold) if place.entry.scale_steps > 1 else (1, 0)

@@ -22,6 +22,7 @@ from eightbells.candles.timeframe import Slots
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 from eightbells.strategies.contract import build
+from eightbells.universe.walk import Timeline
 
 
 def run(
@@ -31,6 +32,7 @@ def run(
     last_ms: int,
     *,
     decide_only: bool = False,
+    members: Timeline | None = None,
 ) -> Result:
     """Trade the settings' strategies on the histories, from the candle that opens at `first_ms` to that at `last_ms`.
 
@@ -38,12 +40,13 @@ def run(
 
     Args:
         decide_only: ask `decide` for every candle, also where a strategy can tell all at once.
+        members: who is a member of the universe by rule when; strategies with symbols of their own do not go by it.
 
     Raises:
         EightbellsError: a strategy cannot be built or fails, or there is no candle in the span.
     """
     capital = sum((entry.capital for entry in settings.strategies), ZERO)
-    places = _places(settings, histories, first_ms, decide_only)
+    places = _places(settings, histories, first_ms, decide_only, members)
     book = Book(settings, places, Result(settings.quote_asset, capital))
     slots = _slots(histories, first_ms, last_ms)
     index_of = {it.symbol: {int(opened): index for index, opened in enumerate(it.opens)} for it in histories}
@@ -62,8 +65,14 @@ def run(
             candle.within(book, place, slot)
         book.value(slot)
         before, last = here, slot
-    book.result.benchmark = trades.benchmark(settings, book.places, slots)
+    bought = [place for place in book.places if place.is_traded(int(slots[0]))]
+    book.result.benchmark = trades.benchmark(settings, bought, slots)
     trades.conclude(book, histories, int(slots[-1]))
+    if members is not None:
+        book.result.notes.append(
+            f"by the rule of the universe {len([*members])} symbols were members at some time; "
+            "buy and hold is of those that were at the start"
+        )
     return book.result
 
 
@@ -77,15 +86,20 @@ def _slots(histories: Sequence[History], first_ms: int, last_ms: int) -> Slots:
 
 
 def _places(
-    settings: Settings, histories: Sequence[History], first_ms: int, decide_only: bool
+    settings: Settings,
+    histories: Sequence[History],
+    first_ms: int,
+    decide_only: bool,
+    members: Timeline | None,
 ) -> list[Place]:
     found = []
     for entry in settings.strategies:
         strategy = build(entry)
         for history in histories:
-            if entry.symbols and history.symbol not in entry.symbols:
+            if not entry.trades(history.symbol):
                 continue
             first = int(np.searchsorted(history.opens, first_ms))
             targets = Targets(entry, strategy, history, settings.candles.max_pause, first, decide_only)
-            found.append(Place(entry, history, targets, first - 1))
+            by_rule = None if entry.members is None else members
+            found.append(Place(entry, history, targets, first - 1, members=by_rule))
     return found

@@ -14,8 +14,11 @@ from eightbells.backtest.history import History, read_folder, read_stored, symbo
 from eightbells.backtest.result import Result
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
-from eightbells.settings import Settings
+from eightbells.settings import Settings, UniverseSettings
 from eightbells.settings.names import suggestion
+from eightbells.universe.candidates import Loaded, Series
+from eightbells.universe.members import span_timeline
+from eightbells.universe.walk import Timeline, walk
 
 _END_MS = grid.to_ms(datetime.fromisoformat("2100-01-01T00:00Z"))
 
@@ -42,6 +45,8 @@ def chosen(settings: Settings, request: Request) -> Settings:
         if name not in names:
             known = f"the settings have {', '.join(names)}" if names else "the settings have none"
             raise EightbellsError(f"there is no strategy '{name}': {known}{suggestion(name, names)}")
+    if settings.universe.top and not request.symbols:
+        return _of_rule(settings, request)
     symbols = list(request.symbols) or settings.symbols
     if request.data is not None and not request.symbols:
         there = symbols_in(request.data)
@@ -57,7 +62,49 @@ def chosen(settings: Settings, request: Request) -> Settings:
             entries.append(entry.model_copy(update={"symbols": own}))
     if not entries:
         raise EightbellsError("no [[strategies]] of the settings trades any of these symbols")
-    return settings.model_copy(update={"symbols": symbols, "strategies": entries})
+    no_rule = UniverseSettings()  # who names symbols wants those, whoever is a member
+    return settings.model_copy(update={"symbols": symbols, "strategies": entries, "universe": no_rule})
+
+
+def _of_rule(settings: Settings, request: Request) -> Settings:
+    entries = [it for it in settings.strategies if not request.strategies or it.name in request.strategies]
+    if not entries:
+        raise EightbellsError("the settings have no [[strategies]]: there is nothing to trade")
+    return settings.model_copy(update={"strategies": entries})
+
+
+def by_rule(
+    settings: Settings, first_ms: int, last_ms: int, data: Path | None, engine: Engine | None
+) -> tuple[Settings, Timeline]:
+    """The settings with all symbols that are members at any time of a span, and who is one when.
+
+    Members of stored candles are kept as rows, and read from those of the cycle where it has traded by the rule.
+
+    Raises:
+        EightbellsError: there is no member at any time, and no strategy has symbols of its own.
+    """
+    if data is not None:
+        timeline = _timeline_of_folder(settings, first_ms, last_ms, data)
+    else:
+        assert engine is not None
+        with engine.begin() as connection:
+            timeline = span_timeline(connection, settings, first_ms, last_ms)
+    if not [*timeline] and not any(entry.symbols for entry in settings.strategies):
+        raise EightbellsError(
+            "the rule of the universe finds no member in these days: load more candles with `eightbells backfill "
+            f"--quote {settings.quote_asset}`, or lower universe.older_than_days"
+        )
+    return settings.with_members(timeline), timeline
+
+
+def _timeline_of_folder(settings: Settings, first_ms: int, last_ms: int, data: Path) -> Timeline:
+    quote = settings.quote_asset
+    histories = read_folder(data, [it for it in symbols_in(data) if it.endswith(quote)], quote)
+    series = [Series(it.symbol, it.rules.base_asset, it.opens, it.column("quote_volume")) for it in histories]
+    if series:
+        first_ms = max(first_ms, min(int(it.opens[0]) for it in series))
+        last_ms = min(last_ms, max(int(it.opens[-1]) for it in series))
+    return Timeline(walk(Loaded(series), settings.universe, first_ms, last_ms).memberships)
 
 
 def backtest(
@@ -75,9 +122,11 @@ def backtest(
         EightbellsError: it cannot be run; says why.
     """
     first, last = span(request)
-    narrowed = chosen(settings, request)
+    narrowed, timeline = chosen(settings, request), None
+    if narrowed.universe.top:
+        narrowed, timeline = by_rule(narrowed, first, last, request.data, engine)
     histories = candles(narrowed, narrowed.symbols, last, request.data, engine)
-    return run(narrowed, histories, first, last), histories, narrowed
+    return run(narrowed, histories, first, last, members=timeline), histories, narrowed
 
 
 def candles(

@@ -84,8 +84,7 @@ def benchmark(settings: Settings, places: Sequence[Place], slots: Slots) -> list
     """Equity of who buys each strategy's symbols with its capital as soon as there is a candle, and never sells."""
     total = np.zeros(len(slots))
     for place in places:
-        shares = len(place.entry.symbols) or len(settings.symbols) or 1
-        money = float(place.entry.capital) / shares
+        money = float(place.entry.capital) / settings.shares(place.entry)
         opens, close = place.history.opens, place.history.shown["close"].to_numpy()
         at = np.searchsorted(opens, slots, side="right") - 1
         first = int(np.searchsorted(opens, slots[0]))
@@ -93,8 +92,7 @@ def benchmark(settings: Settings, places: Sequence[Place], slots: Slots) -> list
         units = money * (1 - float(settings.backtest.taker_fee)) / price if price else 0.0
         total += np.where(at >= first, units * close[np.maximum(at, 0)], money)
     unused = float(sum((it.capital for it in settings.strategies), ZERO)) - sum(
-        float(place.entry.capital) / (len(place.entry.symbols) or len(settings.symbols) or 1)
-        for place in places
+        float(place.entry.capital) / settings.shares(place.entry) for place in places
     )
     found: list[float] = (total + unused).tolist()
     return found

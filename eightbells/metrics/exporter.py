@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, start_http_server
@@ -17,18 +17,20 @@ from eightbells.metrics.facts import read_facts
 from eightbells.settings import Settings
 
 Labels = dict[str, str]
+Resolve = Callable[[Connection, Settings], Settings]
 
 
 class _Exporter(Collector):
     """Every metric by its name, also where there is nothing to tell of it yet."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
-        self._engine, self._settings = engine, settings
+    def __init__(self, engine: Engine, settings: Settings, resolve: Resolve) -> None:
+        self._engine, self._settings, self._resolve = engine, settings, resolve
 
     def collect(self) -> Iterator[Metric]:
         with self._engine.connect() as connection:
             yield from _counted(connection)
-            yield from read_facts(connection, self._settings.account, self._settings.symbols)
+            symbols = self._resolve(connection, self._settings).symbols
+            yield from read_facts(connection, self._settings.account, symbols)
         yield _disk(self._settings.directory)
 
 
@@ -73,9 +75,13 @@ def _disk(directory: Path) -> Metric:
     )
 
 
-def serve(engine: Engine, settings: Settings) -> int:
-    """Serve `/metrics` from a thread of its own; returns the port (one that is free where `metrics.port` is 0)."""
+def serve(engine: Engine, settings: Settings, resolve: Resolve = lambda _, settings: settings) -> int:
+    """Serve `/metrics` from a thread of its own; returns the port (one that is free where `metrics.port` is 0).
+
+    Args:
+        resolve: gives the settings with the symbols that are traded at the moment, where a rule chooses them.
+    """
     registry = CollectorRegistry()
-    registry.register(_Exporter(engine, settings))
+    registry.register(_Exporter(engine, settings, resolve))
     server, _ = start_http_server(settings.metrics.port, settings.metrics.host, registry)
     return int(server.server_port)

@@ -2,7 +2,13 @@
 
 from eightbells.settings.model import PAPER_KEY, PAPER_SECRET, PROJECT, Credentials, Mode, Settings
 from eightbells.settings.reading import SettingsRefused, load_settings
-from eightbells.settings.sections import BudgetSettings, LimitSettings, RiskSettings, StrategySettings
+from eightbells.settings.sections import (
+    BudgetSettings,
+    LimitSettings,
+    RiskSettings,
+    StrategySettings,
+    UniverseSettings,
+)
 from eightbells.settings.sources import config_file
 
 __all__ = [
@@ -17,6 +23,7 @@ __all__ = [
     "Settings",
     "SettingsRefused",
     "StrategySettings",
+    "UniverseSettings",
     "config_file",
     "load_settings",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -30,9 +31,10 @@ from eightbells.settings.sections import (
     StrategySettings,
     StreamSettings,
     TradingSettings,
+    UniverseSettings,
 )
 from eightbells.settings.sources import PROJECT, Environment, File, config_file
-from eightbells.settings.symbols import Asset, Several, Symbols, quoted_otherwise
+from eightbells.settings.symbols import Asset, Several, Symbols, once, quoted_otherwise
 
 __all__ = ["PROJECT", "Credentials", "Mode", "Settings"]
 
@@ -74,6 +76,7 @@ class Settings(BaseSettings):
         default=["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT"], validate_default=True
     )
     market_data: str = ""
+    universe: UniverseSettings = UniverseSettings()
     exchange: ExchangeSettings = ExchangeSettings()
     budgets: BudgetSettings = BudgetSettings()
     candles: CandleSettings = CandleSettings()
@@ -105,6 +108,19 @@ class Settings(BaseSettings):
             raise Several(list(wrong))
         return value
 
+    @field_validator("universe")
+    @classmethod
+    def _members_quoted_in_it(cls, value: UniverseSettings, info: ValidationInfo) -> UniverseSettings:
+        quote = info.data.get("quote_asset")
+        found = [
+            (("include", at), text)
+            for at, symbol in enumerate(value.include)
+            if quote and (text := quoted_otherwise(symbol, quote))
+        ]
+        if found:
+            raise Several([*found])
+        return value
+
     @field_validator("exchange")
     @classmethod
     def _keys_travel_encrypted(cls, value: ExchangeSettings, info: ValidationInfo) -> ExchangeSettings:
@@ -121,7 +137,9 @@ class Settings(BaseSettings):
         """Each has a name of its own, and trades what is in the universe."""
         found: list[tuple[tuple[str | int, ...], str]] = []
         names = [strategy.name for strategy in value]
-        universe = info.data.get("symbols")
+        universe, rule = info.data.get("symbols"), info.data.get("universe")
+        if rule is not None and rule.top:
+            universe = None  # a strategy's own symbols need not be in `symbols`
         for at, strategy in enumerate(value):
             if names.index(strategy.name) != at:
                 found.append(((at, "name"), "is taken: every strategy needs a name of its own"))
@@ -147,6 +165,25 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, Environment(settings_cls), File(settings_cls, toml_file=config_file())
+
+    def with_members(self, members: Iterable[str]) -> Settings:
+        """These settings with the members that the rule of the universe has chosen, as strategies trade them.
+
+        `symbols` are then the members and the strategies' own symbols; where there is neither, they stay.
+        """
+        chosen = [*members]
+        strategies = [entry if entry.symbols else entry.of_members(chosen) for entry in self.strategies]
+        own = [symbol for entry in self.strategies for symbol in entry.symbols]
+        symbols = once([*chosen, *own]) or self.symbols
+        return self.model_copy(update={"symbols": symbols, "strategies": strategies})
+
+    def symbols_of(self, entry: StrategySettings) -> list[str]:
+        """What a strategy trades: its own symbols, or the universe."""
+        return entry.symbols or (self.symbols if entry.members is None else list(entry.members))
+
+    def shares(self, entry: StrategySettings) -> int:
+        """Among how many symbols a strategy shares its capital; a rule always has as many places as it asks for."""
+        return len(entry.symbols) or self.universe.top or len(self.symbols) or 1
 
     @property
     def account(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationInfo,
     field_validator,
@@ -131,6 +133,34 @@ class RiskSettings(_Section):
     delist_exit_hours: float = Field(default=0, ge=0, le=10**6)
 
 
+class UniverseSettings(_Section):
+    top: int = Field(default=0, ge=0, le=1000)
+    days: int = Field(default=30, ge=1, le=150)  # one request brings 1000 candles
+    older_than_days: int = Field(default=180, ge=0, le=36500)
+    leveraged: list[str] = ["UP", "DOWN", "BULL", "BEAR"]
+    exclude: Symbols = []
+    include: Symbols = []
+    every_days: int = Field(default=7, ge=1, le=366)
+    counted_from: date = date(2018, 1, 1)
+
+    @field_validator("leveraged")
+    @classmethod
+    def _endings(cls, value: list[str]) -> list[str]:
+        if any(not ending.strip() for ending in value):
+            raise ValueError("holds an empty ending: every asset has it")
+        return value
+
+    @field_validator("include")
+    @classmethod
+    def _have_room(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        both = [symbol for symbol in value if symbol in info.data.get("exclude", ())]
+        if both:
+            raise ValueError(f"names {', '.join(both)}, as universe.exclude does")
+        if (top := info.data.get("top")) and len(value) > top:
+            raise ValueError(f"names {len(value)} symbols, and the universe has {top} (universe.top)")
+        return value
+
+
 class StrategySettings(_Section):
     name: str = Field(pattern=r"^[a-z0-9_-]{1,32}$")
     kind: str
@@ -144,6 +174,24 @@ class StrategySettings(_Section):
     rebalance_band: Decimal = Field(default=Decimal(0), ge=0, lt=1)
     scale_steps: int = Field(default=1, ge=1, le=1000)
     parameters: dict[str, Any] = {}
+    # what the rule of the universe has chosen, for a strategy without symbols of its own; None without a rule
+    _members: tuple[str, ...] | None = PrivateAttr(default=None)
+
+    def trades(self, symbol: str) -> bool:
+        """Whether it trades a symbol of the universe."""
+        traded = self.symbols or self._members
+        return traded is None or symbol in traded
+
+    @property
+    def members(self) -> tuple[str, ...] | None:
+        """The symbols that the rule of the universe gives it; None without a rule, or with symbols of its own."""
+        return None if self.symbols else self._members
+
+    def of_members(self, members: Iterable[str]) -> StrategySettings:
+        """The same strategy with what the rule of the universe has chosen."""
+        changed = self.model_copy()
+        changed._members = tuple(members)
+        return changed
 
 
 class BacktestSettings(_Section):

@@ -90,7 +90,7 @@ def evaluate(
     Raises:
         IntegrityError, OperationalError: another worker has decided at the same moment; ask again.
     """
-    asked = [symbol for symbol in symbols if any(_trades(member.entry, symbol) for member in panel.members)]
+    asked = [symbol for symbol in symbols if any(member.entry.trades(symbol) for member in panel.members)]
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
     with snapshot.begin() as connection:
         answers, new = _evaluate(connection, panel, asked, verdicts, context, max_pause)
@@ -100,13 +100,9 @@ def evaluate(
         Failed(symbol, entry.name, "evaluation", reason)
         for entry, reason in panel.failed
         for symbol in symbols
-        if _trades(entry, symbol)
+        if entry.trades(symbol)
     ]
     return [*answers, *unready]
-
-
-def _trades(entry: StrategySettings, symbol: str) -> bool:
-    return not entry.symbols or symbol in entry.symbols
 
 
 def _evaluate(
@@ -129,7 +125,7 @@ def _evaluate(
     found: dict[tuple[str, str], Decision | Refused | Opined] = {}
     for member in panel.members:  # one after the other: one that hangs loses the process, and would for all
         for symbol, view in views.items():
-            if _trades(member.entry, symbol):
+            if member.entry.trades(symbol):
                 place = (member.name, member.version, symbol)
                 found[symbol, member.name] = known.get(place) or _ask(view, symbol, panel, member, context)
     order = [(symbol, member.name) for symbol in asked for member in panel.members]

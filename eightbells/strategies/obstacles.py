@@ -48,18 +48,13 @@ def obstacles(
         refused: symbols that are left out anyway, with the reason, such as an entry of exchangeInfo that is odd.
     """
     found = []
-    for symbol in symbols_of(settings, entry):
+    for symbol in settings.symbols_of(entry):
         if symbol in refused:
             found.append(Obstacle(symbol, refused[symbol]))
             continue
         obstacle = _obstacle(settings, entry, window, symbol, listed.get(symbol), known.get(symbol, Known()))
         found += [obstacle] if obstacle else []
     return found
-
-
-def symbols_of(settings: Settings, entry: StrategySettings) -> list[str]:
-    """What a strategy trades: its own symbols, or the universe."""
-    return entry.symbols or settings.symbols
 
 
 def _obstacle(
@@ -76,7 +71,7 @@ def _obstacle(
         return Obstacle(symbol, f"it is quoted in {listed.quote_asset}, not in {settings.quote_asset}")
     if listed.status != "TRADING":
         return Obstacle(symbol, f"it is {listed.status}", lasts=False)
-    share = entry.capital / len(symbols_of(settings, entry))
+    share = entry.capital / settings.shares(entry)
     if too_little := _too_little(share, listed, known.price, settings.trading.order_type == "market"):
         return Obstacle(
             symbol, f"{wire(share)} {settings.quote_asset} of capital is too little: {too_little}"
@@ -143,8 +138,11 @@ def idle_strategies(
     listed, known = rules.load_all(connection, asked), read_known(connection, asked)
     lines = []
     for entry in settings.strategies:
-        symbols = symbols_of(settings, entry)
+        symbols = settings.symbols_of(entry)
         if entry.name not in windows or not set(symbols) <= {*refused, *asked}:
+            continue
+        if not symbols:
+            lines.append(f"strategy '{entry.name}' trades nothing: the rule of the universe has no member")
             continue
         found = obstacles(settings, entry, windows[entry.name], listed, known, refused)
         if len(found) == len(symbols):

@@ -110,7 +110,7 @@ def _require_traded(connection: Connection, settings: Settings, wanted: Wanted) 
     if entry is None:
         names = ", ".join(it.name for it in settings.strategies) or "none"
         raise EightbellsError(f"there is no strategy '{wanted.strategy}' in the settings (there: {names})")
-    if wanted.symbol not in (entry.symbols or settings.symbols):
+    if wanted.symbol not in settings.symbols_of(entry):
         raise EightbellsError(
             f"{wanted.strategy} does not trade {wanted.symbol}: add it to its symbols first"
         )

@@ -47,6 +47,7 @@ def _keep(connection: Connection, schedule: Iterable[tuple[str, int]], now: date
         text("DELETE FROM delistings WHERE delist_at > :now OR delist_at < :now - CAST(:kept AS interval)"),
         {"now": now, "kept": _KEPT},
     )
+    _keep_notices(connection, due, now)
     for symbol, at in due.items():
         connection.execute(
             text(
@@ -62,6 +63,28 @@ def _keep(connection: Connection, schedule: Iterable[tuple[str, int]], now: date
             "ON CONFLICT (one) DO UPDATE SET looked_at = excluded.looked_at"
         ),
         {"now": now},
+    )
+
+
+def _keep_notices(connection: Connection, due: dict[str, int], now: datetime) -> None:
+    """Note which entries are new, and which are gone before their time."""
+    listed = {"now": now, "symbols": list(due), "times": [grid.to_time(at) for at in due.values()]}
+    entries = "unnest(CAST(:symbols AS text[]), CAST(:times AS timestamptz[])) AS e (symbol, delist_at)"
+    connection.execute(
+        text(
+            "UPDATE delisting_notices AS n SET withdrawn_at = :now WHERE withdrawn_at IS NULL AND n.delist_at > :now "
+            f"AND NOT EXISTS (SELECT FROM {entries} WHERE e.symbol = n.symbol AND e.delist_at = n.delist_at)"
+        ),
+        listed,
+    )
+    connection.execute(
+        text(
+            "INSERT INTO delisting_notices (symbol, delist_at, seen_at) "
+            f"SELECT e.symbol, e.delist_at, :now FROM {entries} INNER JOIN symbols AS s ON e.symbol = s.symbol "
+            "WHERE NOT EXISTS (SELECT FROM delisting_notices AS n "
+            "WHERE n.symbol = e.symbol AND n.delist_at = e.delist_at AND n.withdrawn_at IS NULL)"
+        ),
+        listed,
     )
 
 

@@ -81,7 +81,7 @@ def pause(
     if entry is None:
         names = ", ".join(it.name for it in settings.strategies) or "none"
         raise EightbellsError(f"there is no strategy {strategy} in the settings; there are: {names}")
-    traded = entry.symbols or settings.symbols
+    traded = settings.symbols_of(entry)
     if symbol is not None and symbol not in traded:
         raise EightbellsError(f"{strategy} does not trade {symbol}; it trades {', '.join(traded)}")
     values = {"account": settings.account, "strategy": strategy, "symbol": symbol}

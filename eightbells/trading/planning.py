@@ -171,7 +171,7 @@ class Planner:
 
     def _purse(self, strategy: StrategySettings, decision: Decision) -> Purse:
         # the share is the universe's, also where a run is for some of its symbols only
-        shares = len(strategy.symbols) or len(self.settings.symbols) or 1
+        shares = self.settings.shares(strategy)
         held = [position for position in self.books.positions if position.strategy == strategy.name]
         buying_power = ledger.buying_power(
             held, decision.symbol, strategy.capital, 1, self._reserved(strategy)

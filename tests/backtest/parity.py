@@ -27,6 +27,7 @@ from eightbells.candles import grid
 from eightbells.database import embedded
 from eightbells.database.engine import connect
 from eightbells.trading.outbox import Order
+from eightbells.universe.walk import Timeline
 from tests import surroundings
 from tests.backtest.recording import STEP, Recording, record
 from tests.crash.world import administer, migrated
@@ -95,8 +96,12 @@ class Comparison:
         return "\n".join([*self.differences[:40], f"{len(self.differences)} differences", *shown])
 
 
-def backtest(found: Recording, histories: Sequence[History]) -> Result:
-    """The backtest of what was recorded, on the candles and by the exchange's rules that the cycle knew."""
+def backtest(found: Recording, histories: Sequence[History], members: Timeline | None = None) -> Result:
+    """The backtest of what was recorded, on the candles and by the exchange's rules that the cycle knew.
+
+    Args:
+        members: those that the cycle has chosen, where it has chosen any.
+    """
     since = grid.to_time(found.known_from)
     known = [
         replace(
@@ -108,7 +113,8 @@ def backtest(found: Recording, histories: Sequence[History]) -> Result:
         )
         for it in histories
     ]
-    return run(found.settings, known, found.first - STEP, found.last)
+    settings = found.settings if members is None else found.settings.with_members(members)
+    return run(settings, known, found.first - STEP, found.last, members=members)
 
 
 def order_figures(order: Order) -> tuple[object, ...]:

@@ -14,12 +14,14 @@ import pytest
 from sqlalchemy import Engine
 
 from eightbells.backtest.history import History, assumed_rules
+from eightbells.universe.members import read, span_timeline
 from tests.backtest.parity import FEES, backtest, compare
 from tests.backtest.recording import record
 from tests.exchange import START, STEP, Simulator
 
 CANDLES, BEFORE = 24, 12
 SYMBOLS = ["BTCUSDT", "ETHUSDT"]
+EVERY = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT"]
 STRATEGIES = [
     {
         "name": "trend",
@@ -62,6 +64,34 @@ def test_the_backtest_does_what_the_cycle_does(simulator: Simulator, engine: Eng
     assert legs["entry", order_type.upper(), liquidity] >= 5
     assert legs["stop", "STOP_LOSS", "taker"] >= 2
     assert sum(many for (leg, *_), many in legs.items() if leg == "exit") >= 3
+    assert len(found.equity) == CANDLES
+
+
+def test_the_backtest_does_what_the_cycle_does_with_a_universe_by_rule(
+    simulator: Simulator, engine: Engine
+) -> None:
+    first, last = START, START + (CANDLES - 1) * STEP
+    histories = [_history(simulator, symbol, first - 18 * STEP, last) for symbol in EVERY]
+    settings = {
+        "symbols": SYMBOLS,
+        "strategies": STRATEGIES,
+        "backtest": FEES,
+        "trading__order_type": "market",
+        "universe": {"top": 2, "days": 3, "every_days": 1, "older_than_days": 30},
+    }
+    found = record(simulator, engine, histories, first, last, settings)
+    with engine.begin() as connection:
+        members = read(connection, found.settings, "cycle")
+        timeline = span_timeline(connection, found.settings, first - STEP, last)
+    result = backtest(found, histories, timeline)
+    assert not found.problems
+    assert not compare(found, result).differences
+    left = [it for it in members if it.left_ms is not None]
+    assert left
+    assert len({it.symbol for it in members}) >= 3
+    # some symbol was held when it left: nobody decides on it any more, and its stop stays
+    held = {(it.symbol, it.closed_ms) for it in result.trades if it.leg in ("open", "stop")}
+    assert any(symbol == it.symbol and closed >= (it.left_ms or 0) for symbol, closed in held for it in left)
     assert len(found.equity) == CANDLES
 
 

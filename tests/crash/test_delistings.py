@@ -78,3 +78,18 @@ def test_a_schedule_that_cannot_be_asked_for_keeps_nothing_from_trading(world: W
         trial.simulator.fault("GET /sapi/v1/spot/delist-schedule", {"status": 503}, times=1000)
         clean(trial.run())
         assert [order["side"] for order in trial.simulator.orders()] == ["BUY"]
+
+
+def test_every_entry_of_the_schedule_is_kept_with_its_time(world: World) -> None:
+    with world.trial(trading__limit_offset=CROSSING) as trial:
+        clean(trial.run())
+        _schedule(trial, 500, SYMBOL)
+        clean(trial.run("reconcile"))
+        _schedule(trial, 600, SYMBOL)
+        clean(trial.run("reconcile"))
+        trial.simulator.control("settings", delist_schedule=[])
+        trial.execute("DELETE FROM delisting_looks")
+        clean(trial.run("reconcile"))
+        notices = trial.rows("SELECT delist_at > seen_at, withdrawn_at > seen_at FROM delisting_notices")
+        assert [tuple(row) for row in notices] == [(True, True), (True, True)]
+        assert trial.rows("SELECT * FROM delistings") == []
