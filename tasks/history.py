@@ -15,7 +15,7 @@ from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.universe import by_symbol, first_candle
 from orchestration.exchange_task import exchange_task
 from orchestration.limits import progressed
-from tasks.loading import Ingested, for_good, load
+from tasks.loading import Ingested, for_good, load, require_any
 from tasks.progress import shown_progress
 from tasks.session import Session
 
@@ -111,7 +111,9 @@ async def load_history(session: Session, plan: Plan, slots: int) -> Ingested:
             if session.progress:
                 session.progress(done, total)
 
-        return await load(session, plan.pages, progress)
+        ingested = await load(session, plan.pages, progress)
+        require_any(plan.pages, ingested)
+        return ingested
 
 
 @exchange_task("ask again for what is missing")

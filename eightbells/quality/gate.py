@@ -144,7 +144,7 @@ def _by_rows(
 
     reasons = suite.judge(frame, now_ms, timeframe)
     if reasons:
-        suite.require_usable(frame, others, now_ms, timeframe)
+        suite.require_usable(frame, reasons, others, now_ms, timeframe)
     bad = frame.index.isin(list(reasons))
     good = frame[~bad]
     numbers = good[[*KLINE]].astype({name: "int64" if name in INTEGERS else "float64" for name in KLINE})

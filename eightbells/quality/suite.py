@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -89,14 +90,29 @@ def judge(frame: pd.DataFrame, now_ms: int, timeframe: Timeframe = CYCLE) -> dic
     return _reasons(_validated(REJECT, batch, "COMPLETE"))
 
 
-def require_usable(frame: pd.DataFrame, others: int, now_ms: int, timeframe: Timeframe = CYCLE) -> None:
-    """Raise UnusableBatch where most rows of a batch are wrong in the same way: in another format, or for another span.
+def require_usable(
+    frame: pd.DataFrame,
+    reasons: Mapping[int, list[str]],
+    others: int,
+    now_ms: int,
+    timeframe: Timeframe = CYCLE,
+) -> None:
+    """Raise UnusableBatch where most rows are wrong in the same way: in another format, or for another span.
+
+    The batch counts as a whole, and each symbol's rows in it by themselves: they are one answer of the exchange.
 
     Args:
-        frame: a candle frame with the rows that are not known to be sound.
-        others: how many rows of the batch are sound.
+        frame: a candle frame with all rows of the symbols that are not known to be sound.
+        reasons: what `judge` found in it.
+        others: how many rows of other symbols, all of them sound, the batch has.
     """
-    count = len(frame) + others
+    _require_usable(frame, len(frame) + others, now_ms, timeframe)
+    bad = frame["symbol"].isin(frame.loc[list(reasons), "symbol"])
+    for _, rows in frame[bad].groupby("symbol", observed=True):
+        _require_usable(rows, len(rows), now_ms, timeframe)
+
+
+def _require_usable(frame: pd.DataFrame, count: int, now_ms: int, timeframe: Timeframe) -> None:
     if count < _FEWEST:
         return
     batch = pd.DataFrame(
@@ -106,8 +122,8 @@ def require_usable(frame: pd.DataFrame, others: int, now_ms: int, timeframe: Tim
             "closed": _closed(frame, now_ms),
             "asked": frame["asked"].astype(bool),
         }
-    ).reindex(range(count), fill_value=True)
-    result = _validated(STOP, batch, "BASIC")
+    ).reset_index(drop=True)
+    result = _validated(STOP, batch.reindex(range(count), fill_value=True), "BASIC")
     for outcome in result.results:
         if not outcome.success:
             wrong = outcome.result["unexpected_count"]

@@ -124,10 +124,17 @@ def test_an_unusable_batch_is_not_stored_at_all(engine: Engine, changed: dict[st
     assert counts(engine) == before
 
 
-def test_a_bad_symbol_does_not_make_a_batch_unusable(engine: Engine) -> None:
+@pytest.mark.parametrize("others", [0, 1, 100, 500])
+def test_an_unusable_answer_is_found_whatever_comes_with_it(engine: Engine, others: int) -> None:
     bad = Klines("BTCUSDT", [kline(slot, close=None) for slot in range(100)])
+    with pytest.raises(UnusableBatch, match=r"100 of \d+ rows cannot be read"):
+        admit_klines(engine, [Klines("ETHUSDT", klines(others)), bad], "rest", after(500))
+
+
+def test_a_few_bad_rows_of_a_symbol_do_not_make_a_batch_unusable(engine: Engine) -> None:
+    bad = Klines("BTCUSDT", [kline(slot, close=None) for slot in range(99)])
     admission = admit_klines(engine, [Klines("ETHUSDT", klines(100)), bad], "rest", after(100))
-    assert (admission.inserted, admission.quarantined) == (100, 100)
+    assert (admission.inserted, admission.quarantined) == (100, 99)
 
 
 def test_the_real_klines_have_no_oddity_but_their_close_times(engine: Engine, market_data: Path) -> None:

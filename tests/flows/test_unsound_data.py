@@ -187,3 +187,16 @@ async def test_an_answer_that_is_none_of_candles_stops_only_its_symbol_and_is_as
     watch.simulator.ask("/simulator/faults", method="DELETE")
     assert not (await watch.backfill(["BTCUSDT", "ETHUSDT"], first)).failed
     assert watch.differences() == []
+
+
+async def test_a_symbol_that_fails_when_it_is_asked_again_does_not_stop_the_others(watch: Watch) -> None:
+    first = LAST - 300 * STEP
+    watch.simulator.control("candles", symbol="BTCUSDT", remove=[LAST - 3 * STEP, LAST - 4 * STEP])
+    await watch.cycle(symbols=["BTCUSDT"])
+    assert watch.rows("SELECT DISTINCT state FROM candle_gaps") == [("open",)]
+    odd = [[kline[0] + 1, *kline[1:]] for kline in watch.simulator.klines("BTCUSDT", first)]
+    watch.simulator.fault("GET /api/v3/klines", {"body": odd}, match={"symbol": "BTCUSDT"}, times=10)
+    ingested = await watch.backfill(["BTCUSDT", "ETHUSDT"], first)
+    assert list(ingested.failed) == ["BTCUSDT"]
+    loaded = "SELECT count(*) FROM candles WHERE symbol = 'ETHUSDT' AND open_time >= to_timestamp(:first)"
+    assert watch.one(loaded, first=first / 1000) == 301
