@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL
@@ -41,6 +42,11 @@ SLOWEST = (
 )
 Configure = Callable[..., Settings]
 _numbers = itertools.count(1)
+
+
+# how long an example takes says something of the machine, and of what else it does
+hypothesis.settings.register_profile("eightbells", deadline=None)
+hypothesis.settings.load_profile("eightbells")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -158,5 +158,7 @@ def test_a_process_that_is_lost_between_two_questions_is_nobodys_fault(
     process.decide(SOUND, candles, LIMITS)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
-    time.sleep(0.05)
+    os.waitid(
+        os.P_PID, process.pid, os.WEXITED | os.WNOWAIT
+    )  # until it is gone; it is not taken from its parent
     assert process.decide(SOUND, candles, LIMITS).target == "long"
