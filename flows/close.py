@@ -38,8 +38,9 @@ def trade_on_close(session: Session) -> OnClose:
                     return Completed(
                         name="NothingCame", message="no candle came in time: the scheduled cycle trades it"
                     )
-                asked = await without_leavers(session, tuple(verdicts), opened, candle)
-                await trade_candle(session, panel, asked, opened, Ingested(verdicts=verdicts), candle)
+                ingested = Ingested(verdicts=verdicts)
+                asked = await without_leavers(session, tuple(verdicts), opened, ingested, candle)
+                await trade_candle(session, panel, asked, opened, ingested, candle)
                 return None
 
         await trade_the_close(grid.label(opened), return_state=True)

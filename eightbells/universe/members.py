@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -113,13 +113,19 @@ def choose_due(connection: Connection, settings: Settings, at_ms: int) -> None:
     _keep(connection, settings, "cycle", [Membership(it, chosen_at, why) for it, why in joining.items()])
 
 
-def end_at_close(connection: Connection, settings: Settings, at_ms: int) -> dict[str, str]:
+def end_at_close(
+    connection: Connection, settings: Settings, at_ms: int, unknown: Collection[str] = ()
+) -> dict[str, str]:
     """Let members leave that are delisted or have no candles any more; returns who left now, each with the reason.
 
     Nothing is changed at a close that lies before the newest change.
+
+    Args:
+        unknown: members whose candles could not be fetched: they stay.
     """
     _lock(connection)
-    members, newest = _present(connection, settings), _newest_change(connection, settings)
+    members = [it for it in _present(connection, settings) if it not in unknown]
+    newest = _newest_change(connection, settings)
     if not members or newest is None or at_ms <= newest:
         return {}
     leaving = leavers(Stored(connection, settings.quote_asset).newest(members, at_ms), at_ms)

@@ -98,3 +98,20 @@ async def test_without_a_rule_nothing_is_chosen(watch: Watch) -> None:
     await watch.cycle(LAST)
     assert watch.one("SELECT count(*) FROM universe_choices") == 0
     assert len(watch.orders()) == len(SYMBOLS)
+
+
+async def test_after_days_without_a_cycle_nobody_leaves_for_candles_that_were_not_fetched(
+    watch: Watch,
+) -> None:
+    watch.use(universe={**RULE, "every_days": 30})
+    await watch.cycle()
+    before = members(watch)
+    watch.simulator.leap(START + 3 * DAY)
+    opened = START + 3 * DAY - STEP
+    await watch.cycle(opened, symbols=[before[0]])
+    assert members(watch) == before
+    refused = {"code": -1121, "msg": "Invalid symbol."}
+    watch.simulator.fault("GET /api/v3/klines", refused, times=1000, match={"symbol": before[0]})
+    report = await watch.cycle(opened)
+    assert set(report.ingested.failed) == {before[0]}
+    assert members(watch) == before
