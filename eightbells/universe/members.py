@@ -72,6 +72,12 @@ def read(connection: Connection, settings: Settings, maker: Maker) -> list[Membe
     ]
 
 
+def symbols_left(connection: Connection, settings: Settings) -> frozenset[str]:
+    """Symbols that were members by the rule and are none now. One that never was a member is not among them."""
+    found = read(connection, settings, "cycle") if settings.universe.top else []
+    return frozenset(it.symbol for it in found) - {it.symbol for it in found if it.left_ms is None}
+
+
 def newest_choice(
     connection: Connection, settings: Settings, at_ms: int | None = None, maker: Maker = "cycle"
 ) -> Chosen | None:

@@ -115,3 +115,20 @@ async def test_after_days_without_a_cycle_nobody_leaves_for_candles_that_were_no
     report = await watch.cycle(opened)
     assert set(report.ingested.failed) == {before[0]}
     assert members(watch) == before
+
+
+async def test_what_has_left_is_sold_where_the_rule_says_so(watch: Watch) -> None:
+    watch.use(universe={**RULE, "sell_left": True}, strategies=[strategy(stop_loss="0.2")])
+    await watch.cycle()
+    gone, *others = members(watch)
+    watch.simulator.control("settings", delist_schedule=[{"delistTime": START + 3 * DAY, "symbols": [gone]}])
+    for _ in range(2):
+        await watch.cycle(watch.next_candle())
+    sold = watch.rows("SELECT symbol, type, state FROM orders WHERE side = 'SELL' AND type = 'MARKET'")
+    assert sold == [(gone, "MARKET", "FILLED")]
+    # another rule has chosen nobody yet, and sells nothing
+    watch.use(universe={**RULE, "top": 1, "sell_left": True, "older_than_days": 30000})
+    await watch.cycle(watch.next_candle())
+    assert watch.one("SELECT count(*) FROM orders WHERE side = 'SELL' AND type = 'MARKET'") == 1
+    assert members(watch) == others
+    assert watch.differences() == []
