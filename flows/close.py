@@ -40,8 +40,8 @@ def trade_on_close(session: Session) -> OnClose:
                     return Completed(
                         name="NothingCame", message="no candle came in time: the scheduled cycle trades it"
                     )
-                asked = await without_leavers(session, tuple(verdicts), opened, candle)
                 ingested = Ingested(verdicts=verdicts)
+                asked = await without_leavers(session, tuple(verdicts), opened, ingested, candle)
                 await trade_candle(session, panel, asked, opened, ingested, candle, prepared=prepared)
                 return None
 

@@ -69,7 +69,9 @@ async def four_hour_cycle(
             fetched = (*universe.symbols, *others.symbols)
             ingested = await fetch_newest(session, fetched, opened, window, label)
         ingested.failed |= universe.refused | others.refused
-        asked = await without_leavers(session, universe.symbols, opened, label)
+        asked = universe.symbols
+        if not symbols:  # else the members' candles have not been fetched
+            asked = await without_leavers(session, asked, opened, ingested, label)
         report = await trade_candle(session, panel, asked, opened, ingested, label, trade=trade)
         if trade and is_of_schedule() and (waiting := waiting_orders(session, opened)):
             return Failed(message=waiting)  # so that it is started again while its candle is fresh

@@ -16,7 +16,7 @@ from orchestration.exchange_task import exchange_task, limited_task
 from orchestration.limits import progressed
 from tasks.candles import fetch_newest, refresh_rules
 from tasks.history import symbols_quoted_in
-from tasks.loading import for_good
+from tasks.loading import Ingested, for_good
 from tasks.session import Session
 
 _CANDLES_PER_DAY = 24 * 3_600_000 // grid.STEP_MS
@@ -99,25 +99,31 @@ def _record_choice(session: Session, at_ms: int) -> None:
 
 
 async def without_leavers(
-    session: Session, symbols: tuple[str, ...], opened: int, label: str
+    session: Session, symbols: tuple[str, ...], opened: int, ingested: Ingested, label: str
 ) -> tuple[str, ...]:
     """The symbols that strategies are asked about, once the newest candles are in: not the members that leave now."""
     if not session.settings.universe.top:
         return symbols
-    left = await end_memberships(session, opened, label)
+    left = await end_memberships(session, opened, tuple(ingested.failed), label)
     kept = {symbol for entry in session.settings.strategies for symbol in entry.symbols}
     return tuple(symbol for symbol in symbols if symbol not in left or symbol in kept)
 
 
 @exchange_task("look for members that leave at {label}")
-async def end_memberships(session: Session, opened: int, label: str) -> dict[str, str]:
-    """Let members leave that are delisted or have no candles any more."""
+async def end_memberships(
+    session: Session, opened: int, unknown: tuple[str, ...], label: str
+) -> dict[str, str]:
+    """Let members leave that are delisted or have no candles any more.
+
+    Args:
+        unknown: symbols whose candles could not be fetched: they stay.
+    """
     await delistings.refresh(session.settings, session.engine, session.gateway)
-    return await asyncio.to_thread(_end_memberships, session, grid.closes_at(opened))
+    return await asyncio.to_thread(_end_memberships, session, grid.closes_at(opened), unknown)
 
 
-def _end_memberships(session: Session, at_ms: int) -> dict[str, str]:
+def _end_memberships(session: Session, at_ms: int, unknown: tuple[str, ...]) -> dict[str, str]:
     with session.engine.begin() as connection:
-        left = members.end_at_close(connection, session.settings, at_ms)
+        left = members.end_at_close(connection, session.settings, at_ms, unknown)
         session.settings = members.resolved(connection, session.settings, at_ms)
     return left

@@ -43,6 +43,7 @@ class Place:
         tried: the order that was not filled since the strategy was last flat, for `unfilled = "cancel"`.
         guarded: what the guardian has last looked at, and found in order.
         members: who is a member of the universe when, where that is what the strategy trades.
+        sells_left: whether what is held of a symbol that has left is sold (universe.sell_left).
     """
 
     entry: StrategySettings
@@ -78,6 +79,7 @@ class Place:
     entries: list[Filled] = field(default_factory=list)
     exits: list[Filled] = field(default_factory=list)
     members: Timeline | None = None
+    sells_left: bool = False
 
     @property
     def symbol(self) -> str:
@@ -86,6 +88,10 @@ class Place:
     def is_traded(self, slot: int) -> bool:
         """Whether the strategy is asked at a candle's close: the symbol is a member, or there is no rule."""
         return self.members is None or self.members.holds(self.symbol, grid.closes_at(slot))
+
+    def has_left(self, at_ms: int) -> bool:
+        """Whether what is held is to be sold since the symbol is no member at a time."""
+        return self.sells_left and self.members is not None and not self.members.holds(self.symbol, at_ms)
 
     @property
     def close(self) -> Decimal:

@@ -101,5 +101,6 @@ def _places(
             first = int(np.searchsorted(history.opens, first_ms))
             targets = Targets(entry, strategy, history, settings.candles.max_pause, first, decide_only)
             by_rule = None if entry.members is None else members
-            found.append(Place(entry, history, targets, first - 1, members=by_rule))
+            sells_left = settings.universe.sell_left
+            found.append(Place(entry, history, targets, first - 1, members=by_rule, sells_left=sells_left))
     return found

@@ -8,7 +8,7 @@ from eightbells.backtest.book import Book, Place
 from eightbells.backtest.fills import arrive
 from eightbells.backtest.targets import FLAT
 from eightbells.candles import grid
-from eightbells.trading.holdings import HeldPosition, Origin
+from eightbells.trading.holdings import LEFT, HeldPosition, Origin
 from eightbells.trading.moves import Move, next_move
 
 _ROUNDS = 12  # of one look, as the guardian's
@@ -39,6 +39,7 @@ def held_position(place: Place, last: Decimal, now_ms: int) -> HeldPosition:
         companion=place.companion,
         floor=floor,
         trailing=int(trail * 10_000) if trail else None,
+        leaving=LEFT if place.has_left(now_ms) else "",
     )
 
 
@@ -72,10 +73,10 @@ def guard(book: Book, place: Place, slot: int, last: Decimal, now_ms: int | None
     """
     if place.sale is not None and place.held.quantity <= 0:
         book.cancel(place, place.sale)
+    now = slot if now_ms is None else now_ms
     for _ in range(_ROUNDS):
-        if place.held.quantity <= 0 or _is_in_order(place, last):
+        if place.held.quantity <= 0 or (_is_in_order(place, last) and not place.has_left(now)):
             return
-        now = slot if now_ms is None else now_ms
         move = next_move(held_position(place, last, now), book.settings.trading, now)
         if not isinstance(move, Move):
             place.guarded = _seen(place)

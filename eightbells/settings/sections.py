@@ -142,6 +142,7 @@ class UniverseSettings(_Section):
     include: Symbols = []
     every_days: int = Field(default=7, ge=1, le=366)
     counted_from: date = date(2018, 1, 1)
+    sell_left: bool = False
 
     @field_validator("leveraged")
     @classmethod

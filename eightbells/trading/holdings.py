@@ -17,6 +17,10 @@ from eightbells.trading import delistings, holds, ledger, outbox, switch
 from eightbells.trading.costs import average_cost
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.outbox import Order
+from eightbells.universe.members import symbols_left
+
+# Why what is held of a symbol is sold that is no member any more (universe.sell_left).
+LEFT = "sold because the symbol has left the universe"
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,8 @@ def holdings(
         for symbol, at in delistings.scheduled(connection).items()
         if hours and at - grid.to_time(now_ms) <= timedelta(hours=hours)
     }
+    left = symbols_left(connection, settings) if settings.universe.sell_left else frozenset()
+    by_rule = {entry.name for entry in settings.strategies if entry.members is not None}
     trails = {
         strategy.name: strategy.trailing_stop for strategy in settings.strategies if strategy.trailing_stop
     }
@@ -222,7 +228,7 @@ def holdings(
                 companions.get(sale.id) if sale is not None else None,
                 floor,
                 int(trail * 10_000) if trail else None,
-                leaving.get(row.symbol, ""),
+                leaving.get(row.symbol) or (LEFT if row.strategy in by_rule and row.symbol in left else ""),
             )
         )
     return found

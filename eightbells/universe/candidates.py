@@ -36,7 +36,8 @@ CROSS JOIN LATERAL (
     WHERE c.symbol = s.symbol AND c."interval" = :interval AND c.open_time >= :since AND c.open_time <= :last
 ) AS recent
 {_NOTICE}
-WHERE s.quote_asset = :quote AND coalesce(s.first_open_time, oldest.open_time) < :at
+WHERE s.quote_asset = :quote
+AND coalesce(coalesce(s.first_open_time, oldest.open_time) < :at, TRUE) -- of some no candle is known
 """
 _NEWEST = f"""
 SELECT s.symbol, recent.newest, notice.delist_at
@@ -53,7 +54,7 @@ class Source(Protocol):
     """Where candidates come from."""
 
     def candidates(self, at_ms: int, days: int) -> list[Candidate]:
-        """All symbols that had a candle before a time; the volume is that of so many days before it."""
+        """All symbols but those whose first candle came later; the volume is that of so many days before the time."""
         ...
 
     def newest(self, symbols: Collection[str], at_ms: int) -> dict[str, Candidate]:
@@ -85,7 +86,7 @@ class Stored:
             Candidate(
                 row.symbol,
                 row.base_asset,
-                grid.to_ms(row.first),
+                _ms(row.first),
                 _ms(row.newest),
                 row.quote_volume,
                 _ms(row.delist_at),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -72,6 +72,12 @@ def read(connection: Connection, settings: Settings, maker: Maker) -> list[Membe
     ]
 
 
+def symbols_left(connection: Connection, settings: Settings) -> frozenset[str]:
+    """Symbols that were members by the rule and are none now. One that never was a member is not among them."""
+    found = read(connection, settings, "cycle") if settings.universe.top else []
+    return frozenset(it.symbol for it in found) - {it.symbol for it in found if it.left_ms is None}
+
+
 def newest_choice(
     connection: Connection, settings: Settings, at_ms: int | None = None, maker: Maker = "cycle"
 ) -> Chosen | None:
@@ -113,13 +119,19 @@ def choose_due(connection: Connection, settings: Settings, at_ms: int) -> None:
     _keep(connection, settings, "cycle", [Membership(it, chosen_at, why) for it, why in joining.items()])
 
 
-def end_at_close(connection: Connection, settings: Settings, at_ms: int) -> dict[str, str]:
+def end_at_close(
+    connection: Connection, settings: Settings, at_ms: int, unknown: Collection[str] = ()
+) -> dict[str, str]:
     """Let members leave that are delisted or have no candles any more; returns who left now, each with the reason.
 
     Nothing is changed at a close that lies before the newest change.
+
+    Args:
+        unknown: members whose candles could not be fetched: they stay.
     """
     _lock(connection)
-    members, newest = _present(connection, settings), _newest_change(connection, settings)
+    members = [it for it in _present(connection, settings) if it not in unknown]
+    newest = _newest_change(connection, settings)
     if not members or newest is None or at_ms <= newest:
         return {}
     leaving = leavers(Stored(connection, settings.quote_asset).newest(members, at_ms), at_ms)

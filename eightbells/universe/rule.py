@@ -22,7 +22,7 @@ class Candidate:
     """What is known of a symbol at a time.
 
     Args:
-        first_ms: open time of its first candle.
+        first_ms: open time of its first candle; None where no candle is known.
         newest_ms: open time of its newest candle that has closed; None where the rule's span has none.
         quote_volume: what was traded in the rule's span, in the quote asset.
         delist_ms: when the exchange stops trading it, where its schedule says so.
@@ -30,7 +30,7 @@ class Candidate:
 
     symbol: str
     base_asset: str
-    first_ms: int
+    first_ms: int | None
     newest_ms: int | None
     quote_volume: Decimal = Decimal(0)
     delist_ms: int | None = None
@@ -55,10 +55,10 @@ def choose(rule: UniverseSettings, candidates: Iterable[Candidate], at_ms: int) 
     """The members at a time, by what was known then. Of two with equal volume the first by name goes before.
 
     Args:
-        candidates: all symbols of the quote asset that had a candle by then.
+        candidates: all symbols of the quote asset. Those whose first candle came later are passed over.
     """
-    known = [it for it in candidates if it.first_ms < at_ms]
-    bases = {it.base_asset for it in known}
+    known = [it for it in candidates if it.first_ms is None or it.first_ms < at_ms]
+    bases = {it.base_asset for it in known if it.first_ms is not None}
     left_out: dict[str, str] = {}
     ranked: list[Candidate] = []
     included: dict[str, str] = {}
@@ -103,7 +103,7 @@ def _objection(rule: UniverseSettings, candidate: Candidate, bases: Collection[s
         of = candidate.base_asset.removesuffix(ending)
         if of != candidate.base_asset and of in bases:
             return f"{candidate.base_asset} is a leveraged token of {of}"
-    days = (at_ms - candidate.first_ms) // DAY_MS
+    days = 0 if candidate.first_ms is None else (at_ms - candidate.first_ms) // DAY_MS
     if days < rule.older_than_days:
         return f"it is {days} days old, {rule.older_than_days} are needed"
     return ""

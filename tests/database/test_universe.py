@@ -16,12 +16,14 @@ from sqlalchemy.exc import IntegrityError
 
 from cli.doctor.universe import by_members, look_at_universe
 from eightbells.backtest.history import read_folder
+from eightbells.backtest.request import Request, backtest
 from eightbells.candles import grid, store
 from eightbells.candles.frame import candle_frame, concatenate
 from eightbells.settings import Settings
 from eightbells.universe import members
 from eightbells.universe.candidates import Loaded, Series, Stored
 from eightbells.universe.walk import walk
+from tests.books import list_symbol
 from tests.conftest import Configure
 from tests.crash.command import command
 from tests.exchange import running
@@ -337,3 +339,43 @@ def test_without_a_rule_the_command_shows_the_list(configure: Configure) -> None
         "symbols": ["BTCUSDT", "ETHUSDT"],
     }
     assert command({}, "universe").answer.strip().endswith("the universe is BTCUSDT, ETHUSDT")
+
+
+def test_a_symbol_without_candles_is_told(engine: Engine, two: Settings, market: Rows) -> None:
+    assert market
+    with engine.begin() as connection:
+        list_symbol(connection, "NEWUSDT")
+        members.choose_due(connection, two, FIRST + 28 * DAY)
+        choice = members.newest_choice(connection, two)
+    assert choice is not None
+    assert choice.left_out == {"NEWUSDT": "it has no candle in the last 7 days"}
+
+
+def test_a_backtest_of_stored_candles_buys_members_while_they_are_members(
+    engine: Engine, configure: Configure, market: Rows
+) -> None:
+    assert market
+    above = {
+        "name": "above",
+        "kind": "tests.backtest.levels:Above",
+        "capital": "1000",
+        "parameters": {"level": 0.5},
+    }
+    settings = configure(
+        universe={"top": 2, "older_than_days": 10, "days": 7, "sell_left": True},
+        strategies=[above],
+        trading__order_type="market",
+        budgets__klines=50,
+    )
+    give_notice(engine, "BUSDT", FIRST + 45 * DAY - 1, FIRST + 50 * DAY)
+    result, histories, _ = backtest(settings, Request(), engine)
+    with engine.connect() as connection:
+        rows = {it.symbol: it for it in members.read(connection, settings, "backtest")}
+    assert {it.symbol for it in histories} == set(rows) == {"AUSDT", "BUSDT", "CUSDT", "DUSDT"}
+    at = {(fill.order.symbol, fill.order.side): fill.at_ms for fill in result.fills}
+    assert at["AUSDT", "BUY"] == rows["AUSDT"].joined_ms
+    assert at["AUSDT", "BUY"] == at["BUSDT", "BUY"] < at["CUSDT", "BUY"] < at["DUSDT", "BUY"]
+    assert at["BUSDT", "SELL"] == rows["BUSDT"].left_ms == FIRST + 45 * DAY
+    assert at["CUSDT", "BUY"] == rows["CUSDT"].joined_ms > FIRST + 45 * DAY
+    assert at["CUSDT", "SELL"] == rows["CUSDT"].left_ms == rows["DUSDT"].joined_ms
+    assert ("AUSDT", "SELL") not in at

@@ -98,3 +98,37 @@ async def test_without_a_rule_nothing_is_chosen(watch: Watch) -> None:
     await watch.cycle(LAST)
     assert watch.one("SELECT count(*) FROM universe_choices") == 0
     assert len(watch.orders()) == len(SYMBOLS)
+
+
+async def test_after_days_without_a_cycle_nobody_leaves_for_candles_that_were_not_fetched(
+    watch: Watch,
+) -> None:
+    watch.use(universe={**RULE, "every_days": 30})
+    await watch.cycle()
+    before = members(watch)
+    watch.simulator.leap(START + 3 * DAY)
+    opened = START + 3 * DAY - STEP
+    await watch.cycle(opened, symbols=[before[0]])
+    assert members(watch) == before
+    refused = {"code": -1121, "msg": "Invalid symbol."}
+    watch.simulator.fault("GET /api/v3/klines", refused, times=1000, match={"symbol": before[0]})
+    report = await watch.cycle(opened)
+    assert set(report.ingested.failed) == {before[0]}
+    assert members(watch) == before
+
+
+async def test_what_has_left_is_sold_where_the_rule_says_so(watch: Watch) -> None:
+    watch.use(universe={**RULE, "sell_left": True}, strategies=[strategy(stop_loss="0.2")])
+    await watch.cycle()
+    gone, *others = members(watch)
+    watch.simulator.control("settings", delist_schedule=[{"delistTime": START + 3 * DAY, "symbols": [gone]}])
+    for _ in range(2):
+        await watch.cycle(watch.next_candle())
+    sold = watch.rows("SELECT symbol, type, state FROM orders WHERE side = 'SELL' AND type = 'MARKET'")
+    assert sold == [(gone, "MARKET", "FILLED")]
+    # another rule has chosen nobody yet, and sells nothing
+    watch.use(universe={**RULE, "top": 1, "sell_left": True, "older_than_days": 30000})
+    await watch.cycle(watch.next_candle())
+    assert watch.one("SELECT count(*) FROM orders WHERE side = 'SELL' AND type = 'MARKET'") == 1
+    assert members(watch) == others
+    assert watch.differences() == []

@@ -82,6 +82,7 @@ def test_whoever_joins_and_leaves_makes_the_choice(before, found):
     [
         ({"first_ms": AT - 179 * DAY_MS}, "it is 179 days old, 180 are needed"),
         ({"newest_ms": None}, "it has no candle in the last 30 days"),
+        ({"first_ms": None, "newest_ms": None}, "it has no candle in the last 30 days"),
         ({"newest_ms": AT - 7 * STEP}, "it has had no candle since that of 2019-11-30 20:00"),
         ({"delist_ms": AT + DAY_MS}, "the exchange stops trading it at 2019-12-03 00:00 UTC"),
         ({"base_asset": "BUP"}, "BUP is a leveraged token of B"),
