@@ -16,12 +16,13 @@ from eightbells.backtest import candle, closes, trades
 from eightbells.backtest.book import ZERO, Book, Place
 from eightbells.backtest.history import History
 from eightbells.backtest.result import Result
-from eightbells.backtest.targets import Targets
+from eightbells.backtest.targets import Targets, Wishes
+from eightbells.backtest.universe import OfUniverse, Universe
 from eightbells.candles import grid
 from eightbells.candles.timeframe import Slots
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
-from eightbells.strategies.contract import build
+from eightbells.strategies.contract import build, sees_all
 
 
 def run(
@@ -81,11 +82,18 @@ def _places(
 ) -> list[Place]:
     found = []
     for entry in settings.strategies:
-        strategy = build(entry)
-        for history in histories:
-            if entry.symbols and history.symbol not in entry.symbols:
-                continue
+        strategy, pause = build(entry), settings.candles.max_pause
+        mine = [it for it in histories if not entry.symbols or it.symbol in entry.symbols]
+        universe = None
+        if sees_all(strategy) and mine:
+            universe = Universe(entry, strategy, mine, pause, first_ms, decide_only=decide_only)
+        for history in mine:
             first = int(np.searchsorted(history.opens, first_ms))
-            targets = Targets(entry, strategy, history, settings.candles.max_pause, first, decide_only)
+            targets: Wishes
+            if universe is not None:
+                targets = OfUniverse(entry, universe.strategy, history, pause, first, universe=universe)
+            else:
+                assert not sees_all(strategy)
+                targets = Targets(entry, strategy, history, pause, first, decide_only=decide_only)
             found.append(Place(entry, history, targets, first - 1))
     return found
