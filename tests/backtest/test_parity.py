@@ -37,6 +37,14 @@ STRATEGIES = [
         "sizing": "equity",
         "parameters": {"entry": 3, "exit": 2, "memory": 6},
     },
+    {
+        "name": "rotation",
+        "kind": "momentum",
+        "capital": "10000",
+        "stop_loss": "0.02",
+        "rebalance_band": "0.1",
+        "parameters": {"lookback": 3, "skip": 1, "top": 1, "rebalance": 2, "volatility": 0.3},
+    },
 ]
 
 
@@ -55,6 +63,7 @@ def test_the_backtest_does_what_the_cycle_does(simulator: Simulator, engine: Eng
     result = backtest(found, histories)
     assert not found.problems
     assert not compare(found, result).differences
+    assert {it.order.strategy for it in result.fills} == {it["name"] for it in STRATEGIES}
     legs = Counter((it.order.leg, it.order.type, it.liquidity) for it in result.fills)
     liquidity = (
         "taker" if order_type == "market" else "maker"
