@@ -103,14 +103,15 @@ def check(
     from eightbells.backtest.request import candles
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
-    from eightbells.strategies.contract import build
+    from eightbells.strategies.contract import build, needs_of
 
     settings = load_settings()
     entry = _entry(strategy, settings, parameters)
-    build(entry)  # what is wrong with it is told before any candle is read
+    built = build(entry)  # what is wrong with it is told before any candle is read
     chosen = listed(symbols) if symbols is not None else (entry.symbols or settings.symbols)
     if data is not None and symbols is None:
         chosen = [symbol for symbol in chosen if symbol in symbols_in(data)] or chosen
+    chosen = list(dict.fromkeys([*chosen, *needs_of(built)]))
     with nullcontext() if data is not None else open_database(settings) as engine:
         histories = candles(settings, chosen, 2**42, data, engine)
     found = _checked(entry, histories, settings.candles.max_pause)

@@ -15,7 +15,8 @@ from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.exchange.permissions import require_trading_key
 from eightbells.exchange.rules import wire
-from eightbells.strategies.evaluation import Decision, EvaluationContext, Failed, Refused, evaluate
+from eightbells.strategies.decision import Decision, EvaluationContext, Failed, Refused
+from eightbells.strategies.evaluation import evaluate
 from eightbells.strategies.obstacles import idle_strategies
 from eightbells.strategies.panel import Panel
 from eightbells.trading import holds, jumps, ledger, outbox, permission, switch, valuation

@@ -9,6 +9,7 @@ import pandas as pd
 from eightbells.settings import LimitSettings
 from eightbells.strategies import contract
 from eightbells.strategies.contract import Opinion
+from eightbells.strategies.longer import longer
 
 LIMITS = LimitSettings()
 
@@ -54,11 +55,6 @@ class Writer(Rising):
         return super().decide_all(universe)
 
 
-class Both(Rising):
-    def decide(self, candles: pd.DataFrame) -> Opinion:
-        return Opinion("flat", "")
-
-
 class Answers:
     """One with an answer by decree."""
 
@@ -71,6 +67,36 @@ class Answers:
 
     def decide_all(self, universe: pd.DataFrame) -> Any:
         return self.answer
+
+
+class Regime:
+    """Long in all that it trades while BTCUSDT has closed a day higher than the day before; BTCUSDT itself never."""
+
+    version: ClassVar[str] = "1"
+    Parameters: ClassVar[type[contract.Parameters]] = contract.Parameters
+    needs = ("BTCUSDT",)
+    window = 2 * 6 + 5
+
+    def __init__(self, parameters: contract.Parameters) -> None: ...
+
+    def decide_all(self, universe: pd.DataFrame) -> dict[str, Opinion]:
+        days = longer(universe, "1d")["close"]["BTCUSDT"]
+        target: contract.Target = "long" if days.iloc[-1] > days.iloc[-2] else "flat"
+        reason = f"BTCUSDT {days.iloc[-1]:g} after {days.iloc[-2]:g}"
+        return {it: Opinion(target, reason) for it in universe["close"] if it != "BTCUSDT"}
+
+
+class Needy(Answers):
+    """It does not say what it needs as a tuple of symbols."""
+
+    needs = "BTCUSDT"
+
+    def __init__(self, parameters: Any) -> None: ...
+
+
+class Both(Rising):
+    def decide(self, candles: pd.DataFrame) -> Opinion:
+        return Opinion("flat", "")
 
 
 class Tomorrow(Rising):

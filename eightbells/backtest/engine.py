@@ -8,7 +8,7 @@ were planned at the close before it arrive, at that open.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from eightbells.candles import grid
 from eightbells.candles.timeframe import Slots
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
-from eightbells.strategies.contract import build, sees_all
+from eightbells.strategies.contract import build, needs_of, sees_all
 
 
 def run(
@@ -32,6 +32,7 @@ def run(
     last_ms: int,
     *,
     decide_only: bool = False,
+    progress: Callable[[], None] = lambda: None,
 ) -> Result:
     """Trade the settings' strategies on the histories, from the candle that opens at `first_ms` to that at `last_ms`.
 
@@ -39,6 +40,7 @@ def run(
 
     Args:
         decide_only: ask `decide` for every candle, also where a strategy can tell all at once.
+        progress: called after each slot.
 
     Raises:
         EightbellsError: a strategy cannot be built or fails, or there is no candle in the span.
@@ -63,6 +65,7 @@ def run(
             candle.within(book, place, slot)
         book.value(slot)
         before, last = here, slot
+        progress()
     book.result.benchmark = trades.benchmark(settings, book.places, slots)
     trades.conclude(book, histories, int(slots[-1]))
     return book.result
@@ -86,7 +89,9 @@ def _places(
         mine = [it for it in histories if not entry.symbols or it.symbol in entry.symbols]
         universe = None
         if sees_all(strategy) and mine:
-            universe = Universe(entry, strategy, mine, pause, first_ms, decide_only=decide_only)
+            looked_at = {*needs_of(strategy), *(it.symbol for it in mine)}
+            shown = [it for it in histories if it.symbol in looked_at]
+            universe = Universe(entry, strategy, shown, pause, first_ms, decide_only=decide_only)
         for history in mine:
             first = int(np.searchsorted(history.opens, first_ms))
             targets: Wishes

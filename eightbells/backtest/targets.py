@@ -64,6 +64,10 @@ class Wishes:
         """What the strategy says at a candle."""
         raise NotImplementedError
 
+    def objection(self, index: int) -> str | None:
+        """Why nothing may be decided at a candle."""
+        return self.history.objection(index, self.strategy.window, self.max_pause)
+
 
 @dataclass
 class Targets(Wishes):

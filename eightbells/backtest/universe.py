@@ -16,7 +16,7 @@ from eightbells.backtest.targets import FLAT, LONG, NOTHING, Wishes, called
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
 from eightbells.settings import StrategySettings
-from eightbells.strategies.contract import Opinion, UniverseStrategy, checked
+from eightbells.strategies.contract import Opinion, UniverseStrategy, checked, needs_of
 from eightbells.strategies.universe import VALUES, as_frame, opinions
 
 Floats = npt.NDArray[np.float64]
@@ -70,6 +70,14 @@ class Universe:
             self._values[rows, :, at] = history.shown[list(VALUES)].to_numpy()
             asked = history.opens >= first_ms
             self.members[rows, at] = asked & ~history.unsound(strategy.window, max_pause)
+        self._max_pause = max_pause
+        self.needs = needs_of(strategy)
+        if missing := [symbol for symbol in self.needs if symbol not in self.symbols]:
+            raise EightbellsError(f"strategy '{entry.name}' needs candles of {', '.join(missing)}")
+        traded = [not entry.symbols or symbol in entry.symbols for symbol in self.symbols]
+        self.traded = np.array(traded, dtype=bool)
+        for symbol in self.needs:
+            self.members &= self.members[:, [self.symbols.index(symbol)]]
         self._decide_only = decide_only
         self._told: Floats | None = None
         self._wanted: npt.NDArray[np.int8] | None = None
@@ -108,7 +116,8 @@ class Universe:
         frame = self.shown(row, self.strategy.window)
         when = f"the universe at {grid.label(self.begins_ms + row * grid.STEP_MS)}"
         given = called(self.entry, when, lambda: opinions(self.strategy, frame))
-        found = {symbol: self._exact(row, symbol, opinion) for symbol, opinion in given.items()}
+        traded = {symbol for symbol, trades in zip(self.symbols, self.traded, strict=True) if trades}
+        found = {symbol: self._exact(row, symbol, it) for symbol, it in given.items() if symbol in traded}
         self._last = row, found
         return found
 
@@ -119,6 +128,19 @@ class Universe:
         history = self.histories[self.symbols.index(symbol)]
         index = int(np.searchsorted(history.opens, self.begins_ms + row * grid.STEP_MS))
         return called(self.entry, symbol, lambda: checked(opinion, history.column("close")[index]))
+
+    def lacking(self, open_ms: int) -> str | None:
+        """Why a symbol that the strategy needs may not be looked at in a slot."""
+        for symbol in self.needs:
+            history = self.histories[self.symbols.index(symbol)]
+            index = int(np.searchsorted(history.opens, open_ms))
+            if index == len(history.opens) or history.opens[index] != open_ms:
+                why: str | None = "the exchange did not deliver the candle"
+            else:
+                why = history.objection(index, self.strategy.window, self._max_pause)
+            if why:
+                return f"{symbol}, which the strategy needs, may not be looked at: {why}"
+        return None
 
     @property
     def wanted(self) -> npt.NDArray[np.int8]:
@@ -142,18 +164,19 @@ class Universe:
                 f"strategy '{self.entry.name}': weights gives {told.shape} values, "
                 f"there are {self.members.shape} slots and symbols"
             )
+        counts = self.members & self.traded
         sane = (told >= 0) & (told <= 1)
-        if not sane[self.members].all():
+        if not sane[counts].all():
             raise EightbellsError(
                 f"strategy '{self.entry.name}': weights gives a value that is not from 0 to 1"
             )
-        long = np.argwhere(self.members & (told > 0))
+        long = np.argwhere(counts & (told > 0))
         if len(long):
             opinion = self.said(int(long[0][0]))[self.symbols[int(long[0][1])]]
             if opinion.weight is None or opinion.stop is not None or opinion.take_profit is not None:
                 return
         self._told = told
-        self._wanted[self.members] = np.where(told > 0, LONG, FLAT)[self.members]
+        self._wanted[counts] = np.where(told > 0, LONG, FLAT)[counts]
 
     def _ask(self) -> None:
         assert self._wanted is not None
@@ -194,6 +217,9 @@ class OfUniverse(Wishes):
 
     def levels(self, index: int) -> tuple[Decimal | None, Decimal | None]:
         return self.universe.levels(int(self._rows[index]), self._at)
+
+    def objection(self, index: int) -> str | None:
+        return super().objection(index) or self.universe.lacking(int(self.history.opens[index]))
 
     def opinion(self, index: int) -> Opinion:
         return self.universe.said(int(self._rows[index]))[self.history.symbol]

@@ -77,6 +77,8 @@ def _opinions(strategy: UniverseStrategy, universe: Universe, rows: list[int], f
             found.problems.append(f"decide_all fails on {name}: {type(error).__name__}: {error}")
             return said
         seconds.append(time.perf_counter() - began)
+        traded = {it for it, trades in zip(universe.symbols, universe.traded, strict=True) if trades}
+        answers = {symbol: it for symbol, it in answers.items() if symbol in traded}
         sound = {symbol: it for symbol, it in answers.items() if isinstance(it, Opinion)}
         for symbol in answers.keys() - sound.keys():
             found.problems.append(f"decide_all on {name}, {symbol}: {answers[symbol]}")
@@ -128,7 +130,7 @@ def _lookahead(strategy: Weighing, universe: Universe, samples: int, first: int)
         among = members.iloc[: len(shown)]
         told = np.asarray(strategy.weights(shown, among), dtype=float)
         # what is said of a symbol that may not be decided on does not count
-        return np.where(among.to_numpy(), told, 0.0) if told.shape == among.shape else told
+        return np.where(among.to_numpy() & universe.traded, told, 0.0) if told.shape == among.shape else told
 
     return lookahead(weights, whole, samples, first, "weights", universe.symbols)
 

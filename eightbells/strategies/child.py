@@ -26,6 +26,7 @@ from eightbells.strategies.contract import (
     UniverseStrategy,
     build,
     checked,
+    needs_of,
     sees_all,
 )
 
@@ -81,12 +82,13 @@ def _prepare(
             return f"its window must be a whole number from 1 to {_LONGEST_WINDOW}, not {window!r:.50}"
         if not isinstance(version, str) or not 1 <= len(version) <= 100:
             return f"its version must be a string of 1 to 100 characters, not {version!r:.50}"
+        needs = needs_of(strategy)
     except EightbellsError as error:
         return str(error)
     except BaseException as error:
         return _failure(entry.kind.partition(":")[0], error)
     strategies[key] = strategy
-    return Prepared(str(version), int(window), sees_all(strategy))
+    return Prepared(str(version), int(window), sees_all(strategy), needs)
 
 
 def _decide(

@@ -124,7 +124,12 @@ class Strategy(_Rules, Protocol):
 
 
 class UniverseStrategy(_Rules, Protocol):
-    """One that decides for all its symbols at once."""
+    """One that decides for all its symbols at once.
+
+    A class attribute `needs`, a tuple of symbols, names those without which it cannot decide, such as BTCUSDT for a
+    look at the whole market. They are in what it is shown, also where it does not trade them; they must be among the
+    settings' symbols. While one of them may not be looked at, the strategy is not asked.
+    """
 
     def decide_all(self, universe: pd.DataFrame) -> Mapping[str, Opinion]:
         """Decide on the last row of `universe`, for each symbol in it.
@@ -137,7 +142,7 @@ class UniverseStrategy(_Rules, Protocol):
                 fewer than `window` candles is not in it. Columns may be added; what is there must stay as it is.
 
         Returns:
-            An opinion for every symbol that it was shown.
+            An opinion for every symbol that it was shown and trades.
         """
         ...
 
@@ -147,12 +152,27 @@ def sees_all(strategy: Strategy | UniverseStrategy) -> TypeIs[UniverseStrategy]:
     return hasattr(strategy, "decide_all")
 
 
+def needs_of(strategy: Strategy | UniverseStrategy) -> tuple[str, ...]:
+    """The symbols without which a strategy cannot decide.
+
+    Raises:
+        TypeError: it says something else.
+    """
+    found = getattr(strategy, "needs", ())
+    if not isinstance(found, (tuple, list)) or not all(isinstance(it, str) for it in found):
+        raise TypeError(f"its needs must be a tuple of symbols, not {found!r:.50}")
+    if found and not sees_all(strategy):
+        raise TypeError("only a strategy with decide_all can have needs")
+    return tuple(found)
+
+
 class Prepared(NamedTuple):
     """What is known of a strategy before it is asked."""
 
     version: str
     window: int
     sees_all: bool
+    needs: tuple[str, ...]
 
 
 BUILT_IN = {

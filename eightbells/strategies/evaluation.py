@@ -6,7 +6,7 @@ import functools
 import json
 import subprocess
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib.metadata import version
 
@@ -17,57 +17,12 @@ from eightbells import metrics
 from eightbells.candles import gaps, grid, store
 from eightbells.quality.verdicts import Verdict
 from eightbells.settings import PROJECT, StrategySettings
-from eightbells.strategies.contract import Opinion, Target, checked
+from eightbells.strategies.contract import Opinion, checked
+from eightbells.strategies.decision import Decision, EvaluationContext, Failed, Refused
 from eightbells.strategies.panel import Member, Panel
 from eightbells.strategies.process import NoAnswer
 from eightbells.strategies.universe import frame_of
 from eightbells.strategies.view import View, content_hash, universe_hash
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a strategy decided on one symbol's candle. `price` is that candle's close, exactly.
-
-    Args:
-        stop, take_profit, weight: see `Opinion`; None where the strategy set none.
-    """
-
-    signal: int
-    strategy: str
-    version: str
-    symbol: str
-    open_ms: int
-    target: Target
-    price: Decimal
-    reason: str
-    stop: Decimal | None = None
-    take_profit: Decimal | None = None
-    weight: Decimal | None = None
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Why there is no decision; `strategy` is empty where the symbol is refused to all."""
-
-    symbol: str
-    strategy: str
-    stage: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Failed(Refused):
-    """There is no decision because the strategy itself failed."""
-
-
-@dataclass(frozen=True)
-class EvaluationContext:
-    """What an evaluation is made for: the candle, and when and by which run it is asked."""
-
-    account: str
-    open_ms: int
-    now_ms: int
-    flow_run: str | None
 
 
 def evaluate(
@@ -90,7 +45,11 @@ def evaluate(
     Raises:
         IntegrityError, OperationalError: another worker has decided at the same moment; ask again.
     """
-    asked = [symbol for symbol in symbols if any(_trades(member.entry, symbol) for member in panel.members)]
+    asked = [
+        symbol
+        for symbol in symbols
+        if any(symbol in member.needs or _trades(member.entry, symbol) for member in panel.members)
+    ]
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
     with snapshot.begin() as connection:
         answers, new = _evaluate(connection, panel, asked, verdicts, context, max_pause)
@@ -131,8 +90,12 @@ def _evaluate(
         mine = {symbol: view for symbol, view in views.items() if _trades(member.entry, symbol)}
         places = {symbol: (member.name, member.version, symbol) for symbol in mine}
         kept = {symbol: known[place] for symbol, place in places.items() if place in known}
-        ask = _ask_all if member.sees_all else _ask_each
-        for symbol, answer in {**ask(mine, frozenset(kept), panel, member, context), **kept}.items():
+        said = (
+            _ask_all(mine, kept, panel, member, context, views)
+            if member.sees_all
+            else _ask_each(mine, kept, panel, member, context)
+        )
+        for symbol, answer in {**said, **kept}.items():
             found[symbol, member.name] = answer
     order = [(symbol, member.name) for symbol in asked for member in panel.members]
     answers = [found[place] for place in order if place in found]
@@ -247,17 +210,26 @@ def _ask_all(
     panel: Panel,
     member: Member,
     context: EvaluationContext,
+    all_views: Mapping[str, View],
 ) -> _Answers:
     """The answers of a strategy that decides for all symbols at once, as far as they are not in `kept`.
 
-    It is shown all symbols that may be decided on. The others are left out of what it sees, each with its reason.
+    It is shown all symbols that may be decided on, and those of `all_views` that it needs. The others are left out of
+    what it sees, each with its reason.
     """
     if views.keys() <= set(kept):
         return {}
     looked = {symbol: _refused(view, symbol, member, context) for symbol, view in views.items()}
     found: _Answers = {symbol: refused for symbol, refused in looked.items() if refused}
-    shown = {symbol: view for symbol, view in views.items() if symbol not in found}
-    if not shown:
+    for need in member.needs:
+        if why := _not_shown(need, all_views, member, context):
+            reason = f"{need}, which the strategy needs, may not be looked at: {why}"
+            lacking = Refused("", member.name, "evaluation", reason)
+            return {it: found.get(it, replace(lacking, symbol=it)) for it in views}
+    needed = {symbol: all_views[symbol] for symbol in member.needs}
+    shown = {**needed, **{symbol: view for symbol, view in views.items() if symbol not in found}}
+    traded = {symbol: view for symbol, view in shown.items() if symbol in views}
+    if not traded:
         return found
     windows = {symbol: view.shown.iloc[-member.window :] for symbol, view in shown.items()}
     hashes = {symbol: view.hash(view.candles.iloc[-member.window :]) for symbol, view in shown.items()}
@@ -267,13 +239,23 @@ def _ask_all(
         opinions = panel.ask_all(member, frame_of(windows, context.open_ms, member.window))
     except NoAnswer as error:
         opinions = dict.fromkeys(shown, str(error))
-    for symbol, view in shown.items():
+    for symbol, view in traded.items():
         opinion = opinions[symbol]
         if isinstance(opinion, str):
             found[symbol] = Failed(symbol, member.name, "evaluation", opinion)
         else:
             found[symbol] = _opined(view, symbol, member, opinion, inputs, universe)
     return found
+
+
+def _not_shown(
+    need: str, views: Mapping[str, View], member: Member, context: EvaluationContext
+) -> str | None:
+    """Why a symbol that a strategy needs is not there."""
+    if need not in views:
+        return "it is on hold, or not among the symbols of this candle"
+    refused = _refused(views[need], need, member, context)
+    return refused.reason if refused else None
 
 
 def _refused(view: View, symbol: str, member: Member, context: EvaluationContext) -> Refused | None:

@@ -25,6 +25,7 @@ class Member:
     version: str
     window: int
     sees_all: bool
+    needs: tuple[str, ...]
     left: float
 
     @property

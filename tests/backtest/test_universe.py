@@ -14,6 +14,7 @@ from eightbells.backtest.history import History
 from eightbells.backtest.universe import Universe
 from eightbells.backtest.universe_checks import check_all
 from eightbells.candles import grid
+from eightbells.errors import EightbellsError
 from eightbells.settings import StrategySettings
 from eightbells.strategies.contract import build
 from eightbells.strategies.universe import frame_of
@@ -96,6 +97,22 @@ def test_what_is_wrong_with_one_symbol_leaves_it_out_with_its_reason(histories):
     assert any(symbol == "CCCUSDT" and "spans a pause of 15 candles" in it for symbol, it in reasons)
     bought = {order.symbol for order in found.orders.values() if order.side == "BUY"}
     assert bought == set(SYMBOLS)
+
+
+def test_what_it_needs_is_shown_and_not_traded_and_without_it_nothing_is_decided():
+    bitcoin = without(walk(7, 200, "BTCUSDT"), slice(100, 115))
+    other = walk(8, 200, "ETHUSDT")
+    entry = {"name": "s", "kind": "tests.together:Regime", "capital": "1000", "symbols": ["ETHUSDT"]}
+    settings = given([entry], symbols=["BTCUSDT", "ETHUSDT"])
+    found = tried(settings, bitcoin, other)
+    assert {order.symbol for order in found.orders.values()} == {"ETHUSDT"}
+    assert len(found.trades) > 5
+    reasons = [reason for (_, symbol, _, reason) in found.refused if symbol == "ETHUSDT"]
+    lacking = "BTCUSDT, which the strategy needs, may not be looked at: "
+    assert f"{lacking}the exchange did not deliver the candle" in reasons
+    assert any(it.startswith(f"{lacking}the window spans a pause of 15 candles") for it in reasons)
+    with pytest.raises(EightbellsError, match="strategy 's' needs candles of BTCUSDT"):
+        tried(settings, other)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -145,6 +145,29 @@ async def test_a_late_symbol_is_decided_on_and_the_decisions_before_stand(watch:
     assert all(line.endswith(": equal") for line in lines)
 
 
+async def test_what_it_needs_is_shown_and_not_traded_and_without_it_nothing_is_decided(watch: Watch) -> None:
+    traded = ["BNBUSDT", "ETHUSDT"]
+    regime = {"name": "rotation", "kind": "tests.together:Regime", "capital": "10000", "symbols": traded}
+    settings = watch.use(strategies=[regime])
+    assert (await watch.cycle()).problems == []
+    assert [row[:2] for row in watch.rows(EVALUATED)] == [
+        (it, ["BNBUSDT", "BTCUSDT", "ETHUSDT"]) for it in traded
+    ]
+    assert {symbol for symbol, *_ in watch.orders()} <= set(traded)
+    assert all(line.endswith(": equal") for line in replayed(watch, settings))
+    opened = watch.next_candle()
+    watch.simulator.control("candles", symbol="BTCUSDT", restate=[{"at": opened, "volume": "-1"}])
+    await watch.cycle(opened)
+    assert len(watch.rows(EVALUATED)) == 2
+    refused = watch.rows(
+        "SELECT symbol, stage, reason FROM refusals WHERE strategy = 'rotation' ORDER BY symbol"
+    )
+    assert [row[:2] for row in refused] == [(it, "evaluation") for it in traded]
+    assert refused[0][2].startswith(
+        "BTCUSDT, which the strategy needs, may not be looked at: validation failed: volume negative"
+    )
+
+
 async def test_a_strategy_that_fails_on_one_symbol_trades_the_others(watch: Watch) -> None:
     spoiled = {"name": "rotation", "kind": "tests.together:Spoiled", "capital": "10000"}
     watch.use(strategies=[spoiled])

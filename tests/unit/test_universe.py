@@ -90,7 +90,7 @@ def test_its_process_answers_symbol_by_symbol_and_goes_on_after_a_failure():
     universe.iloc[0] = np.nan  # a slot in which the exchange was down
     try:
         rising = StrategySettings(name="r", kind="tests.together:Rising", capital=1)
-        assert process.prepare(rising, limits) == ("1", 3, True)
+        assert process.prepare(rising, limits) == ("1", 3, True, ())
         said = process.decide_all(rising, universe, limits)
         assert {symbol: it.target for symbol, it in said.items()} == {"A": "long", "B": "flat"}
         spoiled = StrategySettings(name="s", kind="tests.together:Spoiled", capital=1)
@@ -101,6 +101,22 @@ def test_its_process_answers_symbol_by_symbol_and_goes_on_after_a_failure():
         with pytest.raises(NoAnswer, match="it changed the candles that it was shown"):
             process.decide_all(writer, universe, limits)
         assert process.decide_all(rising, universe, limits)["A"].target == "long"
+    finally:
+        process.stop()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("Needy", "its needs must be a tuple of symbols, not 'BTCUSDT'"), ("Regime", None)],
+)
+def test_what_it_needs_is_told_before_it_is_asked(kind, words):
+    process, entry = StrategyProcess(), StrategySettings(name="n", kind=f"tests.together:{kind}", capital=1)
+    try:
+        if words is None:
+            assert process.prepare(entry, together.LIMITS).needs == ("BTCUSDT",)
+        else:
+            with pytest.raises(NoAnswer, match=words):
+                process.prepare(entry, together.LIMITS)
     finally:
         process.stop()
 
