@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -61,12 +61,16 @@ def chosen(settings: Settings, request: Request) -> Settings:
 
 
 def backtest(
-    settings: Settings, request: Request, engine: Engine | None = None
+    settings: Settings,
+    request: Request,
+    engine: Engine | None = None,
+    progress: Callable[[], None] = lambda: None,
 ) -> tuple[Result, list[History], Settings]:
     """Run what is asked for.
 
     Args:
         engine: the database with the candles; not needed where the request names a folder.
+        progress: called after each slot.
 
     Returns:
         The result, the candles, and the settings that it was run with.
@@ -77,7 +81,7 @@ def backtest(
     first, last = span(request)
     narrowed = chosen(settings, request)
     histories = candles(narrowed, narrowed.symbols, last, request.data, engine)
-    return run(narrowed, histories, first, last), histories, narrowed
+    return run(narrowed, histories, first, last, progress=progress), histories, narrowed
 
 
 def candles(
