@@ -46,7 +46,7 @@ def run(
         EightbellsError: a strategy cannot be built or fails, or there is no candle in the span.
     """
     capital = sum((entry.capital for entry in settings.strategies), ZERO)
-    places = _places(settings, histories, first_ms, decide_only)
+    places = _places(settings, histories, (first_ms, last_ms), decide_only)
     book = Book(settings, places, Result(settings.quote_asset, capital))
     slots = _slots(histories, first_ms, last_ms)
     index_of = {it.symbol: {int(opened): index for index, opened in enumerate(it.opens)} for it in histories}
@@ -81,7 +81,7 @@ def _slots(histories: Sequence[History], first_ms: int, last_ms: int) -> Slots:
 
 
 def _places(
-    settings: Settings, histories: Sequence[History], first_ms: int, decide_only: bool
+    settings: Settings, histories: Sequence[History], span: tuple[int, int], decide_only: bool
 ) -> list[Place]:
     found = []
     for entry in settings.strategies:
@@ -91,9 +91,9 @@ def _places(
         if sees_all(strategy) and mine:
             looked_at = {*needs_of(strategy), *(it.symbol for it in mine)}
             shown = [it for it in histories if it.symbol in looked_at]
-            universe = Universe(entry, strategy, shown, pause, first_ms, decide_only=decide_only)
+            universe = Universe(entry, strategy, shown, pause, *span, decide_only=decide_only)
         for history in mine:
-            first = int(np.searchsorted(history.opens, first_ms))
+            first = int(np.searchsorted(history.opens, span[0]))
             targets: Wishes
             if universe is not None:
                 targets = OfUniverse(entry, universe.strategy, history, pause, first, universe=universe)

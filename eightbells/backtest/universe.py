@@ -44,7 +44,7 @@ class Universe:
     """The histories of a strategy's symbols on one grid, and what the strategy says of them.
 
     Args:
-        first_ms: open time of the first slot that is asked about.
+        first_ms, last_ms: open times of the first and the last slot that are asked about.
         decide_only: ask `decide_all` in every slot, also where the strategy can tell all at once.
     """
 
@@ -55,6 +55,7 @@ class Universe:
         histories: Sequence[History],
         max_pause: int,
         first_ms: int = 0,
+        last_ms: int = 2**62,
         *,
         decide_only: bool = False,
     ) -> None:
@@ -68,7 +69,7 @@ class Universe:
         for at, history in enumerate(self.histories):
             rows = self.rows(history)
             self._values[rows, :, at] = history.shown[list(VALUES)].to_numpy()
-            asked = history.opens >= first_ms
+            asked = (history.opens >= first_ms) & (history.opens <= last_ms)
             self.members[rows, at] = asked & ~history.unsound(strategy.window, max_pause)
         self._max_pause = max_pause
         self.needs = needs_of(strategy)

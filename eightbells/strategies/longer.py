@@ -6,21 +6,13 @@ window may begin within a day.
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from eightbells.candles.derived import DERIVED
 from eightbells.candles.timeframe import CYCLE, TIMEFRAMES, Timeframe
 from eightbells.errors import EightbellsError
-
-_HOW = {
-    "open": "first",
-    "high": "max",
-    "low": "min",
-    "close": "last",
-    "volume": "sum",
-    "quote_volume": "sum",
-    "trades": "sum",
-}
+from eightbells.strategies.universe import VALUES
 
 
 def longer(candles: pd.DataFrame, interval: str) -> pd.DataFrame:
@@ -39,13 +31,25 @@ def longer(candles: pd.DataFrame, interval: str) -> pd.DataFrame:
     made = _timeframe(interval)
     opens = pd.DatetimeIndex(candles.index).as_unit("ms").asi8
     bins = opens - (opens - made.origin_ms) % made.step_ms
-    parts, found = made.step_ms // CYCLE.step_ms, {}
-    for name, how in _HOW.items():
-        grouped = candles[name].groupby(bins)
-        found[name] = grouped.agg(how).where(grouped.count() == parts)
-    frame = pd.concat(found, axis=1).dropna(how="all")
-    frame.index = pd.DatetimeIndex(pd.to_datetime(frame.index, unit="ms", utc=True), name="open_time")
-    return frame
+    begins = np.flatnonzero(np.diff(bins, prepend=-1))
+    if not len(begins):
+        return candles[list(VALUES)]
+    ends = np.append(begins[1:], len(bins)) - 1
+    given = {name: np.atleast_2d(candles[name].to_numpy(dtype=float).T).T for name in VALUES}
+    found = {
+        "open": given["open"][begins],
+        "high": np.maximum.reduceat(given["high"], begins),
+        "low": np.minimum.reduceat(given["low"], begins),
+        "close": given["close"][ends],
+        **{name: np.add.reduceat(given[name], begins) for name in ("volume", "quote_volume", "trades")},
+    }
+    parts = np.add.reduceat((~np.isnan(given["close"])).astype(int), begins)
+    whole = parts == made.step_ms // CYCLE.step_ms
+    kept, close = whole.any(axis=1), candles["close"]
+    values = np.hstack([np.where(whole, found[name], np.nan)[kept] for name in VALUES])
+    columns = pd.MultiIndex.from_product([VALUES, close.columns]) if close.ndim == 2 else list(VALUES)
+    times = pd.DatetimeIndex(pd.to_datetime(bins[begins][kept], unit="ms", utc=True), name="open_time")
+    return pd.DataFrame(values, index=times, columns=columns)
 
 
 def as_known(made: pd.DataFrame, interval: str, times: pd.DatetimeIndex) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -40,8 +41,14 @@ def as_frame(values: npt.NDArray[np.float64], first_ms: int, symbols: list[str])
     return pd.DataFrame(
         values.reshape(len(values), -1),
         index=pd.DatetimeIndex(pd.to_datetime(opens, unit="ms", utc=True), name="open_time"),
-        columns=pd.MultiIndex.from_product([VALUES, symbols], names=["value", "symbol"]),
+        columns=_columns(tuple(symbols)).view(),  # its own: who gets it may rename it
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _columns(symbols: tuple[str, ...]) -> pd.MultiIndex:
+    """Made once for the same symbols: in a backtest it would take longer than the candles."""
+    return pd.MultiIndex.from_product([VALUES, symbols], names=["value", "symbol"])
 
 
 def opinions(strategy: UniverseStrategy, universe: pd.DataFrame) -> dict[str, Opinion | str]:
