@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from decimal import Decimal
 
 from rich.console import Console
@@ -13,31 +12,15 @@ from eightbells.backtest.result import Result
 from eightbells.backtest.statistics import by_place, figures
 from eightbells.backtest.sweep import Sweep
 from eightbells.backtest.walk_forward import WalkForward
+from eightbells.backtest.words import ratio, refusals, rows, share
 
-_MOST_REFUSALS = 10
 _MOST_VARIANTS = 20
 
 
 def show(result: Result) -> None:
     """Print the figures, then by strategy and symbol, then what was refused."""
     console, found, asset = Console(highlight=False), figures(result), result.asset
-    rows = [
-        ("from, to (UTC)", f"{found.start}, {found.end}"),
-        ("equity", f"{_money(found.equity)} {asset} of {_money(found.capital)}"),
-        ("return", f"{share(found.total_return)}, buy and hold {share(found.buy_and_hold)}"),
-        ("CAGR, volatility", f"{share(found.cagr)}, {share(found.volatility)}"),
-        (
-            "Sharpe, Sortino, Calmar",
-            ", ".join(ratio(it) for it in (found.sharpe, found.sortino, found.calmar)),
-        ),
-        ("max drawdown", share(found.max_drawdown)),
-        ("exposure, turnover", f"{share(found.exposure)}, {ratio(found.turnover)} times a year"),
-        ("fees", f"{_money(found.fees)} {asset}"),
-        ("trades, win rate", f"{found.trades}, {share(found.win_rate)}"),
-        ("best, worst trade", f"{share(found.best_trade)}, {share(found.worst_trade)}"),
-        ("worst day", f"{share(found.worst_day)} on {found.worst_day_at}"),
-    ]
-    for name, value in rows:
+    for name, value in rows(found, asset):
         console.print(f"{name:24} {value}", soft_wrap=True)
     console.print()
     table = Table(box=None, pad_edge=False, show_edge=False)
@@ -119,28 +102,13 @@ def show_walk_forward(found: WalkForward, names: list[str]) -> None:
 
 
 def _show_refused(console: Console, result: Result) -> None:
-    if not result.refused:
-        return
-    reasons: Counter[tuple[str, str]] = Counter()
-    who: dict[tuple[str, str], set[str]] = {}
-    for (strategy, symbol, stage, reason), times in result.refused.items():
-        reasons[stage, reason] += times
-        who.setdefault((stage, reason), set()).add(f"{strategy} {symbol}")
-    console.print("\nnot traded", highlight=False)
-    for (stage, reason), times in reasons.most_common(_MOST_REFUSALS):
-        places = sorted(who[stage, reason])
-        named = places[0] if len(places) == 1 else f"{len(places)} places"
-        console.print(f"  {times} x {stage}, {named}: {reason}", markup=False)
-    if len(reasons) > _MOST_REFUSALS:
-        console.print(f"  and {len(reasons) - _MOST_REFUSALS} more reasons: --json lists them all")
-
-
-def share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
-
-
-def ratio(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    lines, more = refusals(result)
+    if lines:
+        console.print("\nnot traded", highlight=False)
+    for line in lines:
+        console.print(f"  {line}", markup=False)
+    if more:
+        console.print(f"  and {more} more reasons: --json lists them all")
 
 
 def _money(value: float) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cli.words import money
 from eightbells.exchange.rules import wire
-from eightbells.strategies.evaluation import Failed, Refused
+from eightbells.strategies.decision import Failed, Refused
 from eightbells.trading.outbox import Order
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -19,7 +19,10 @@ from cli.backtest import Data, Symbols
 from eightbells.errors import EightbellsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eightbells.backtest.checks import Checked
+    from eightbells.backtest.history import History
     from eightbells.settings import Settings, StrategySettings
 
 strategies = typer.Typer(help="List the strategies, create one, or check one.", no_args_is_help=True)
@@ -96,28 +99,39 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Show a strategy's signals and speed on past candles, and whether it looks ahead. Exit code 1 if it fails."""
-    from eightbells.backtest.checks import check as examine
     from eightbells.backtest.history import symbols_in
     from eightbells.backtest.request import candles
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
-    from eightbells.strategies.contract import build
+    from eightbells.strategies.contract import build, needs_of
 
     settings = load_settings()
     entry = _entry(strategy, settings, parameters)
-    build(entry)  # what is wrong with it is told before any candle is read
+    built = build(entry)  # what is wrong with it is told before any candle is read
     chosen = listed(symbols) if symbols is not None else settings.symbols_of(entry)
     if data is not None and symbols is None:
         chosen = [symbol for symbol in chosen if symbol in symbols_in(data)] or chosen
+    chosen = list(dict.fromkeys([*chosen, *needs_of(built)]))
     with nullcontext() if data is not None else open_database(settings) as engine:
         histories = candles(settings, chosen, 2**42, data, engine)
-    found = [examine(lambda: build(entry), history) for history in histories]
+    found = _checked(entry, histories, settings.candles.max_pause)
     if as_json:
         print(json.dumps({"kind": entry.kind, "checked": [asdict(it) for it in found]}))
     else:
         _show(found)
     if any(it.problems for it in found):
         raise typer.Exit(1)
+
+
+def _checked(entry: StrategySettings, histories: Sequence[History], max_pause: int) -> list[Checked]:
+    """Symbol by symbol, or of all symbols at once where the strategy decides so."""
+    from eightbells.backtest.checks import check as examine
+    from eightbells.backtest.universe_checks import check_all
+    from eightbells.strategies.contract import Strategy, UniverseStrategy, build, sees_all
+
+    if sees_all(build(entry)):
+        return [check_all(lambda: cast("UniverseStrategy", build(entry)), entry, histories, max_pause)]
+    return [examine(lambda: cast("Strategy", build(entry)), history) for history in histories]
 
 
 def _show(found: list[Checked]) -> None:
@@ -177,10 +191,14 @@ def _kind_in(path: Path) -> str:
         for name, it in vars(module).items()
         if isinstance(it, type)
         and it.__module__ == module.__name__
-        and hasattr(it, "decide")
+        and (hasattr(it, "decide") or hasattr(it, "decide_all"))
         and hasattr(it, "Parameters")
     ]
     if len(kinds) != 1:
-        what = f"several strategies: {', '.join(kinds)}" if kinds else "no class with Parameters and decide"
+        what = (
+            f"several strategies: {', '.join(kinds)}"
+            if kinds
+            else "no class with Parameters and decide or decide_all"
+        )
         raise EightbellsError(f"{path} has {what}; a file to check has one")
     return f"{path.stem}:{kinds[0]}"

@@ -33,6 +33,8 @@ TaskName = Literal[
     "coverage map",
     "decide again what was decided on {day}",
     "report of the replay",
+    "trade the past",
+    "report of the backtest",
     "turn the trading switch",
     "plan the sale of everything",
     "pause {strategy}",

@@ -13,7 +13,7 @@ from prefect.client.schemas import State as PrefectState
 from eightbells.candles import grid
 from eightbells.exchange.gateway import PLACE_LIST, PLACE_ORDER, REPLACE_ORDER, NotReplaced
 from eightbells.exchange.recovery import Action, ExchangeError
-from eightbells.strategies.evaluation import Decision, EvaluationContext, Refused
+from eightbells.strategies.decision import Decision, EvaluationContext, Refused
 from eightbells.trading import attempts, outbox
 from eightbells.trading.drift import Drift, doubtful
 from eightbells.trading.execution import to_settle

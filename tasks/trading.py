@@ -15,7 +15,8 @@ from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.exchange.permissions import require_trading_key
 from eightbells.exchange.rules import wire
-from eightbells.strategies.evaluation import Decision, EvaluationContext, Failed, Refused, evaluate
+from eightbells.strategies.decision import Decision, EvaluationContext, Failed, Refused
+from eightbells.strategies.evaluation import evaluate
 from eightbells.strategies.obstacles import idle_strategies
 from eightbells.strategies.panel import Panel
 from eightbells.trading import holds, jumps, ledger, outbox, permission, switch, valuation
@@ -31,7 +32,7 @@ from tasks.loading import Ingested
 from tasks.orders import context_of
 from tasks.session import Session
 
-_ASKED_TOGETHER = 50  # symbols whose answers are one transaction
+_ASKED_TOGETHER = 50  # symbols whose answers are one transaction, unless a strategy has to see all of them
 _HISTORY = 180  # cycles that the equity's picture goes back: thirty days
 
 
@@ -111,8 +112,9 @@ def _ask(
 ) -> list[Decision | Refused]:
     """The strategies' answers. Where another worker decides at the same moment, its decisions are found and taken."""
     answers: list[Decision | Refused] = []
-    for first in range(0, len(symbols), _ASKED_TOGETHER):
-        some = symbols[first : first + _ASKED_TOGETHER]
+    together = len(symbols) if any(member.sees_all for member in panel.members) else _ASKED_TOGETHER
+    for first in range(0, len(symbols), together or 1):
+        some = symbols[first : first + together]
         most = session.settings.candles.max_pause
         ask = partial(evaluate, session.engine, panel, ingested.verdicts, some, context, most)
         try:

@@ -29,7 +29,7 @@ def look_at_strategies(settings: Settings, info: Mapping[str, Any]) -> Iterator[
     (listed, refused), known = _listed(settings, info), _known(settings)
     for entry in settings.strategies:
         try:
-            _, window = PROCESS.prepare(entry, settings.limits)
+            window = PROCESS.prepare(entry, settings.limits).window
         except NoAnswer:  # told by what looks at the machine
             continue
         found = obstacles(settings, entry, window, listed, known, refused)

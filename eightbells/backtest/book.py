@@ -10,7 +10,7 @@ import numpy as np
 
 from eightbells.backtest.history import History
 from eightbells.backtest.result import Filled, Result
-from eightbells.backtest.targets import NOTHING, Targets
+from eightbells.backtest.targets import NOTHING, Wishes
 from eightbells.candles import grid
 from eightbells.settings import Settings, StrategySettings
 from eightbells.trading import ledger, outbox
@@ -48,7 +48,7 @@ class Place:
 
     entry: StrategySettings
     history: History
-    targets: Targets
+    targets: Wishes
     index: int = -1
     held: ledger.Holding = field(default_factory=ledger.Holding)
     flow: Decimal = ZERO

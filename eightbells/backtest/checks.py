@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,7 @@ from eightbells.backtest.targets import Vectorised
 from eightbells.candles import grid
 from eightbells.strategies.contract import Opinion, Strategy
 
-_LONGER = (1.5, 2.0, 4.0)
+LONGER = (1.5, 2.0, 4.0)
 _CLOSE_ENOUGH = 1e-9
 
 
@@ -53,7 +53,7 @@ def check(make: Callable[[], Strategy], history: History, samples: int = 200) ->
     if len(frame) < window:
         found.problems.append(f"{window} candles are needed, {len(frame)} of {history.symbol} are there")
         return found
-    at = _sampled(np.arange(window - 1, len(frame)), samples)
+    at = sampled(np.arange(window - 1, len(frame)), samples)
     opinions = _opinions(strategy, frame, at, found)
     if found.problems:
         return found
@@ -73,7 +73,7 @@ def check(make: Callable[[], Strategy], history: History, samples: int = 200) ->
     return found
 
 
-def _sampled(places: npt.NDArray[np.intp], samples: int) -> npt.NDArray[np.intp]:
+def sampled(places: npt.NDArray[np.intp], samples: int) -> npt.NDArray[np.intp]:
     """Some of the places, the last among them, spread over all and over the hours of the day."""
     if len(places) <= samples:
         return places
@@ -94,11 +94,11 @@ def _opinions(
         try:
             opinion = strategy.decide(shown)
         except Exception as error:
-            found.problems.append(f"decide fails on {_name(frame, index)}: {type(error).__name__}: {error}")
+            found.problems.append(f"decide fails on {named(frame, index)}: {type(error).__name__}: {error}")
             return opinions
         seconds.append(time.perf_counter() - began)
         if not isinstance(opinion, Opinion) or opinion.target not in ("long", "flat"):
-            found.problems.append(f"decide answers {opinion!r:.60} on {_name(frame, index)}, no Opinion")
+            found.problems.append(f"decide answers {opinion!r:.60} on {named(frame, index)}, no Opinion")
             return opinions
         changed = [
             name for name in frame.columns if name not in shown or not shown[name].equals(window[name])
@@ -118,17 +118,19 @@ def _impure(fresh: Strategy, frame: pd.DataFrame, opinions: dict[int, Opinion]) 
         again = fresh.decide(window)
         if again.target != opinions[index].target:
             return [
-                f"decide is not pure: on {_name(frame, index)} it said {opinions[index].target}, and {again.target} "
+                f"decide is not pure: on {named(frame, index)} it said {opinions[index].target}, and {again.target} "
                 "when it was asked again in another order"
             ]
     return []
 
 
 def lookahead(
-    signals: Callable[[pd.DataFrame], npt.NDArray[np.bool_]],
+    signals: Callable[[pd.DataFrame], npt.ArrayLike],
     candles: pd.DataFrame,
     samples: int = 200,
     first: int = 0,
+    method: str = "signals",
+    symbols: Sequence[str] = (),
 ) -> list[str]:
     """What of the signals changes when the future is cut off at sampled candles; empty where nothing does.
 
@@ -136,29 +138,37 @@ def lookahead(
 
     Args:
         first: index of the first candle whose signal counts.
+        method: what the author calls `signals`.
+        symbols: where it gives a weight per symbol, these.
     """
     whole = candles.copy(deep=False)
     told = np.asarray(signals(whole))
-    if told.shape != (len(candles),):
-        return [f"signals gives {told.shape} values for {len(candles)} candles"]
-    for end in map(int, _sampled(np.arange(first, len(candles)), samples)):
+    if len(told.shape) == 0 or len(told) != len(candles):
+        return [f"{method} gives {told.shape} values for {len(candles)} candles"]
+    for end in map(int, sampled(np.arange(first, len(candles)), samples)):
         cut = candles.iloc[: end + 1].copy(deep=False)
         known = np.asarray(signals(cut))
         if column := _changed_column(whole, cut, candles.columns, first):
             name, index = column
             return [
-                f"column '{name}' looks ahead: its value of {_name(candles, index)} is another one when the candles "
-                f"after {_name(candles, end)} are cut off"
+                f"column '{name}' looks ahead: its value of {named(candles, index)} is another one when the candles "
+                f"after {named(candles, end)} are cut off"
             ]
-        differs = np.flatnonzero(known[first:] != told[first : end + 1]) + first
+        differs = np.argwhere(known[first:] != told[first : end + 1])
         if len(differs):
-            index = int(differs[-1])
-            one, other = ("long" if it else "flat" for it in (told[index], known[index]))
+            place = (int(differs[-1][0]) + first, *map(int, differs[-1][1:]))
+            one, other = (_said(it[place], symbols[place[1]] if symbols else "") for it in (told, known))
             return [
-                f"signals looks ahead: on {_name(candles, index)} it says {one}, and {other} when the candles after "
-                f"{_name(candles, end)} are cut off"
+                f"{method} looks ahead: on {named(candles, place[0])} it says {one}, and {other} when the candles "
+                f"after {named(candles, end)} are cut off"
             ]
     return []
+
+
+def _said(value: object, symbol: str) -> str:
+    if symbol:
+        return f"{value:g} of {symbol}"
+    return "long" if value else "flat"
 
 
 def _changed_column(
@@ -181,7 +191,7 @@ def _changed_column(
             same = (before.eq(after) | (before.isna() & after.isna())).to_numpy()
         differs = np.flatnonzero(~same[first:]) + first
         if len(differs):
-            return str(name), int(differs[-1])
+            return name if isinstance(name, str) else " ".join(map(str, name)), int(differs[-1])
     return None
 
 
@@ -190,7 +200,7 @@ def _disagreement(strategy: Vectorised, frame: pd.DataFrame, opinions: dict[int,
     for index, opinion in opinions.items():
         if bool(told[index]) != (opinion.target == "long"):
             return [
-                f"signals and decide do not agree: on {_name(frame, index)} decide says {opinion.target} "
+                f"signals and decide do not agree: on {named(frame, index)} decide says {opinion.target} "
                 f"({opinion.reason})"
             ]
     return []
@@ -198,7 +208,7 @@ def _disagreement(strategy: Vectorised, frame: pd.DataFrame, opinions: dict[int,
 
 def warmup(strategy: Strategy, frame: pd.DataFrame, opinions: dict[int, Opinion]) -> list[str]:
     """How many opinions change when the strategy is shown more candles than its window has."""
-    for factor in _LONGER:
+    for factor in LONGER:
         longer = int(strategy.window * factor) + 1
         asked = [index for index in opinions if index + 1 >= longer]
         try:
@@ -213,10 +223,10 @@ def warmup(strategy: Strategy, frame: pd.DataFrame, opinions: dict[int, Opinion]
         if changed:
             return [
                 f"{len(changed)} of {len(asked)} opinions change when it is shown {longer} candles in place of "
-                f"{strategy.window}, the last on {_name(frame, changed[-1])}: `window` may be too short"
+                f"{strategy.window}, the last on {named(frame, changed[-1])}: `window` may be too short"
             ]
     return []
 
 
-def _name(frame: pd.DataFrame, index: int) -> str:
+def named(frame: pd.DataFrame, index: int) -> str:
     return f"candle {frame.index[index]:%Y-%m-%d %H:%M}"

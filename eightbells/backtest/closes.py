@@ -13,7 +13,7 @@ from eightbells.backtest.targets import FLAT, LONG, NOTHING
 from eightbells.candles import grid
 from eightbells.exchange.rules import RuleBroken
 from eightbells.strategies.contract import Target
-from eightbells.strategies.evaluation import Decision
+from eightbells.strategies.decision import Decision
 from eightbells.trading import ledger, protections, risk
 from eightbells.trading.holdings import Origin
 from eightbells.trading.jumps import Close
@@ -142,8 +142,7 @@ def _is_due(book: Book, place: Place) -> bool:
 
 
 def _refuse_window(book: Book, place: Place) -> None:
-    window = place.targets.strategy.window
-    reason = place.history.objection(place.index, window, book.settings.candles.max_pause)
+    reason = place.targets.objection(place.index)
     book.refuse(place, "quality", reason or "the window is not sound")
 
 

@@ -8,7 +8,7 @@ were planned at the close before it arrive, at that open.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,12 +16,13 @@ from eightbells.backtest import candle, closes, trades
 from eightbells.backtest.book import ZERO, Book, Place
 from eightbells.backtest.history import History
 from eightbells.backtest.result import Result
-from eightbells.backtest.targets import Targets
+from eightbells.backtest.targets import Targets, Wishes
+from eightbells.backtest.universe import OfUniverse, Universe
 from eightbells.candles import grid
 from eightbells.candles.timeframe import Slots
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
-from eightbells.strategies.contract import build
+from eightbells.strategies.contract import build, needs_of, sees_all
 from eightbells.universe.walk import Timeline
 
 
@@ -33,6 +34,7 @@ def run(
     *,
     decide_only: bool = False,
     members: Timeline | None = None,
+    progress: Callable[[], None] = lambda: None,
 ) -> Result:
     """Trade the settings' strategies on the histories, from the candle that opens at `first_ms` to that at `last_ms`.
 
@@ -41,12 +43,13 @@ def run(
     Args:
         decide_only: ask `decide` for every candle, also where a strategy can tell all at once.
         members: who is a member of the universe by rule when; strategies with symbols of their own do not go by it.
+        progress: called after each slot.
 
     Raises:
         EightbellsError: a strategy cannot be built or fails, or there is no candle in the span.
     """
     capital = sum((entry.capital for entry in settings.strategies), ZERO)
-    places = _places(settings, histories, first_ms, decide_only, members)
+    places = _places(settings, histories, (first_ms, last_ms), decide_only, members)
     book = Book(settings, places, Result(settings.quote_asset, capital))
     slots = _slots(histories, first_ms, last_ms)
     index_of = {it.symbol: {int(opened): index for index, opened in enumerate(it.opens)} for it in histories}
@@ -65,6 +68,7 @@ def run(
             candle.within(book, place, slot)
         book.value(slot)
         before, last = here, slot
+        progress()
     bought = [place for place in book.places if place.is_traded(int(slots[0]))]
     book.result.benchmark = trades.benchmark(settings, bought, slots)
     trades.conclude(book, histories, int(slots[-1]))
@@ -88,19 +92,28 @@ def _slots(histories: Sequence[History], first_ms: int, last_ms: int) -> Slots:
 def _places(
     settings: Settings,
     histories: Sequence[History],
-    first_ms: int,
+    span: tuple[int, int],
     decide_only: bool,
     members: Timeline | None,
 ) -> list[Place]:
-    found = []
+    found, pause = [], settings.candles.max_pause
     for entry in settings.strategies:
-        strategy = build(entry)
-        for history in histories:
-            if not entry.trades(history.symbol):
-                continue
-            first = int(np.searchsorted(history.opens, first_ms))
-            targets = Targets(entry, strategy, history, settings.candles.max_pause, first, decide_only)
-            by_rule = None if entry.members is None else members
-            sells_left = settings.universe.sell_left
+        strategy, universe = build(entry), None
+        by_rule, sells_left = None if entry.members is None else members, settings.universe.sell_left
+        mine = [it for it in histories if entry.trades(it.symbol)]
+        if sees_all(strategy) and mine:
+            looked_at = {*needs_of(strategy), *(it.symbol for it in mine)}
+            shown = [it for it in histories if it.symbol in looked_at]
+            universe = Universe(
+                entry, strategy, shown, pause, *span, decide_only=decide_only, by_rule=by_rule
+            )
+        for history in mine:
+            first = int(np.searchsorted(history.opens, span[0]))
+            targets: Wishes
+            if universe is not None:
+                targets = OfUniverse(entry, universe.strategy, history, pause, first, universe=universe)
+            else:
+                assert not sees_all(strategy)
+                targets = Targets(entry, strategy, history, pause, first, decide_only=decide_only)
             found.append(Place(entry, history, targets, first - 1, members=by_rule, sells_left=sells_left))
     return found

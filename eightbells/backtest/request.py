@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -108,12 +108,16 @@ def _timeline_of_folder(settings: Settings, first_ms: int, last_ms: int, data: P
 
 
 def backtest(
-    settings: Settings, request: Request, engine: Engine | None = None
+    settings: Settings,
+    request: Request,
+    engine: Engine | None = None,
+    progress: Callable[[], None] = lambda: None,
 ) -> tuple[Result, list[History], Settings]:
     """Run what is asked for.
 
     Args:
         engine: the database with the candles; not needed where the request names a folder.
+        progress: called after each slot.
 
     Returns:
         The result, the candles, and the settings that it was run with.
@@ -126,7 +130,8 @@ def backtest(
     if narrowed.universe.top:
         narrowed, timeline = by_rule(narrowed, first, last, request.data, engine)
     histories = candles(narrowed, narrowed.symbols, last, request.data, engine)
-    return run(narrowed, histories, first, last, members=timeline), histories, narrowed
+    found = run(narrowed, histories, first, last, members=timeline, progress=progress)
+    return found, histories, narrowed
 
 
 def candles(

@@ -14,7 +14,7 @@ import pandas as pd
 from eightbells.backtest.history import History
 from eightbells.errors import EightbellsError
 from eightbells.settings import StrategySettings
-from eightbells.strategies.contract import Opinion, Strategy, checked
+from eightbells.strategies.contract import Opinion, Strategy, UniverseStrategy, checked
 
 Wanted = npt.NDArray[np.int8]
 _Levels = tuple[Decimal | None, Decimal | None]
@@ -35,22 +35,50 @@ class Vectorised(Protocol):
 
 
 @dataclass
-class Targets:
-    """One strategy on one symbol: what it wants at each candle, from the first that may be decided on.
+class Wishes:
+    """What one strategy wants of one symbol at each candle, from the first that may be decided on.
 
     Args:
         first: index of the first candle that is asked about.
-        decide_only: ask `decide` for every candle, also where the strategy can tell all at once.
     """
 
     entry: StrategySettings
-    strategy: Strategy
+    strategy: Strategy | UniverseStrategy
     history: History
     max_pause: int
     first: int = 0
-    decide_only: bool = False
     wanted: Wanted = field(init=False)
     opinions: dict[int, Opinion] = field(default_factory=dict)
+
+    def weight(self, index: int) -> Decimal | None:
+        """The share of the capital that the strategy names for a candle; None where it leaves that to the settings."""
+        found = self.opinions.get(index)
+        return None if found is None else cast("Decimal | None", found.weight)
+
+    def levels(self, index: int) -> tuple[Decimal | None, Decimal | None]:
+        """The prices of stop and take_profit that the strategy names for a candle."""
+        found = self.opinions.get(index)
+        return (None, None) if found is None else cast("_Levels", (found.stop, found.take_profit))
+
+    def opinion(self, index: int) -> Opinion:
+        """What the strategy says at a candle."""
+        raise NotImplementedError
+
+    def objection(self, index: int) -> str | None:
+        """Why nothing may be decided at a candle."""
+        return self.history.objection(index, self.strategy.window, self.max_pause)
+
+
+@dataclass
+class Targets(Wishes):
+    """Those of a strategy that is asked about each symbol by itself.
+
+    Args:
+        decide_only: ask `decide` for every candle, also where the strategy can tell all at once.
+    """
+
+    strategy: Strategy
+    decide_only: bool = False
 
     def __post_init__(self) -> None:
         window, history = self.strategy.window, self.history
@@ -59,7 +87,7 @@ class Targets:
         sound[: self.first] = False
         if isinstance(self.strategy, Vectorised) and not self.decide_only:
             vectorised = self.strategy
-            long = np.asarray(self._called(lambda: vectorised.signals(history.shown)))
+            long = np.asarray(called(self.entry, history.symbol, lambda: vectorised.signals(history.shown)))
             if long.shape != self.wanted.shape:
                 raise EightbellsError(
                     f"strategy '{self.entry.name}': signals gives {long.shape} values for {len(self.wanted)} candles"
@@ -79,33 +107,25 @@ class Targets:
         opinion = self.opinion(int(long[0]))
         return any(it is not None for it in (opinion.stop, opinion.take_profit, opinion.weight))
 
-    def weight(self, index: int) -> Decimal | None:
-        """The share of the capital that the strategy names for a candle; None where it leaves that to the settings."""
-        found = self.opinions.get(index)
-        return None if found is None else cast("Decimal | None", found.weight)
-
-    def levels(self, index: int) -> tuple[Decimal | None, Decimal | None]:
-        """The prices of stop and take_profit that the strategy names for a candle."""
-        found = self.opinions.get(index)
-        return (None, None) if found is None else cast("_Levels", (found.stop, found.take_profit))
-
     def opinion(self, index: int) -> Opinion:
         """What `decide` says of the window that ends with a candle."""
         if index not in self.opinions:
             window = self.history.shown.iloc[index + 1 - self.strategy.window : index + 1]
-            opinion = self._called(lambda: self.strategy.decide(window.copy(deep=False)))
+            name = self.history.symbol
+            opinion = called(self.entry, name, lambda: self.strategy.decide(window.copy(deep=False)))
             if not isinstance(opinion, Opinion):
                 raise EightbellsError(f"strategy '{self.entry.name}' answers {opinion!r:.60}, no Opinion")
-            opinion = self._called(lambda: checked(opinion, self.history.column("close")[index]))
+            opinion = called(self.entry, name, lambda: checked(opinion, self.history.column("close")[index]))
             self.opinions[index] = opinion
         return self.opinions[index]
 
-    def _called(self, call: Callable[[], _T]) -> _T:
-        """What the strategy's own code answers; its failure in one line."""
-        try:
-            return call()
-        except Exception as error:
-            said = "".join(str(error).splitlines()[:1])[:200]
-            raise EightbellsError(
-                f"strategy '{self.entry.name}' failed on {self.history.symbol}: {type(error).__name__}: {said}"
-            ) from None
+
+def called(entry: StrategySettings, on: str, call: Callable[[], _T]) -> _T:
+    """What the strategy's own code answers; its failure in one line."""
+    try:
+        return call()
+    except Exception as error:
+        said = "".join(str(error).splitlines()[:1])[:200]
+        raise EightbellsError(
+            f"strategy '{entry.name}' failed on {on}: {type(error).__name__}: {said}"
+        ) from None

@@ -18,7 +18,17 @@ import pandas as pd
 
 from eightbells.errors import EightbellsError
 from eightbells.settings import StrategySettings
-from eightbells.strategies.contract import Opinion, Strategy, build, checked
+from eightbells.strategies import universe
+from eightbells.strategies.contract import (
+    Opinion,
+    Prepared,
+    Strategy,
+    UniverseStrategy,
+    build,
+    checked,
+    needs_of,
+    sees_all,
+)
 
 _LONGEST_SAID = 200  # characters of what a strategy's exception says
 _LONGEST_REASON = 10_000  # characters of an opinion's reason
@@ -37,7 +47,7 @@ def serve(pipe: Connection) -> None:
     try:
         _limit_memory(pipe.recv())
         pipe.send("ready")
-        strategies: dict[str, Strategy] = {}
+        strategies: dict[str, Strategy | UniverseStrategy] = {}
         while True:
             key, given, seconds = pipe.recv()
             signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SECONDS)
@@ -61,8 +71,10 @@ def _limit_memory(megabytes: int) -> None:
             resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, resource.RLIM_INFINITY))
 
 
-def _prepare(strategies: dict[str, Strategy], key: str, entry: StrategySettings) -> tuple[str, int] | str:
-    """A strategy's version and window, or why it cannot be used."""
+def _prepare(
+    strategies: dict[str, Strategy | UniverseStrategy], key: str, entry: StrategySettings
+) -> Prepared | str:
+    """What is known of a strategy, or why it cannot be used."""
     try:
         strategy = build(entry)
         window, version = strategy.window, strategy.version
@@ -70,27 +82,50 @@ def _prepare(strategies: dict[str, Strategy], key: str, entry: StrategySettings)
             return f"its window must be a whole number from 1 to {_LONGEST_WINDOW}, not {window!r:.50}"
         if not isinstance(version, str) or not 1 <= len(version) <= 100:
             return f"its version must be a string of 1 to 100 characters, not {version!r:.50}"
+        needs = needs_of(strategy)
     except EightbellsError as error:
         return str(error)
     except BaseException as error:
         return _failure(entry.kind.partition(":")[0], error)
     strategies[key] = strategy
-    return str(version), int(window)
+    return Prepared(str(version), int(window), sees_all(strategy), needs)
 
 
-def _decide(strategy: Strategy, candles: pd.DataFrame) -> Opinion | str:
-    """A strategy's opinion, or why there is none."""
+def _decide(
+    strategy: Strategy | UniverseStrategy, candles: pd.DataFrame
+) -> Opinion | dict[str, Opinion | str] | str:
+    """A strategy's opinion, or its opinions by symbol; or why there is none."""
     shown = candles.copy(deep=False)  # pandas copies what is written to
     try:
-        opinion = checked(strategy.decide(shown), Decimal(repr(float(candles["close"].iloc[-1]))))
-        reason = opinion.reason
-        if not isinstance(reason, str) or len(reason) > _LONGEST_REASON or not _is_storable(reason):
-            raise TypeError(f"the reason of its Opinion is no text that can be stored: {reason!r}")
+        answer: Opinion | dict[str, Opinion | str]
+        if sees_all(strategy):
+            answer = {symbol: _of_one(it) for symbol, it in universe.opinions(strategy, shown).items()}
+        else:
+            close = Decimal(repr(float(candles["close"].iloc[-1])))
+            answer = _stored(checked(strategy.decide(shown), close))
         if not _is_unchanged(candles, shown):
             return "the strategy failed: it changed the candles that it was shown (it may add columns)"
-        return replace(opinion, target="long" if opinion.target == "long" else "flat", reason=str(reason))
+        return answer
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: it may be anybody's code
         return _failure(type(strategy).__module__, error)
+
+
+def _of_one(opinion: Opinion | str) -> Opinion | str:
+    """One of several opinions, or what is wrong with it."""
+    try:
+        return f"the strategy failed: {opinion}" if isinstance(opinion, str) else _stored(opinion)
+    except TypeError as error:
+        return f"the strategy failed: TypeError: {error}"
+
+
+def _stored(opinion: Opinion) -> Opinion:
+    """An opinion of plain values; TypeError where the books cannot take its reason."""
+    reason = opinion.reason
+    if not isinstance(reason, str) or len(reason) > _LONGEST_REASON or not _is_storable(reason):
+        raise TypeError(
+            f"the reason of its Opinion is no text that can be stored: {reason!r:.{_LONGEST_SAID}}"
+        )
+    return replace(opinion, target="long" if opinion.target == "long" else "flat", reason=str(reason))
 
 
 def _is_storable(words: str) -> bool:
@@ -99,10 +134,10 @@ def _is_storable(words: str) -> bool:
 
 
 def _is_unchanged(candles: pd.DataFrame, shown: pd.DataFrame) -> bool:
-    names = list(candles.columns)
+    names = candles.columns
     kept = shown if len(shown.columns) == len(names) else shown.reindex(columns=names)
-    same_places = kept.index.equals(candles.index) and list(kept.columns) == names
-    return same_places and np.array_equal(kept.to_numpy(), candles.to_numpy())
+    same_places = kept.index.equals(candles.index) and list(kept.columns) == list(names)
+    return same_places and np.array_equal(kept.to_numpy(), candles.to_numpy(), equal_nan=True)
 
 
 def _failure(module: str, error: BaseException) -> str:

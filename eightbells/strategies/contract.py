@@ -1,14 +1,15 @@
-"""What a strategy is: from the last closed candles of one symbol to what it wants to hold, and why."""
+"""What a strategy is: from closed candles, of one symbol or of all at once, to what it wants to hold, and why."""
 
 from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
 from types import ModuleType
-from typing import Any, ClassVar, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, get_args
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +18,9 @@ from pydantic_core import ErrorDetails
 from eightbells.errors import EightbellsError
 from eightbells.settings import StrategySettings
 from eightbells.settings.names import suggestion
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 Target = Literal["long", "flat"]
 
@@ -89,11 +93,11 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Strategy(Protocol):
-    """Pure: the same window always gives the same opinion.
+class _Rules(Protocol):
+    """Pure: the same window always gives the same opinions.
 
     `version` is part of a decision's identity: raise it when the rules change. `window` is the number of
-    candles that `decide` needs and gets, never more.
+    candles that the strategy needs and gets, never more.
     """
 
     version: ClassVar[str]
@@ -103,6 +107,10 @@ class Strategy(Protocol):
 
     @property
     def window(self) -> int: ...
+
+
+class Strategy(_Rules, Protocol):
+    """One that is asked about each symbol by itself."""
 
     def decide(self, candles: pd.DataFrame) -> Opinion:
         """Decide on the last row of `candles`.
@@ -115,14 +123,67 @@ class Strategy(Protocol):
         ...
 
 
+class UniverseStrategy(_Rules, Protocol):
+    """One that decides for all its symbols at once.
+
+    A class attribute `needs`, a tuple of symbols, names those without which it cannot decide, such as BTCUSDT for a
+    look at the whole market. They are in what it is shown, also where it does not trade them; they must be among the
+    settings' symbols. While one of them may not be looked at, the strategy is not asked.
+    """
+
+    def decide_all(self, universe: pd.DataFrame) -> Mapping[str, Opinion]:
+        """Decide on the last row of `universe`, for each symbol in it.
+
+        Args:
+            universe: the last `window` slots of the four-hour grid, oldest first; index open_time (UTC). Columns have
+                two levels, value and symbol: `universe["close"]` has a column of closes per symbol, by name. What
+                else there is has the names that `Strategy.decide` gets. A slot in which the exchange had no candle of
+                a symbol is NaN, never the last row. A symbol whose candles are not proven, that is held, or that has
+                fewer than `window` candles is not in it. Columns may be added; what is there must stay as it is.
+
+        Returns:
+            An opinion for every symbol that it was shown and trades.
+        """
+        ...
+
+
+def sees_all(strategy: Strategy | UniverseStrategy) -> TypeIs[UniverseStrategy]:
+    """Whether a strategy decides for all its symbols at once."""
+    return hasattr(strategy, "decide_all")
+
+
+def needs_of(strategy: Strategy | UniverseStrategy) -> tuple[str, ...]:
+    """The symbols without which a strategy cannot decide.
+
+    Raises:
+        TypeError: it says something else.
+    """
+    found = getattr(strategy, "needs", ())
+    if not isinstance(found, (tuple, list)) or not all(isinstance(it, str) for it in found):
+        raise TypeError(f"its needs must be a tuple of symbols, not {found!r:.50}")
+    if found and not sees_all(strategy):
+        raise TypeError("only a strategy with decide_all can have needs")
+    return tuple(found)
+
+
+class Prepared(NamedTuple):
+    """What is known of a strategy before it is asked."""
+
+    version: str
+    window: int
+    sees_all: bool
+    needs: tuple[str, ...]
+
+
 BUILT_IN = {
     "ma_cross": "eightbells.strategies.ma_cross:MovingAverageCross",
     "donchian": "eightbells.strategies.donchian:DonchianBreakout",
     "rsi_reversion": "eightbells.strategies.rsi_reversion:RsiReversion",
+    "momentum": "eightbells.strategies.momentum:Momentum",
 }
 
 
-def build(settings: StrategySettings) -> Strategy:
+def build(settings: StrategySettings) -> Strategy | UniverseStrategy:
     """The strategy that a `[[strategies]]` entry names: a built-in one or `package.module:Class`.
 
     Raises:
@@ -138,13 +199,17 @@ def build(settings: StrategySettings) -> Strategy:
         raise EightbellsError(f"strategy '{settings.name}', {said}") from None
 
 
-def _kind(settings: StrategySettings) -> type[Strategy]:
+def _kind(settings: StrategySettings) -> type[Strategy | UniverseStrategy]:
     module, _, name = BUILT_IN.get(settings.kind, settings.kind).partition(":")
     found = getattr(_imported(settings.name, module), name, None) if name else None
     if not isinstance(found, type) or not hasattr(found, "Parameters"):
         raise EightbellsError(
             f"strategy '{settings.name}': there is no kind '{settings.kind}' "
             f"(built in: {', '.join(BUILT_IN)}; your own: package.module:Class){suggestion(settings.kind, BUILT_IN)}"
+        )
+    if hasattr(found, "decide") and hasattr(found, "decide_all"):
+        raise EightbellsError(
+            f"strategy '{settings.name}': {found.__name__} has decide and decide_all; a strategy has one of them"
         )
     return found
 
@@ -165,7 +230,7 @@ def _imported(strategy: str, module: str) -> ModuleType | None:
         ) from None
 
 
-def _mistake(kind: type[Strategy], item: ErrorDetails) -> str:
+def _mistake(kind: type[Strategy | UniverseStrategy], item: ErrorDetails) -> str:
     """One mistake in a strategy's parameters."""
     place = ".".join(map(str, item["loc"])) or "parameters"
     near = suggestion(place, kind.Parameters.model_fields) if item["type"] == "extra_forbidden" else ""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import subprocess
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib.metadata import version
 
@@ -16,59 +15,14 @@ from sqlalchemy import Connection, Engine, text
 
 from eightbells import metrics
 from eightbells.candles import gaps, grid, store
-from eightbells.candles.timeframe import Slots
 from eightbells.quality.verdicts import Verdict
-from eightbells.quality.windows import objection
 from eightbells.settings import PROJECT, StrategySettings
-from eightbells.strategies.contract import Opinion, Target, checked
+from eightbells.strategies.contract import Opinion, checked
+from eightbells.strategies.decision import Decision, EvaluationContext, Failed, Refused
 from eightbells.strategies.panel import Member, Panel
 from eightbells.strategies.process import NoAnswer
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a strategy decided on one symbol's candle. `price` is that candle's close, exactly.
-
-    Args:
-        stop, take_profit, weight: see `Opinion`; None where the strategy set none.
-    """
-
-    signal: int
-    strategy: str
-    version: str
-    symbol: str
-    open_ms: int
-    target: Target
-    price: Decimal
-    reason: str
-    stop: Decimal | None = None
-    take_profit: Decimal | None = None
-    weight: Decimal | None = None
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Why there is no decision; `strategy` is empty where the symbol is refused to all."""
-
-    symbol: str
-    strategy: str
-    stage: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Failed(Refused):
-    """There is no decision because the strategy itself failed."""
-
-
-@dataclass(frozen=True)
-class EvaluationContext:
-    """What an evaluation is made for: the candle, and when and by which run it is asked."""
-
-    account: str
-    open_ms: int
-    now_ms: int
-    flow_run: str | None
+from eightbells.strategies.universe import frame_of
+from eightbells.strategies.view import View, content_hash, universe_hash
 
 
 def evaluate(
@@ -82,7 +36,8 @@ def evaluate(
     """Ask every strategy about each of its symbols, on one snapshot of the candles as stored.
 
     A symbol without proof is refused with its reason, and so is one on which a strategy fails; one that was decided
-    before keeps that decision. Either all answers are in the books afterwards, or none of the new ones.
+    before keeps that decision. A strategy that decides for all at once is shown the symbols that are not refused.
+    Either all answers are in the books afterwards, or none of the new ones.
 
     Args:
         max_pause: how many slots without a candle a window may have in a row.
@@ -90,7 +45,11 @@ def evaluate(
     Raises:
         IntegrityError, OperationalError: another worker has decided at the same moment; ask again.
     """
-    asked = [symbol for symbol in symbols if any(member.entry.trades(symbol) for member in panel.members)]
+    asked = [
+        symbol
+        for symbol in symbols
+        if any(symbol in member.needs or member.entry.trades(symbol) for member in panel.members)
+    ]
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
     with snapshot.begin() as connection:
         answers, new = _evaluate(connection, panel, asked, verdicts, context, max_pause)
@@ -124,10 +83,16 @@ def _evaluate(
     }
     found: dict[tuple[str, str], Decision | Refused | Opined] = {}
     for member in panel.members:  # one after the other: one that hangs loses the process, and would for all
-        for symbol, view in views.items():
-            if member.entry.trades(symbol):
-                place = (member.name, member.version, symbol)
-                found[symbol, member.name] = known.get(place) or _ask(view, symbol, panel, member, context)
+        mine = {symbol: view for symbol, view in views.items() if member.entry.trades(symbol)}
+        places = {symbol: (member.name, member.version, symbol) for symbol in mine}
+        kept = {symbol: known[place] for symbol, place in places.items() if place in known}
+        said = (
+            _ask_all(mine, kept, panel, member, context, views)
+            if member.sees_all
+            else _ask_each(mine, kept, panel, member, context)
+        )
+        for symbol, answer in {**said, **kept}.items():
+            found[symbol, member.name] = answer
     order = [(symbol, member.name) for symbol in asked for member in panel.members]
     answers = [found[place] for place in order if place in found]
     new = [answer for answer in answers if isinstance(answer, Opined)]
@@ -139,51 +104,13 @@ def _evaluate(
 
 
 @dataclass(frozen=True)
-class View:
-    """What may be looked at of one symbol: its candles, the slots it never had, and what the suite said.
+class Opined:
+    """A strategy's answer that is not in the books yet, with all that it came from.
 
     Args:
-        split_ms: the first candle in new coins, where the symbol was split.
+        inputs: hash of all that the strategy was shown.
+        universe: the symbols that it was shown; None for a strategy that sees one.
     """
-
-    candles: pd.DataFrame
-    absent: Slots
-    verdict: Verdict | None
-    max_pause: int
-    split_ms: int | None
-
-    def objection(self, open_ms: int, window: pd.DataFrame) -> str | None:
-        """Why nothing may be decided on one of its windows."""
-        if len(window) not in self._objections:
-            self._objections[len(window)] = objection(
-                self.verdict, open_ms, window, self.absent, self.max_pause, self.split_ms
-            )
-        return self._objections[len(window)]
-
-    @functools.cached_property
-    def shown(self) -> pd.DataFrame:
-        """The candles as strategies get them."""
-        return self.candles.astype(float)
-
-    def hash(self, window: pd.DataFrame) -> str:
-        """The hash of one of its windows."""
-        if len(window) not in self._hashes:
-            self._hashes[len(window)] = inputs_hash(window)
-        return self._hashes[len(window)]
-
-    # by the length of the window: strategies often look equally far back
-    @functools.cached_property
-    def _objections(self) -> dict[int, str | None]:
-        return {}
-
-    @functools.cached_property
-    def _hashes(self) -> dict[int, str]:
-        return {}
-
-
-@dataclass(frozen=True)
-class Opined:
-    """A strategy's answer that is not in the books yet, with all that it came from."""
 
     entry: StrategySettings
     version: str
@@ -192,6 +119,7 @@ class Opined:
     inputs: str
     validation: int
     opinion: Opinion
+    universe: list[str] | None = None
 
     @property
     def place(self) -> tuple[str, str]:
@@ -228,11 +156,12 @@ class Opined:
             "strategy": self.entry.name,
             "version": self.version,
             "parameters": json.loads(parameters),
-            "parameters_hash": _hash(parameters),
+            "parameters_hash": content_hash(parameters),
             "symbol": self.symbol,
             "start": self.window.index[0].isoformat(),
             "candles": len(self.window),
             "inputs": self.inputs,
+            "universe": self.universe,
             "validation": self.validation,
             "target": self.opinion.target,
             "price": str(self.price),
@@ -243,43 +172,129 @@ class Opined:
         }
 
 
-def _ask(
-    view: View, symbol: str, panel: Panel, member: Member, context: EvaluationContext
-) -> Refused | Opined:
+_Answers = dict[str, Refused | Opined]
+
+
+def _ask_each(
+    views: Mapping[str, View],
+    kept: Collection[str],
+    panel: Panel,
+    member: Member,
+    context: EvaluationContext,
+) -> _Answers:
+    """The answers of a strategy that is asked about each symbol by itself; those of `kept` are there already."""
+    found: _Answers = {}
+    for symbol, view in views.items():
+        if symbol in kept:
+            continue
+        if refused := _refused(view, symbol, member, context):
+            found[symbol] = refused
+            continue
+        window = view.candles.iloc[-member.window :]
+        try:
+            opinion = panel.ask(member, view.shown.iloc[-member.window :])
+        except NoAnswer as error:  # one strategy keeps no other from trading
+            found[symbol] = Failed(symbol, member.name, "evaluation", str(error))
+            continue
+        found[symbol] = _opined(view, symbol, member, opinion, view.hash(window))
+    return found
+
+
+def _ask_all(
+    views: Mapping[str, View],
+    kept: Collection[str],
+    panel: Panel,
+    member: Member,
+    context: EvaluationContext,
+    all_views: Mapping[str, View],
+) -> _Answers:
+    """The answers of a strategy that decides for all symbols at once, as far as they are not in `kept`.
+
+    It is shown all symbols that may be decided on, and those of `all_views` that it needs. The others are left out of
+    what it sees, each with its reason.
+    """
+    if views.keys() <= set(kept):
+        return {}
+    looked = {symbol: _refused(view, symbol, member, context) for symbol, view in views.items()}
+    found: _Answers = {symbol: refused for symbol, refused in looked.items() if refused}
+    for need in member.needs:
+        if why := _not_shown(need, all_views, member, context):
+            reason = f"{need}, which the strategy needs, may not be looked at: {why}"
+            lacking = Refused("", member.name, "evaluation", reason)
+            return {it: found.get(it, replace(lacking, symbol=it)) for it in views}
+    needed = {symbol: all_views[symbol] for symbol in member.needs}
+    shown = {**needed, **{symbol: view for symbol, view in views.items() if symbol not in found}}
+    traded = {symbol: view for symbol, view in shown.items() if symbol in views}
+    if not traded:
+        return found
+    windows = {symbol: view.shown.iloc[-member.window :] for symbol, view in shown.items()}
+    hashes = {symbol: view.hash(view.candles.iloc[-member.window :]) for symbol, view in shown.items()}
+    inputs, universe = universe_hash(hashes), sorted(shown)
+    opinions: Mapping[str, Opinion | str]
+    try:
+        opinions = panel.ask_all(member, frame_of(windows, context.open_ms, member.window))
+    except NoAnswer as error:
+        opinions = dict.fromkeys(shown, str(error))
+    for symbol, view in traded.items():
+        opinion = opinions[symbol]
+        if isinstance(opinion, str):
+            found[symbol] = Failed(symbol, member.name, "evaluation", opinion)
+        else:
+            found[symbol] = _opined(view, symbol, member, opinion, inputs, universe)
+    return found
+
+
+def _not_shown(
+    need: str, views: Mapping[str, View], member: Member, context: EvaluationContext
+) -> str | None:
+    """Why a symbol that a strategy needs is not there."""
+    if need not in views:
+        return "it is on hold, or not among the symbols of this candle"
+    refused = _refused(views[need], need, member, context)
+    return refused.reason if refused else None
+
+
+def _refused(view: View, symbol: str, member: Member, context: EvaluationContext) -> Refused | None:
+    """Why a strategy may not decide on a symbol."""
     window = view.candles.iloc[-member.window :]
     if reason := view.objection(context.open_ms, window):
         return Refused(symbol, member.name, "quality", reason)
     if len(window) < member.window:
         short = f"{member.window} candles are needed, {len(window)} are there"
         return Refused(symbol, member.name, "evaluation", short)
+    return None
+
+
+def _opined(
+    view: View, symbol: str, member: Member, opinion: Opinion, inputs: str, universe: list[str] | None = None
+) -> Failed | Opined:
+    window = view.candles.iloc[-member.window :]
     assert view.verdict is not None
     try:
-        close: Decimal = window["close"].iloc[-1]
         # once more by the exact close: what the strategy was shown is a float
-        opinion = checked(panel.ask(member, view.shown.iloc[-member.window :]), close)
-    except NoAnswer as error:  # one strategy keeps no other from trading
-        return Failed(symbol, member.name, "evaluation", str(error))
+        sound = checked(opinion, window["close"].iloc[-1])
     except ValueError as error:
         return Failed(symbol, member.name, "evaluation", f"the strategy failed: {error}")
-    inputs = view.hash(window)
-    return Opined(member.entry, member.version, symbol, window, inputs, view.verdict.validation, opinion)
+    validation = view.verdict.validation
+    return Opined(member.entry, member.version, symbol, window, inputs, validation, sound, universe)
 
 
 _KEEP = """
 WITH asked AS (
     SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS w (
         strategy text, version text, parameters jsonb, parameters_hash text, symbol text, start timestamptz,
-        candles integer, inputs text, validation bigint, target text, price numeric, reason text,
+        candles integer, inputs text, universe text [], validation bigint, target text, price numeric, reason text,
         stop numeric, take_profit numeric, weight numeric
     )
 ), evaluated AS (
     INSERT INTO evaluations (
         account, strategy, strategy_version, parameters, parameters_hash, code_version, symbol, "interval",
-        open_time, window_start, window_candles, as_of_batch, inputs_hash, validation_id, evaluated_at, flow_run
+        open_time, window_start, window_candles, as_of_batch, inputs_hash, universe, validation_id, evaluated_at,
+        flow_run
     )
     SELECT
         :account, strategy, version, parameters, parameters_hash, :code, symbol, :interval, :opened, start, candles,
-        :batch, inputs, validation, :now, :run
+        :batch, inputs, universe, validation, :now, :run
     FROM asked
     RETURNING id, strategy, symbol
 ), signalled AS (
@@ -360,17 +375,6 @@ def _splits(connection: Connection, symbols: Collection[str], context: Evaluatio
         {"account": context.account, "symbols": list(symbols), "opened": grid.to_time(context.open_ms)},
     )
     return {symbol: grid.to_ms(candle) for symbol, candle in rows}
-
-
-def inputs_hash(window: pd.DataFrame) -> str:
-    """The hash of exactly what a strategy was shown: every time and every digit."""
-    times = pd.DatetimeIndex(window.index).as_unit("ms").asi8
-    rows = zip(times, *(window[name].tolist() for name in window.columns), strict=True)
-    return _hash("\n".join(" ".join(map(str, row)) for row in rows))
-
-
-def _hash(content: str) -> str:
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 @functools.cache

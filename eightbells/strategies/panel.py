@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import pandas as pd
 
 from eightbells.settings import Settings, StrategySettings
 from eightbells.strategies.contract import Opinion
 from eightbells.strategies.process import PROCESS, NoAnswer
+
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -20,6 +24,8 @@ class Member:
     entry: StrategySettings
     version: str
     window: int
+    sees_all: bool
+    needs: tuple[str, ...]
     left: float
 
     @property
@@ -42,8 +48,8 @@ class Panel:
         self.failed: list[tuple[StrategySettings, str]] = []
         for entry in settings.strategies:
             try:
-                version, window = PROCESS.prepare(entry, self._limits)
-                self.members.append(Member(entry, version, window, self._limits.strategy_seconds))
+                prepared = PROCESS.prepare(entry, self._limits)
+                self.members.append(Member(entry, *prepared, self._limits.strategy_seconds))
             except NoAnswer as error:
                 self.failed.append((entry, str(error)))
             progress()
@@ -58,6 +64,17 @@ class Panel:
         Raises:
             NoAnswer: it failed, or its time is over.
         """
+        return self._in_time(member, partial(PROCESS.decide, member.entry, candles, self._limits))
+
+    def ask_all(self, member: Member, universe: pd.DataFrame) -> dict[str, Opinion | str]:
+        """What a strategy that sees all symbols at once says of each; of one without an opinion, the reason.
+
+        Raises:
+            NoAnswer: it failed, or its time is over.
+        """
+        return self._in_time(member, partial(PROCESS.decide_all, member.entry, universe, self._limits))
+
+    def _in_time(self, member: Member, ask: Callable[[], _T]) -> _T:
         if member.left <= 0:
             raise NoAnswer(
                 f"the strategy was not asked: it took {self._limits.strategy_seconds:g} s for other symbols of this "
@@ -67,7 +84,7 @@ class Panel:
             PROCESS.prepare(member.entry, self._limits)
         began = time.monotonic()
         try:
-            return PROCESS.decide(member.entry, candles, self._limits)
+            return ask()
         finally:
             member.left -= time.monotonic() - began
             self._progress()

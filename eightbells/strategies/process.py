@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from eightbells.settings import LimitSettings, StrategySettings
-from eightbells.strategies.contract import Opinion
+from eightbells.strategies.contract import Opinion, Prepared
 
 _STANDARD_ERROR = 2
 
@@ -29,7 +29,7 @@ class NoAnswer(Exception):
 class _Child:
     process: subprocess.Popen[bytes]
     pipe: Connection
-    ready: dict[str, tuple[str, int]] = field(default_factory=dict)  # what it has built: version and window
+    ready: dict[str, Prepared] = field(default_factory=dict)  # what it has built
     has_started: bool = False
 
 
@@ -45,8 +45,8 @@ class StrategyProcess:
         with self._lock:
             self._started(limits)
 
-    def prepare(self, entry: StrategySettings, limits: LimitSettings) -> tuple[str, int]:
-        """Import and construct a strategy; returns its version and its window.
+    def prepare(self, entry: StrategySettings, limits: LimitSettings) -> Prepared:
+        """Import and construct a strategy.
 
         Raises:
             NoAnswer: it cannot be used, or took longer than `limits.start_seconds`.
@@ -60,14 +60,30 @@ class StrategyProcess:
         Raises:
             NoAnswer: it failed, ended the process, or took longer than `limits.decide_seconds`.
         """
+        answer = self._decided(entry, candles, limits)
+        if not isinstance(answer, Opinion):
+            raise NoAnswer(answer)
+        return answer
+
+    def decide_all(
+        self, entry: StrategySettings, universe: pd.DataFrame, limits: LimitSettings
+    ) -> dict[str, Opinion | str]:
+        """The opinions of a strategy that sees all symbols at once; of a symbol without one, the reason.
+
+        Raises:
+            NoAnswer: it failed, ended the process, or took longer than `limits.decide_seconds`.
+        """
+        answer = self._decided(entry, universe, limits)
+        if not isinstance(answer, dict):
+            raise NoAnswer(answer)
+        return answer
+
+    def _decided(self, entry: StrategySettings, candles: pd.DataFrame, limits: LimitSettings) -> Any:
         with self._lock:
             child = self._started(limits)
             self._prepared(child, entry, limits)
             question = (entry.model_dump_json(), candles, limits.decide_seconds)
-            answer = self._answer(child, question, limits.decide_seconds, "decide", "decide_seconds")
-        if not isinstance(answer, Opinion):
-            raise NoAnswer(answer)
-        return answer
+            return self._answer(child, question, limits.decide_seconds, "decide", "decide_seconds")
 
     @property
     def pid(self) -> int | None:
@@ -104,7 +120,7 @@ class StrategyProcess:
             process_group=0,
         )
 
-    def _prepared(self, child: _Child, entry: StrategySettings, limits: LimitSettings) -> tuple[str, int]:
+    def _prepared(self, child: _Child, entry: StrategySettings, limits: LimitSettings) -> Prepared:
         seconds, key = limits.start_seconds, entry.model_dump_json()
         if not child.has_started:
             self._answer(child, None, seconds, "the strategies' process", "start_seconds")

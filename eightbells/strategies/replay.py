@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, text
 
 from eightbells.candles import grid, store
 from eightbells.errors import EightbellsError
-from eightbells.settings import Settings
-from eightbells.strategies.contract import build
-from eightbells.strategies.evaluation import inputs_hash
+from eightbells.settings import Settings, StrategySettings
+from eightbells.strategies.contract import Opinion, build, checked, sees_all
+from eightbells.strategies.universe import frame_of, opinions
+from eightbells.strategies.view import inputs_hash, universe_hash
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Replayed:
 _EVALUATIONS = """
 SELECT
     e.id, e.strategy, e.strategy_version, e.parameters, e.symbol, e.open_time, e.window_start, e.window_candles,
-    e.as_of_batch, e.inputs_hash, s.target, s.reason
+    e.as_of_batch, e.inputs_hash, e.universe, s.target, s.price, s.reason, s.stop, s.take_profit, s.weight
 FROM evaluations AS e INNER JOIN signals AS s ON s.evaluation_id = e.id
 WHERE e.account = :account AND {which} ORDER BY e.id
 """
@@ -83,30 +85,71 @@ def _replayed(connection: Connection, settings: Settings, which: str, **values: 
     rows = connection.execute(
         text(_EVALUATIONS.format(which=which)), {"account": settings.account, **values}
     ).all()
+    asked: _Asked | None = None
     for row in rows:
-        candle = grid.label(grid.to_ms(row.open_time))
         if row.strategy not in entries:
             raise EightbellsError(
                 f"evaluation {row.id} is of the strategy '{row.strategy}', which is not in the settings any more"
             )
-        strategy = build(entries[row.strategy].model_copy(update={"parameters": row.parameters}))
-        window = store.read_window(
-            connection, row.symbol, grid.to_ms(row.open_time), row.window_candles, row.as_of_batch
-        )
-        differences: list[tuple[str, str, str]] = []
+        entry = entries[row.strategy].model_copy(update={"parameters": row.parameters})
+        if asked is None or not asked.covers(entry, row):
+            asked = _Asked(connection, entry, row)
+        yield asked.replayed(row)
 
-        def compare(
-            what: str, was: object, now: object, found: list[tuple[str, str, str]] = differences
-        ) -> None:
+
+class _Asked:
+    """A strategy, and the candles that it had seen; it is asked again once for all symbols that it saw together."""
+
+    def __init__(self, connection: Connection, entry: StrategySettings, row: Any) -> None:
+        self._entry, self._row, self._strategy = entry, row, build(entry)
+        symbols = row.universe or [row.symbol]
+        open_ms = grid.to_ms(row.open_time)
+        self._windows = store.read_windows(connection, symbols, open_ms, row.window_candles, row.as_of_batch)
+        self._opinions = self._ask(open_ms)
+
+    def covers(self, entry: StrategySettings, row: Any) -> bool:
+        """Whether an evaluation was made together with the one that this was made for."""
+        mine, same = self._row, ("open_time", "universe", "window_candles", "as_of_batch")
+        return (
+            row.universe is not None
+            and entry == self._entry
+            and all(getattr(row, name) == getattr(mine, name) for name in same)
+        )
+
+    def _ask(self, open_ms: int) -> dict[str, Opinion | str]:
+        """What the strategy says now; nothing where its window has become longer than the one of then."""
+        strategy, count = self._strategy, self._strategy.window
+        if any(len(window) < count for window in self._windows.values()):
+            return {}
+        shown = {symbol: window.iloc[-count:].astype(float) for symbol, window in self._windows.items()}
+        if not sees_all(strategy):
+            return {self._row.symbol: strategy.decide(shown[self._row.symbol])}
+        return opinions(strategy, frame_of(shown, open_ms, count))
+
+    def replayed(self, row: Any) -> Replayed:
+        """One evaluation, and what is different now."""
+        strategy, differences = self._strategy, list[tuple[str, str, str]]()
+
+        def compare(what: str, was: object, now: object) -> None:
             if was != now:
-                found.append((what, str(was), str(now)))
+                differences.append((what, str(was), str(now)))
 
         compare("version", row.strategy_version, strategy.version)
         compare("window", row.window_candles, strategy.window)
-        known = inputs_hash(window) if len(window) else "none"
-        compare("the candles", row.inputs_hash[:12], known[:12])
-        if len(window) >= strategy.window:
-            opinion = strategy.decide(window.iloc[-strategy.window :].astype(float))
-            compare("target", row.target, opinion.target)
-            compare("reason", row.reason, opinion.reason)
-        yield Replayed(row.id, row.strategy, row.symbol, candle, differences)
+        shown = {False: "one symbol", True: "all its symbols"}
+        compare("what it sees", shown[row.universe is not None], shown[sees_all(strategy)])
+        compare("the candles", row.inputs_hash[:12], self._hash(row)[:12])
+        if (opinion := self._opinions.get(row.symbol)) is not None:
+            try:
+                sound = checked(opinion, row.price)  # type: ignore[arg-type]
+                for name in ("target", "reason", "stop", "take_profit", "weight"):
+                    compare(name, getattr(row, name), getattr(sound, name))
+            except (TypeError, ValueError) as error:
+                compare("target", row.target, f"none: {opinion if isinstance(opinion, str) else error}")
+        return Replayed(row.id, row.strategy, row.symbol, grid.label(grid.to_ms(row.open_time)), differences)
+
+    def _hash(self, row: Any) -> str:
+        if not all(len(window) for window in self._windows.values()):
+            return "none"
+        hashes = {symbol: inputs_hash(window) for symbol, window in self._windows.items()}
+        return hashes[row.symbol] if row.universe is None else universe_hash(hashes)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from eightbells.strategies.evaluation import Failed, Refused
+from eightbells.strategies.decision import Failed, Refused
 
 
 @dataclass(frozen=True)

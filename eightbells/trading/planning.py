@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from eightbells.candles import grid
 from eightbells.exchange.rules import RuleBroken, SymbolRules
 from eightbells.settings import Settings, StrategySettings
-from eightbells.strategies.evaluation import Decision, EvaluationContext, Refused
+from eightbells.strategies.decision import Decision, EvaluationContext, Refused
 from eightbells.trading import attempts, jumps, ledger, outbox, permission, risk, valuation
 from eightbells.trading.lease import Lease
 from eightbells.trading.outbox import Order

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from eightbells.exchange import rules
 from eightbells.exchange.rules import SymbolRules
 from eightbells.settings import Settings
-from eightbells.strategies.evaluation import Decision, EvaluationContext
+from eightbells.strategies.decision import Decision, EvaluationContext
 from eightbells.trading import attempts, holds, ledger, outbox, valuation
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.ledger import Position

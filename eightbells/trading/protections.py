@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from eightbells.candles import grid
 from eightbells.settings import RiskSettings, Settings, StrategySettings
-from eightbells.strategies.evaluation import Decision
+from eightbells.strategies.decision import Decision
 from eightbells.trading import delistings
 from eightbells.trading.pauses import Pause, open_pauses, pause_of
 

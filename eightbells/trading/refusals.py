@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, text
 
 from eightbells.candles import grid
-from eightbells.strategies.evaluation import EvaluationContext, Refused
+from eightbells.strategies.decision import EvaluationContext, Refused
 
 
 def record_refusals(connection: Connection, refusals: Iterable[Refused], context: EvaluationContext) -> None:

@@ -66,6 +66,15 @@ STRATEGIES: tuple[dict[str, Any], ...] = (
         "stop_loss": "0.03",
         "parameters": {"trend": 100, "memory": 30},
     },
+    {
+        "name": "rotation",
+        "kind": "momentum",
+        "capital": "10000",
+        "stop_loss": "0.05",
+        "sizing": "equity",
+        "rebalance_band": "0.1",
+        "parameters": {"lookback": 60, "rebalance": 18},
+    },
 )
 LIMITS = {
     "risk__max_exposure": "30000",

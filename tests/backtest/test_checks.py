@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from eightbells.backtest.checks import check
+from eightbells.backtest.universe_checks import check_all
 from eightbells.settings import StrategySettings
-from eightbells.strategies.contract import BUILT_IN, build
+from eightbells.strategies.contract import BUILT_IN, build, sees_all
 from tests.backtest import cheats
 from tests.backtest.past import walk
 
@@ -64,5 +65,9 @@ def test_too_few_candles_are_a_problem():
 @pytest.mark.parametrize("kind", BUILT_IN)
 def test_the_built_in_strategies_pass(kind):
     entry = StrategySettings(name="s", kind=kind, capital=1)
-    found = check(lambda: build(entry), walk(1, 800), samples=60)
+    if sees_all(build(entry)):
+        walks = [walk(seed, 800, symbol) for seed, symbol in enumerate(("AAAUSDT", "BBBUSDT", "CCCUSDT"))]
+        found = check_all(lambda: build(entry), entry, walks, 6, samples=60)
+    else:
+        found = check(lambda: build(entry), walk(1, 800), samples=60)
     assert (found.problems, found.warnings) == ([], [])

@@ -39,6 +39,14 @@ STRATEGIES = [
         "sizing": "equity",
         "parameters": {"entry": 3, "exit": 2, "memory": 6},
     },
+    {
+        "name": "rotation",
+        "kind": "momentum",
+        "capital": "10000",
+        "stop_loss": "0.02",
+        "rebalance_band": "0.1",
+        "parameters": {"lookback": 3, "skip": 1, "top": 1, "rebalance": 2, "volatility": 0.3},
+    },
 ]
 
 
@@ -57,6 +65,7 @@ def test_the_backtest_does_what_the_cycle_does(simulator: Simulator, engine: Eng
     result = backtest(found, histories)
     assert not found.problems
     assert not compare(found, result).differences
+    assert {it.order.strategy for it in result.fills} == {it["name"] for it in STRATEGIES}
     legs = Counter((it.order.leg, it.order.type, it.liquidity) for it in result.fills)
     liquidity = (
         "taker" if order_type == "market" else "maker"
@@ -67,15 +76,18 @@ def test_the_backtest_does_what_the_cycle_does(simulator: Simulator, engine: Eng
     assert len(found.equity) == CANDLES
 
 
-@pytest.mark.parametrize("sell_left", [False, True])
+@pytest.mark.parametrize(
+    ("sell_left", "rotates"), [(False, False), (True, False), (False, True)], ids=["keeps", "sells", "rotates"]
+)
 def test_the_backtest_does_what_the_cycle_does_with_a_universe_by_rule(
-    simulator: Simulator, engine: Engine, sell_left: bool
+    simulator: Simulator, engine: Engine, sell_left: bool, rotates: bool
 ) -> None:
+    strategies = STRATEGIES if rotates else STRATEGIES[:2]
     first, last = START, START + (CANDLES - 1) * STEP
     histories = [_history(simulator, symbol, first - 18 * STEP, last) for symbol in EVERY]
     settings = {
         "symbols": SYMBOLS,
-        "strategies": STRATEGIES,
+        "strategies": strategies,
         "backtest": FEES,
         "trading__order_type": "market",
         "universe": {"top": 2, "days": 3, "every_days": 1, "older_than_days": 30, "sell_left": sell_left},
@@ -87,9 +99,8 @@ def test_the_backtest_does_what_the_cycle_does_with_a_universe_by_rule(
     result = backtest(found, histories, timeline)
     assert not found.problems
     differences = compare(found, result).differences
-    if (
-        sell_left
-    ):  # dust of what was sold keeps its price: no candles are fetched of a symbol that is not held
+    if sell_left or rotates:
+        # dust of what was sold keeps its price: no candles are fetched of a symbol that is not held
         assert all(it.startswith("other equity: ") for it in differences)
         assert all(abs(found.equity[at] - result.booked[at]) < Decimal("0.01") for at in found.equity)
     else:

@@ -32,7 +32,7 @@ from eightbells.errors import EightbellsError
 from eightbells.exchange.gateway import Gateway, open_gateway
 from eightbells.exchange.universe import refresh_universe
 from eightbells.settings import Settings, load_settings
-from eightbells.strategies.evaluation import Decision, EvaluationContext
+from eightbells.strategies.decision import Decision, EvaluationContext
 from eightbells.trading import costs
 from eightbells.trading.execution import OrderExecutor, to_settle
 from eightbells.trading.guardian import Guardian

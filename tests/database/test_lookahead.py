@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from eightbells.candles import store
 from eightbells.settings import StrategySettings
 from eightbells.strategies.contract import Opinion, build
-from eightbells.strategies.evaluation import inputs_hash
+from eightbells.strategies.view import inputs_hash
 from tests.klines import FIRST, STEP, admitted, after, kline
 
 COUNT, KNOWN = 60, 40

@@ -17,7 +17,7 @@ from eightbells.database.engine import connect
 from eightbells.database.migrations import current, migrate, newest, require_current
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
-from eightbells.strategies.evaluation import EvaluationContext, Refused
+from eightbells.strategies.decision import EvaluationContext, Refused
 from eightbells.trading.capital import record_capital
 from eightbells.trading.drift import Drift, Reason, accepted, begin, open_drifts, unknown_status
 from eightbells.trading.refusals import record_refusals

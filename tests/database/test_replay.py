@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from eightbells.errors import EightbellsError
-from eightbells.strategies.evaluation import Decision, EvaluationContext, evaluate
+from eightbells.strategies.decision import Decision, EvaluationContext
+from eightbells.strategies.evaluation import evaluate
 from eightbells.strategies.panel import Panel
 from eightbells.strategies.replay import replay, replay_between
 from tests.klines import FIRST, STEP, admitted, after, kline, one

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cli.cycle_view import facts, show
-from eightbells.strategies.evaluation import Failed, Refused
+from eightbells.strategies.decision import Failed, Refused
 from eightbells.trading.outcome import Found, why_idle
 from eightbells.trading.switch import set_switch
 from tests.flows.conftest import Watch, strategy

@@ -123,7 +123,7 @@ async def test_a_restated_candle_changes_no_decision_that_was_made(watch: Watch)
 
 def replayed_hashes(watch: Watch) -> list[tuple[str]]:
     from eightbells.candles import store
-    from eightbells.strategies.evaluation import inputs_hash
+    from eightbells.strategies.view import inputs_hash
 
     evaluations = watch.rows(
         "SELECT symbol, open_time, window_candles, as_of_batch FROM evaluations ORDER BY id"

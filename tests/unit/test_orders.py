@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eightbells.exchange.rules import RuleBroken, SymbolRules, wire
 from eightbells.settings import RiskSettings
-from eightbells.strategies.evaluation import Decision
+from eightbells.strategies.decision import Decision
 from eightbells.trading.outbox import client_order_id, client_order_id_of_attempt
 from eightbells.trading.risk import Exposure, Proposal, objection
 from eightbells.trading.sizing import BuyingPower, entry_order, exit_order
