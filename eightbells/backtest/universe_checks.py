@@ -130,7 +130,11 @@ def _lookahead(strategy: Weighing, universe: Universe, samples: int, first: int)
         among = members.iloc[: len(shown)]
         told = np.asarray(strategy.weights(shown, among), dtype=float)
         # what is said of a symbol that may not be decided on does not count
-        return np.where(among.to_numpy() & universe.traded[: len(among)], told, 0.0) if told.shape == among.shape else told
+        return (
+            np.where(among.to_numpy() & universe.traded[: len(among)], told, 0.0)
+            if told.shape == among.shape
+            else told
+        )
 
     return lookahead(weights, whole, samples, first, "weights", universe.symbols)
 

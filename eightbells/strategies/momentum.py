@@ -92,8 +92,9 @@ class Momentum:
         begins = np.flatnonzero(anew)
         for begin, end in zip(begins, [*begins[1:], len(rows)], strict=True):
             row, shown = int(decided[begin]), member[begin]
-            if shown.any() and row >= self._lookback + self._skip:
-                weights[begin:end, shown] = self._ranked(close[: row + 1, shown]).weights
+            first = row - self._lookback - self._skip
+            if shown.any() and first >= 0:
+                weights[begin:end, shown] = self._ranked(close[first : row + 1, shown]).weights
         return weights
 
     def _ages(self, times: pd.Index[pd.Timestamp]) -> npt.NDArray[np.int64]:

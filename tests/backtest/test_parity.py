@@ -77,7 +77,9 @@ def test_the_backtest_does_what_the_cycle_does(simulator: Simulator, engine: Eng
 
 
 @pytest.mark.parametrize(
-    ("sell_left", "rotates"), [(False, False), (True, False), (False, True)], ids=["keeps", "sells", "rotates"]
+    ("sell_left", "rotates"),
+    [(False, False), (True, False), (False, True)],
+    ids=["keeps", "sells", "rotates"],
 )
 def test_the_backtest_does_what_the_cycle_does_with_a_universe_by_rule(
     simulator: Simulator, engine: Engine, sell_left: bool, rotates: bool
