@@ -18,6 +18,7 @@ from eightbells.exchange.history import Page
 from eightbells.exchange.spool import Spool, spool_folder
 from eightbells.runtime import Runtime
 from eightbells.settings import Settings, load_settings
+from orchestration.events import events_sent
 from orchestration.exchange_task import exchange_task
 from orchestration.limits import FlowLimit, flow_limit
 from orchestration.waits import announce
@@ -78,6 +79,7 @@ async def unset_session(limit: FlowLimit | None = "flow_seconds") -> AsyncIterat
     with open_database(settings) as engine:
         try:
             async with (
+                events_sent(),
                 flow_limit(settings.limits, limit) if limit else nullcontext(),
                 unset_gateway(settings, engine) as gateway,
             ):

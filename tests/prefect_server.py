@@ -1,4 +1,4 @@
-"""A Prefect server for tests, on their Postgres: it records what runs, and plans and tidies up nothing."""
+"""A Prefect server for tests, on their Postgres: it records runs, acts on events, and plans and tidies up nothing."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _RECORDS_ONLY = {
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "true",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "0.5",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": "true",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "true",
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine, text
 
-from eightbells import metrics
+from eightbells import events, metrics
 from eightbells.candles import grid, store
 from eightbells.candles.frame import INTEGERS, KLINE, concatenate, only_closed
 from eightbells.candles.klines import Klines, PlainKlines, plain
@@ -204,13 +204,14 @@ def _admit(
         if known and all(verdict.validation for verdict in known.values()):
             verdicts = known
             transaction.rollback()
-            warned = Counter[str]()
+            warned, is_kept = Counter[str](), False
         else:  # news, or proven for the first time, though stored before
             verdicts = keep_validations(connection, verdicts, written.batch, suite.NAME, timeframe)
             warned = _warn(connection, judged.good, odd, written.batch, timeframe)
             _close_batch(connection, written, judged.checked, kept)
+            is_kept = True
     _count(written, kept, judged.reasons, warned)
-    return Admission(
+    admission = Admission(
         written.batch,
         judged.checked,
         written.inserted,
@@ -218,6 +219,34 @@ def _admit(
         len(judged.reasons),
         verdicts,
         warned,
+    )
+    if is_kept:
+        events.publish(_event(admission, source, timeframe, flow_run))
+    return admission
+
+
+def _event(admission: Admission, source: str, timeframe: Timeframe, flow_run: str | None) -> events.Event:
+    """That a batch was validated, for those who may act on it."""
+    passed = not admission.quarantined
+    return events.Event(
+        events.CANDLES_VALIDATED,
+        f"batch.{admission.batch}",
+        f"batch {admission.batch}",
+        {"interval": timeframe.name, "source": source, "passed": "yes" if passed else "no"},
+        {
+            "batch": admission.batch,
+            "interval": timeframe.name,
+            "source": source,
+            "symbols": len(admission.verdicts),
+            "candles": admission.checked,
+            "stored": admission.inserted,
+            "revised": admission.revised,
+            "quarantined": admission.quarantined,
+            "warnings": dict(admission.warned),
+            "failed": sorted(it.symbol for it in admission.verdicts.values() if not it.success),
+            "validations": [it.validation for it in admission.verdicts.values()],
+        },
+        flow_run,
     )
 
 
