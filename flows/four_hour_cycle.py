@@ -13,6 +13,7 @@ from prefect.states import Completed, Failed
 from eightbells.candles import grid
 from orchestration.newer_run import is_of_schedule, newer_run
 from tasks.candles import EARLY_MS, await_close, fetch_newest, refresh_holdings, refresh_rules
+from tasks.documenting import publish_data_docs
 from tasks.orders import waiting_orders
 from tasks.reports import name_run
 from tasks.session import open_session
@@ -70,6 +71,8 @@ async def four_hour_cycle(
             ingested = await fetch_newest(session, fetched, opened, window, label)
         ingested.failed |= universe.refused | others.refused
         report = await trade_candle(session, panel, universe.symbols, opened, ingested, label, trade=trade)
+        if ingested.quarantined or ingested.warned:
+            await publish_data_docs(session.settings)
         if trade and is_of_schedule() and (waiting := waiting_orders(session, opened)):
             return Failed(message=waiting)  # so that it is started again while its candle is fresh
         return report
