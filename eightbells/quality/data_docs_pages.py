@@ -21,6 +21,7 @@ _ELSEWHERE = (
     r"<footer\b.*?</footer>",
     r"<style\b.*?</style>",
     r"<meta\b[^>]*>",
+    r"<p class=\"m-0\">\s*<a data-toggle=\"collapse\".*?</p>",
     r"Data asset: None\s*<br>",
     r"</?a\b[^>]*>",
     r"<nav class=\"navbar.*?</nav>\s*</div>\s*</nav>",
