@@ -7,6 +7,7 @@ import logging
 import socket
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -19,9 +20,9 @@ from eightbells.events import CANDLES_VALIDATED, ORDER_FILLED, Event
 from orchestration.events import events_sent
 from tests.exchange import SYMBOLS
 from tests.flows.conftest import Watch, strategy
+from tests.prefect_server import events_since
 from tests.surroundings import ROOT
 
-_PATIENCE = 60.0
 _EVENT = Event(ORDER_FILLED, "order.1", "BUY BTCUSDT", {"symbol": "BTCUSDT"}, {"quantity": "1"})
 _PAGE = (ROOT / "docs/events.md").read_text()
 
@@ -38,22 +39,6 @@ def nobody_listens() -> Iterator[None]:
     events.listen(None)
 
 
-async def _read(api: httpx.AsyncClient, *names: str) -> list[dict[str, Any]]:
-    body = {"filter": {"event": {"name": list(names)}}, "limit": 50}
-    answer = await api.post("/events/filter", json=body)
-    answer.raise_for_status()
-    return list(answer.json()["events"])
-
-
-async def _read_until(api: httpx.AsyncClient, count: int, *names: str) -> list[dict[str, Any]]:
-    """The events of these names, once there are so many."""
-    deadline = time.monotonic() + _PATIENCE
-    while len(found := await _read(api, *names)) < count:
-        assert time.monotonic() < deadline, f"{len(found)} of {count} events {names}"
-        await asyncio.sleep(0.2)
-    return found
-
-
 async def test_what_a_cycle_validates_and_fills_is_read_back_and_fires_an_automation(
     watch: Watch, prefect_server: str
 ) -> None:
@@ -62,11 +47,13 @@ async def test_what_a_cycle_validates_and_fills_is_read_back_and_fires_an_automa
     async with httpx.AsyncClient(base_url=prefect_server, timeout=30) as api:
         made = (await api.post("/automations/", json=_automation())).raise_for_status().json()
         await asyncio.sleep(2)  # until the triggers are loaded
+        began = datetime.now(UTC)
         await watch.cycle()
 
         batches = watch.rows("SELECT id, checked, quarantined FROM batches ORDER BY id")
         validated = {
-            it["payload"]["batch"]: it for it in await _read_until(api, len(batches), CANDLES_VALIDATED)
+            it["payload"]["batch"]: it
+            for it in await events_since(api, began, len(batches), CANDLES_VALIDATED)
         }
         for batch, checked, quarantined in batches:
             event, facts = validated[batch], validated[batch]["payload"]
@@ -86,7 +73,7 @@ async def test_what_a_cycle_validates_and_fills_is_read_back_and_fires_an_automa
         assert len(orders) == len(symbols)
         ours = [
             it
-            for it in await _read_until(api, len(symbols), ORDER_FILLED)
+            for it in await events_since(api, began, len(symbols), ORDER_FILLED)
             if it["payload"]["state"] == "FILLED"
         ]
         filled = {it["payload"]["order"]: it["payload"] for it in ours}
@@ -100,7 +87,7 @@ async def test_what_a_cycle_validates_and_fills_is_read_back_and_fires_an_automa
 
         for fact in [*ours[0]["payload"], *validated[batches[0][0]]["payload"]]:
             assert f"`{fact}`" in _PAGE or f"`.{fact}`" in _PAGE or f"`eightbells.{fact}`" in _PAGE, fact
-        fired = await _read_until(api, 1, "prefect.automation.action.executed")
+        fired = await events_since(api, began, 1, "prefect.automation.action.executed")
         assert {it["resource"]["prefect.resource.id"] for it in fired} == {f"prefect.automation.{made['id']}"}
         (await api.delete(f"/automations/{made['id']}")).raise_for_status()
 
