@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
 from prefect import flow
@@ -25,5 +26,5 @@ async def housekeeping(keep_days: float | None = None) -> Pruned:
     days = settings.prefect.keep_days if keep_days is None else keep_days
     async with flow_limit(settings.limits):
         pruned = await prune_runs(datetime.now(UTC) - timedelta(days=days))
-        await publish_data_docs(settings)
+        await publish_data_docs(settings, math.inf)
         return pruned

@@ -7,7 +7,9 @@ when somebody builds the site.
 from __future__ import annotations
 
 import json
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -150,11 +152,15 @@ def prune(directory: Path, most: int) -> None:
             page.unlink(missing_ok=True)
 
 
-def build(directory: Path, most: int) -> int:
+def build(directory: Path, most: int, seconds: float = math.inf) -> int:
     """Make the pages that are missing, and the index anew; returns how many validations it lists.
 
     A page takes half a second: this is nothing for the way of a candle to its order.
+
+    Args:
+        seconds: after so many no further page is begun; the index lists it without a link.
     """
+    until = time.monotonic() + seconds
     write(directory, most)
     prune(directory, most)
     folder = directory / FOLDER
@@ -166,9 +172,9 @@ def build(directory: Path, most: int) -> int:
         except FileNotFoundError:  # another process has pruned it
             continue
         page = folder / "validations" / f"{file.stem}.html"
-        if not page.exists():
+        if not page.exists() and time.monotonic() < until:
             replace_text(page, pages.validation(kept))
-        listed.append((file.stem, kept))
+        listed.append((file.stem if page.exists() else "", kept))
     replace_text(folder / "style.css", pages.STYLE)
     replace_text(folder / "index.html", pages.index(listed))
     return len(listed)

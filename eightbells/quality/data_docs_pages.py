@@ -61,14 +61,17 @@ def validation(kept: Mapping[str, Any]) -> str:
 
 
 def index(listed: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
-    """The list of all kept results, the newest first."""
+    """The list of all kept results, the newest first; the name of one whose page is not made yet is empty."""
     lines = [_line(name, kept) for name, kept in listed]
     head = "".join(
         f"<th>{it}</th>"
         for it in ("validated", "batch", "rules", "source", "interval", "symbols", "candles", "result")
     )
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-    words = "<p>Every validation that found something, and the newest of each source and interval that did not.</p>"
+    words = (
+        "<p>Every validation that found something, and the newest of each source and interval that did not. "
+        "Housekeeping makes the pages that have no link yet.</p>"
+    )
     return _page(
         "Data Docs", f"<h1>Data Docs</h1>{words}{table if lines else '<p>None yet.</p>'}", "style.css"
     )
@@ -83,8 +86,9 @@ def _line(name: str, kept: Mapping[str, Any]) -> str:
         else f'<span class="failed">{found} found</span>'
     )
     rules = {"critical": "stop", "warning": "reject", "info": "warn"}[result["suite_name"].rsplit("-", 1)[-1]]
+    when = html.escape(_when(kept))
     cells = (
-        f'<a href="validations/{name}.html">{html.escape(_when(kept))}</a>',
+        f'<a href="validations/{name}.html">{when}</a>' if name else when,
         facts["batch"] or "",
         rules,
         html.escape(facts["source"]),

@@ -78,6 +78,18 @@ def test_of_batches_without_a_finding_the_newest_is_kept_by_source(engine: Engin
     assert data_docs.build(tmp_path, _MOST) == 2
 
 
+def test_a_run_makes_pages_for_so_long_and_the_next_build_makes_the_rest(
+    engine: Engine, tmp_path: Path
+) -> None:
+    for slot in range(3):
+        admit(engine, [frame([kline(slot, low="200")])], "rest", after(100))
+    assert data_docs.build(tmp_path, _MOST, 0) == 3
+    assert _pages(tmp_path) == {}
+    assert "<a " not in (tmp_path / "data-docs/index.html").read_text()
+    assert data_docs.build(tmp_path, _MOST) == 3
+    assert len(_pages(tmp_path)) == 3
+
+
 def test_a_refused_batch_has_a_page_too(engine: Engine, tmp_path: Path) -> None:
     rows = [kline(slot, open="") for slot in range(120)]
     with pytest.raises(UnusableBatch):
