@@ -169,7 +169,10 @@ def build(directory: Path, most: int, seconds: float = math.inf) -> int:
     for file in sorted((folder / "results").glob("*.json"), reverse=True):
         try:
             kept = json.loads(file.read_text())
-        except FileNotFoundError:  # another process has pruned it
+        except (
+            FileNotFoundError,
+            ValueError,
+        ):  # pruned by another process, or cut off when the machine failed
             continue
         page = folder / "validations" / f"{file.stem}.html"
         if not page.exists() and time.monotonic() < until:
