@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from eightbells.progress import words
+
 if TYPE_CHECKING:
     from tasks.certifying import Certified
 
@@ -48,9 +50,7 @@ def _lines(console: Console) -> Iterator[Callable[[int, int], None]]:
         nonlocal said
         now = time.monotonic()
         if done and (now - said >= _LINE_EVERY_SECONDS or done == total):
-            said, rate = now, done / max(now - began, 0.001)
-            left = f"{(total - done) / rate:,.0f} s left" if done < total else f"done in {now - began:,.0f} s"
-            line = f"history: {done:,} of {total:,} candles, {rate:,.0f} a second, {left}"
+            said, line = now, f"history: {words(done, total, now - began)}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     yield show

@@ -261,18 +261,21 @@ def serve(
 
 @app.command()
 def metrics() -> None:
-    """Serve /metrics for Prometheus until stopped."""
+    """Serve /metrics for Prometheus, and the Data Docs at /data-docs, until stopped."""
+    from functools import partial
     from threading import Event
 
     from eightbells.database.engine import open_database
     from eightbells.metrics import serve as serve_metrics
+    from eightbells.quality import data_docs
     from eightbells.settings import load_settings
     from eightbells.universe.members import resolved
 
     settings = load_settings()
     with open_database(settings) as engine:
         try:
-            port = serve_metrics(engine, settings, resolved)
+            pages = partial(data_docs.page_of, settings.directory)
+            port = serve_metrics(engine, settings, resolved, pages)
         except OSError as error:
             raise EightbellsError(
                 f"port {settings.metrics.port} of /metrics is taken: {error.strerror}"

@@ -12,6 +12,7 @@ from eightbells.candles.timeframe import CYCLE, Interval, Timeframe
 from eightbells.errors import EightbellsError
 from tasks.archive import Source, load_archive
 from tasks.candles import refresh_rules
+from tasks.documenting import publish_data_docs
 from tasks.history import ask_again, load_history, plan_history, symbols_quoted_in
 from tasks.loading import Ingested, merged
 from tasks.reports import publish_backfill
@@ -66,6 +67,7 @@ async def backfill(
         ingested = merged(ingested, await ask_again(session, plan))
         ingested.failed |= universe.refused | plan.failed
         await publish_backfill(universe.symbols, first, last, timeframe, ingested)
+        await publish_data_docs(session.settings)
         return ingested
 
 

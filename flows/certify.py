@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
@@ -13,7 +14,12 @@ from tasks.certifying import Certified, compare_candles, publish_certified, publ
 from tasks.session import open_session
 
 
-@flow(name="certify", flow_run_name="certify from {start}")
+def _run_name() -> str:
+    start = flow_run.parameters.get("start")
+    return f"certify from {start}" if start else "certify the last thirty days"
+
+
+@flow(name="certify", flow_run_name=_run_name)
 async def certify(
     symbols: list[str] | None = None, start: date | None = None, end: date | None = None
 ) -> Certified:

@@ -13,6 +13,7 @@ from prefect.states import Completed, Failed
 from eightbells.candles import grid
 from orchestration.newer_run import is_of_schedule, newer_run
 from tasks.candles import EARLY_MS, await_close, fetch_newest, refresh_holdings, refresh_rules
+from tasks.documenting import publish_data_docs
 from tasks.orders import waiting_orders
 from tasks.reports import name_run
 from tasks.session import open_session
@@ -73,6 +74,8 @@ async def four_hour_cycle(
         if not symbols:  # else the members' candles have not been fetched
             asked = await without_leavers(session, asked, opened, ingested, label)
         report = await trade_candle(session, panel, asked, opened, ingested, label, trade=trade)
+        if ingested.quarantined or ingested.warned:
+            await publish_data_docs(session.settings)
         if trade and is_of_schedule() and (waiting := waiting_orders(session, opened)):
             return Failed(message=waiting)  # so that it is started again while its candle is fresh
         return report

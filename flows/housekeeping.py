@@ -1,19 +1,21 @@
-"""Housekeeping: delete Prefect's records of runs that ended long ago."""
+"""Housekeeping: delete Prefect's records of runs that ended long ago, and old pages of the Data Docs."""
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
 from prefect import flow
 
 from eightbells.settings import load_settings
 from orchestration.limits import flow_limit
+from tasks.documenting import publish_data_docs
 from tasks.pruning import Pruned, prune_runs
 
 
 @flow(name="housekeeping", flow_run_name="housekeeping")
 async def housekeeping(keep_days: float | None = None) -> Pruned:
-    """Forget the runs that ended long ago, with their logs and artifacts.
+    """Forget the runs that ended long ago, with their logs and artifacts, and build the Data Docs again.
 
     Candles, decisions, orders and books are kept for ever, whatever is forgotten here.
 
@@ -23,4 +25,6 @@ async def housekeeping(keep_days: float | None = None) -> Pruned:
     settings = load_settings()
     days = settings.prefect.keep_days if keep_days is None else keep_days
     async with flow_limit(settings.limits):
-        return await prune_runs(datetime.now(UTC) - timedelta(days=days))
+        pruned = await prune_runs(datetime.now(UTC) - timedelta(days=days))
+        await publish_data_docs(settings, math.inf)
+        return pruned

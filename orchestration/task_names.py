@@ -31,6 +31,7 @@ TaskName = Literal[
     "compare {slots} candles",
     "report of the comparison",
     "coverage map",
+    "data docs",
     "decide again what was decided on {day}",
     "report of the replay",
     "trade the past",

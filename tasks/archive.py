@@ -34,7 +34,7 @@ async def load_archive(session: Session, plan: Plan, source: Source) -> Ingested
     settings = session.settings
     parts = _parts(files, settings.exchange.concurrency, settings.candles.rows_per_batch)
     async with (
-        shown_progress("backfill-progress", f"{slots:,} candles to load from the archive") as show,
+        shown_progress("backfill-progress", slots, " (archive)") as show,
         open_archive(settings.exchange.archive_url, settings.exchange.timeout_seconds) as archive,
         asyncio.TaskGroup() as group,
     ):

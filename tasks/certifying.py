@@ -94,23 +94,31 @@ async def publish_coverage(session: Session, symbols: Sequence[str]) -> None:
 
 
 def coverage_markdown(found: Sequence[Month]) -> str:
-    """The coverage map as a table: which percentage of each month's slots is stored, rounded down."""
+    """The coverage map as a table: which percentage of each month's slots is stored, rounded down.
+
+    Its signs are narrow and in every font: twelve months fit beside each other in the UI.
+    """
     if not found:
         return "# Coverage\n\nNo candle is stored."
     months = range(1, 13)
-    lines = [["symbol", "year", *(f"{month:02}" for month in months), "missing"], ["---"] * 15]
+    lines = [["symbol", "year", *map(str, months), "missing"], ["---"] * 15]
     for (symbol, year), group in groupby(found, lambda it: (it.symbol, it.month.year)):
         known = {it.month.month: it for it in group}
         missing = sum(it.slots - it.stored for it in known.values())
         cells = [_cell(known.get(month)) for month in months]
         lines.append([symbol, str(year), *cells, str(missing or "")])
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    legend = "Percent of slots stored. 🟩 all, 🟨 the rest is absent, 🟥 some is open or quarantined."
+    legend = (
+        "Percent of each month's slots that is stored. ✓ all of them; a number alone: the exchange does not have the "
+        "rest; ✗ some are open or quarantined."
+    )
     return f"# Coverage\n\n{legend}\n\n{table}"
 
 
 def _cell(month: Month | None) -> str:
     if month is None:
         return ""
-    colour = "🟥" if month.open or month.quarantined else "🟨" if month.absent else "🟩"
-    return f"{colour} {100 * month.stored // month.slots}"
+    if month.stored == month.slots:
+        return "✓"
+    percent = 100 * month.stored // month.slots
+    return f"✗ {percent}" if month.open or month.quarantined else str(percent)

@@ -104,7 +104,7 @@ async def load_history(session: Session, plan: Plan, slots: int) -> Ingested:
 
     A symbol that fails for good stops only itself.
     """
-    async with shown_progress("backfill-progress", f"{slots:,} candles to load") as show:
+    async with shown_progress("backfill-progress", slots) as show:
 
         def progress(done: int, total: int) -> None:
             show(done, total)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
@@ -16,9 +18,11 @@ from eightbells.database.engine import open_database
 from eightbells.exchange.gateway import Gateway, naming_the_exchange, unset_gateway
 from eightbells.exchange.history import Page
 from eightbells.exchange.spool import Spool, spool_folder
+from eightbells.quality import data_docs
 from eightbells.runtime import Runtime
 from eightbells.settings import Settings, load_settings
 from eightbells.universe.members import resolved
+from orchestration.events import events_sent
 from orchestration.exchange_task import exchange_task
 from orchestration.limits import FlowLimit, flow_limit
 from orchestration.waits import announce
@@ -81,6 +85,7 @@ async def unset_session(limit: FlowLimit | None = "flow_seconds") -> AsyncIterat
             settings = resolved(connection, settings)
         try:
             async with (
+                events_sent(),
                 flow_limit(settings.limits, limit) if limit else nullcontext(),
                 unset_gateway(settings, engine) as gateway,
             ):
@@ -92,3 +97,12 @@ async def unset_session(limit: FlowLimit | None = "flow_seconds") -> AsyncIterat
                     session.close()
         finally:
             metrics.flush(engine)
+            await asyncio.to_thread(_keep_results, settings)
+
+
+def _keep_results(settings: Settings) -> None:
+    """Write what Data Docs are made of; a run does not fail for them."""
+    try:
+        data_docs.write(settings.directory, settings.candles.data_docs)
+    except Exception as error:
+        logging.getLogger(__name__).warning("results of validations are not kept for Data Docs: %s", error)

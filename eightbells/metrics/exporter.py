@@ -1,11 +1,12 @@
-"""`/metrics`: the sums over all processes, the facts of the tables, and the disk, for Prometheus."""
+"""`/metrics`: the sums over all processes, the facts of the tables, and the disk, for Prometheus. And `/data-docs`."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -75,13 +76,45 @@ def _disk(directory: Path) -> Metric:
     )
 
 
-def serve(engine: Engine, settings: Settings, resolve: Resolve = lambda _, settings: settings) -> int:
+Pages = Callable[[str], tuple[str, bytes] | None]
+
+
+def serve(
+    engine: Engine,
+    settings: Settings,
+    resolve: Resolve = lambda _, settings: settings,
+    pages: Pages | None = None,
+) -> int:
     """Serve `/metrics` from a thread of its own; returns the port (one that is free where `metrics.port` is 0).
 
     Args:
         resolve: gives the settings with the symbols that are traded at the moment, where a rule chooses them.
+        pages: gives content type and content of what lies below `/data-docs`.
     """
     registry = CollectorRegistry()
     registry.register(_Exporter(engine, settings, resolve))
     server, _ = start_http_server(settings.metrics.port, settings.metrics.host, registry)
+    if pages is not None:
+        server.set_app(_with_pages(server.get_app(), pages))
     return int(server.server_port)
+
+
+def _with_pages(others: Any, pages: Pages) -> Any:
+    """A WSGI application that answers for `/data-docs`, and leaves the rest to another one."""
+
+    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/data-docs":  # so that links in the index are relative to it
+            start("301 Moved Permanently", [("Location", "/data-docs/"), ("Content-Length", "0")])
+            return [b""]
+        if not path.startswith("/data-docs/"):
+            return list(others(environ, start))
+        found = pages(path.removeprefix("/data-docs/"))
+        if found is None:
+            start("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"There is no such page. A backfill or housekeeping makes the Data Docs.\n"]
+        kind, content = found
+        start("200 OK", [("Content-Type", kind), ("Cache-Control", "no-cache")])
+        return [content]
+
+    return answer

@@ -6,17 +6,19 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine, text
 
-from eightbells import metrics
+from eightbells import events, metrics
 from eightbells.candles import grid, store
 from eightbells.candles.frame import INTEGERS, KLINE, concatenate, only_closed
 from eightbells.candles.klines import Klines, PlainKlines, plain
 from eightbells.candles.timeframe import CYCLE, Timeframe
-from eightbells.quality import oddities
+from eightbells.errors import UnusableBatch
+from eightbells.quality import data_docs, oddities
 from eightbells.quality.oddities import Asked, Bounds
 from eightbells.quality.verdicts import Verdict, keep_validations, validated, verdicts_of
 
@@ -70,7 +72,7 @@ def admit(
     Raises:
         UnusableBatch: most rows are wrong in the same way; nothing is stored.
     """
-    judged = _by_rows(frames, now_ms, 0, timeframe)
+    judged = _by_rows(frames, now_ms, 0, source, timeframe)
     if judged is None:
         return Admission(batch=0)
     return _admit(engine, judged, source, now_ms, flow_run, {}, bounds)
@@ -101,7 +103,7 @@ def admit_klines(
     for it, _ in plains:
         asked.setdefault(it.symbol, []).append(it.asked)
     frames = [it.frame for it, _ in plains if it.symbol in odd]
-    parts = [sound if sound.checked else None, _by_rows(frames, now_ms, sound.checked, timeframe)]
+    parts = [sound if sound.checked else None, _by_rows(frames, now_ms, sound.checked, source, timeframe)]
     admission = Admission(batch=0)
     for part in parts:
         if part is not None:
@@ -113,7 +115,7 @@ def admit_klines(
 class _Judged:
     """Rows after the suite: what is to be stored, the bad ones with their reasons, and the verdicts by symbol.
 
-    `numbers` are the good rows once more, as floats and integers.
+    `numbers` are the good rows once more, as floats and integers; `result` is what Great Expectations returned.
     """
 
     good: store.Columns
@@ -123,6 +125,7 @@ class _Judged:
     verdicts: dict[str, Verdict]
     checked: int
     timeframe: Timeframe
+    result: Any = None
 
 
 def _nothing(timeframe: Timeframe) -> _Judged:
@@ -130,7 +133,7 @@ def _nothing(timeframe: Timeframe) -> _Judged:
 
 
 def _by_rows(
-    frames: list[pd.DataFrame], now_ms: int, others: int, timeframe: Timeframe = CYCLE
+    frames: list[pd.DataFrame], now_ms: int, others: int, source: str, timeframe: Timeframe
 ) -> _Judged | None:
     """The closed candles of the frames, judged row by row; None where there are none.
 
@@ -143,8 +146,14 @@ def _by_rows(
     from eightbells.quality import suite  # over a second to import: only where something is judged
 
     reasons = suite.judge(frame, now_ms, timeframe)
+    result = suite.last_result()
     if reasons:
-        suite.require_usable(frame, reasons, others, now_ms, timeframe)
+        try:
+            suite.require_usable(frame, reasons, others, now_ms, timeframe)
+        except UnusableBatch:
+            facts = data_docs.Facts(0, source, timeframe.name, frame["symbol"].nunique(), len(frame) + others)
+            data_docs.note(facts, suite.last_result())
+            raise
     bad = frame.index.isin(list(reasons))
     good = frame[~bad]
     numbers = good[[*KLINE]].astype({name: "int64" if name in INTEGERS else "float64" for name in KLINE})
@@ -158,6 +167,7 @@ def _by_rows(
         verdicts,
         len(frame),
         timeframe,
+        result,
     )
 
 
@@ -181,7 +191,7 @@ def _sound(found: Sequence[PlainKlines], now_ms: int, timeframe: Timeframe = CYC
         return None
     good: store.Columns = [list(numbers["symbol"])]
     good += [[value for read in found for value in read.columns[name]] for name in store.ORDER[1:]]
-    return _Judged(good, numbers, pd.DataFrame(), {}, verdicts, len(numbers), timeframe)
+    return _Judged(good, numbers, pd.DataFrame(), {}, verdicts, len(numbers), timeframe, suite.last_result())
 
 
 def _admit(
@@ -196,6 +206,7 @@ def _admit(
     from eightbells.quality import suite
 
     verdicts, timeframe, odd = judged.verdicts, judged.timeframe, _odd(engine, judged, asked, bounds)
+    oddness = suite.last_result() if odd else None
     with engine.connect() as connection, connection.begin() as transaction:
         written = store.write(connection, judged.good, source, now_ms, flow_run, timeframe)
         kept = _quarantine(connection, judged.bad, judged.reasons, written.batch, timeframe)
@@ -204,13 +215,14 @@ def _admit(
         if known and all(verdict.validation for verdict in known.values()):
             verdicts = known
             transaction.rollback()
-            warned = Counter[str]()
+            warned, is_kept = Counter[str](), False
         else:  # news, or proven for the first time, though stored before
             verdicts = keep_validations(connection, verdicts, written.batch, suite.NAME, timeframe)
             warned = _warn(connection, judged.good, odd, written.batch, timeframe)
             _close_batch(connection, written, judged.checked, kept)
+            is_kept = True
     _count(written, kept, judged.reasons, warned)
-    return Admission(
+    admission = Admission(
         written.batch,
         judged.checked,
         written.inserted,
@@ -218,6 +230,49 @@ def _admit(
         len(judged.reasons),
         verdicts,
         warned,
+    )
+    if is_kept:
+        _note_results(judged, source, written.batch, odd if warned else {}, oddness)
+        events.publish(_event(admission, source, timeframe, flow_run))
+    return admission
+
+
+def _note_results(judged: _Judged, source: str, batch: int, odd: dict[int, list[str]], oddness: Any) -> None:
+    """Put aside, for Data Docs, what the suite said of a batch."""
+    facts = data_docs.Facts(batch, source, judged.timeframe.name, len(judged.verdicts), judged.checked)
+    bad = (
+        (row.symbol, row.open_time, judged.reasons[int(str(at))])
+        for at, row in zip(judged.bad.index, judged.bad.itertuples(), strict=True)
+    )
+    data_docs.note(replace(facts, rows=data_docs.first_rows(bad)), judged.result)
+    if odd:
+        symbols, opens = judged.good[:2]
+        rows = ((symbols[at], opens[at], codes) for at, codes in odd.items())
+        data_docs.note(replace(facts, rows=data_docs.first_rows(rows)), oddness)
+
+
+def _event(admission: Admission, source: str, timeframe: Timeframe, flow_run: str | None) -> events.Event:
+    """That a batch was validated, for those who may act on it."""
+    passed = not admission.quarantined
+    return events.Event(
+        events.CANDLES_VALIDATED,
+        f"batch.{admission.batch}",
+        f"batch {admission.batch}",
+        {"interval": timeframe.name, "source": source, "passed": "yes" if passed else "no"},
+        {
+            "batch": admission.batch,
+            "interval": timeframe.name,
+            "source": source,
+            "symbols": len(admission.verdicts),
+            "candles": admission.checked,
+            "stored": admission.inserted,
+            "revised": admission.revised,
+            "quarantined": admission.quarantined,
+            "warnings": dict(admission.warned),
+            "failed": sorted(it.symbol for it in admission.verdicts.values() if not it.success),
+            "validations": [it.validation for it in admission.verdicts.values()],
+        },
+        flow_run,
     )
 
 

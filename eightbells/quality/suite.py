@@ -36,6 +36,7 @@ STOP, REJECT, WARN = FailureSeverity.CRITICAL, FailureSeverity.WARNING, FailureS
 _USABLE_SHARE = 0.5  # of a batch's rows: what has fewer is no answer of candles
 _FEWEST = 100  # rows from which a batch is refused as a whole: a smaller one is judged row by row
 _ONE_AT_A_TIME = threading.Lock()  # the library's context is one for all threads
+_last = threading.local()
 _NEVER_ABOVE = (
     ("low", "open", "low_above_open"),
     ("low", "close", "low_above_close"),
@@ -185,7 +186,32 @@ def _validated(severity: FailureSeverity, batch: pd.DataFrame, result_format: st
         warnings.simplefilter("ignore")  # the library's own, about pandas
         definition, suites = _suites()
         suite = suites[severity]
-        return definition.get_batch({"dataframe": batch}).validate(suite, result_format=result_format)
+        _last.result = definition.get_batch({"dataframe": batch}).validate(suite, result_format=result_format)
+        return _last.result
+
+
+def last_result() -> Any:
+    """Great Expectations' result of what this thread has judged last."""
+    return _last.result
+
+
+def rendered(result: Mapping[str, Any]) -> str:
+    """The page of Great Expectations' Data Docs about a result, as HTML.
+
+    Args:
+        result: a result as its `to_json_dict` gives it.
+    """
+    from great_expectations.core.expectation_validation_result import (
+        ExpectationSuiteValidationResult,
+        expectationSuiteValidationResultSchema,
+    )
+    from great_expectations.render.renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    loaded = expectationSuiteValidationResultSchema.load(dict(result))
+    if isinstance(loaded, dict):
+        loaded = ExpectationSuiteValidationResult(**loaded)
+    return str(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(loaded)))
 
 
 @functools.cache

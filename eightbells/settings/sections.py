@@ -99,6 +99,7 @@ class CandleSettings(_Section):
     rows_per_batch: int = Field(default=60000, ge=1000, le=10**7)
     max_pause: int = Field(default=6, ge=0, le=10**6)
     warn_jump_sigmas: float = Field(default=10, ge=0, le=10**6)
+    data_docs: int = Field(default=100, ge=1, le=10000)
 
 
 ExitStep = Literal["close", "cross", "market"]

@@ -26,6 +26,7 @@ from eightbells.exchange.streams import (
     Pace,
     StreamEvent,
 )
+from eightbells.quality import data_docs
 from eightbells.quality.gate import admit_klines
 from eightbells.quality.oddities import bounds_of
 from eightbells.runtime import Runtime
@@ -227,7 +228,7 @@ class Stream:
 
     async def _beat(self) -> None:
         """Show that it lives, and let its figures outlive it."""
-        counted = 0
+        counted, settings = 0, self.runtime.settings
         while True:
             messages = sum(feed.messages for feed in self.feeds)
             metrics.STREAM_MESSAGES.inc(messages - counted)
@@ -238,12 +239,13 @@ class Stream:
             metrics.STREAM_FALLBACK.set(self._connected < len(self.feeds))
             try:
                 await asyncio.to_thread(metrics.flush, self.runtime.engine)
+                await asyncio.to_thread(data_docs.write, settings.directory, settings.candles.data_docs)
                 if self.runtime.gateway.clock.is_stale:
                     await self.runtime.gateway.sync_clock()
-            except (ExchangeError, *DATABASE_AWAY) as error:
+            except (ExchangeError, OSError, *DATABASE_AWAY) as error:
                 self.reporter.warn(f"heartbeat: {str(error).splitlines()[0]}")
             await self.reporter.show(self.facts())
-            await asyncio.sleep(self.runtime.settings.stream.heartbeat_seconds)
+            await asyncio.sleep(settings.stream.heartbeat_seconds)
 
     def facts(self) -> dict[str, str]:
         """How it is, in words."""

@@ -93,6 +93,17 @@ def book(
     )
 
 
+def average_price(connection: Connection, order: int) -> Decimal:
+    """What an order's fills in the books cost on average, in the quote asset; eight places. 0 without fills."""
+    price: Decimal = connection.execute(
+        text(
+            "SELECT coalesce(round(sum(quote_quantity) / sum(quantity), 8), 0) FROM fills WHERE order_id = :id"
+        ),
+        {"id": order},
+    ).scalar_one()
+    return price
+
+
 def fills_booked_by(connection: Connection, account: str, flow_run: str | None) -> int:
     """How many fills a run has booked."""
     count: int = connection.execute(

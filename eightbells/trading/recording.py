@@ -10,6 +10,7 @@ from decimal import Decimal
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError
 
+from eightbells import events
 from eightbells.candles import grid
 from eightbells.exchange.gateway import Gateway
 from eightbells.exchange.models import OrderReport
@@ -77,14 +78,46 @@ class Recorder:
                 and fees.unpriced(connection, order.account, order.symbol, _charged(report))
             ):
                 fills = []
-            ledger.book(connection, present, fills, self._flow_run, fee_prices or {})
+            booked = ledger.book(connection, present, fills, self._flow_run, fee_prices or {})
             outbox.note_exchange(connection, present, report.order_id, report.executed_quantity)
             if state is None:
                 state = self._doubt(connection, present, report, at)
             elif state in TRANSITIONS.get(present.state, ()):  # an older answer may come after a newer one
                 detail = {"status": report.status, "executed": wire(report.executed_quantity)}
                 outbox.move(connection, present, state, at, detail, self._flow_run)
+            filled = self._filled(connection, present) if booked or state is State.FILLED else None
+        if filled is not None:
+            events.publish(filled)
         return state
+
+    def _filled(self, connection: Connection, before: Order) -> events.Event | None:
+        """That an order has new fills, or none is left to come; None where neither is so."""
+        order = outbox.load(connection, before.id)
+        new = order.booked_quantity - before.booked_quantity
+        is_over = order.state is State.FILLED and order.booked_quantity == order.executed_quantity
+        if not new and (not is_over or before.state is State.FILLED):
+            return None
+        price = ledger.average_price(connection, order.id)
+        labels = {
+            "symbol": order.symbol,
+            "side": order.side,
+            "strategy": order.strategy,
+            "account": order.account,
+            "leg": order.leg,
+            "state": order.state.value,
+        }
+        facts = {
+            "order": order.id,
+            "client_order_id": order.client_order_id,
+            "quantity": wire(order.booked_quantity),
+            "price": wire(price),
+            "new_quantity": wire(new),
+            "ordered_quantity": wire(order.quantity),
+        }
+        title = f"{order.side} {order.symbol}"
+        return events.Event(
+            events.ORDER_FILLED, f"order.{order.id}", title, labels, labels | facts, self._flow_run
+        )
 
     def _doubt(self, connection: Connection, order: Order, report: OrderReport, at: datetime) -> State:
         """Keep that an order's status is not known; returns the state that it has in the books."""

@@ -22,6 +22,10 @@ class Person:
     def _go(self, path: str) -> None:
         self.page.goto(f"{self._ui}{path}")
 
+    def home(self) -> None:
+        """Back to the UI from another site."""
+        self._go("/dashboard")
+
     def picture(self, name: str, height: int = 800, heading: str = "") -> None:
         """Keep what the window shows once it has come to rest: so high, or from a heading on."""
         self.page.set_viewport_size({"width": WIDTH, "height": height})
@@ -91,12 +95,35 @@ class Person:
         self.field(name).locator(".p-select-button__control").press("ArrowDown")
         self.page.locator(".p-select-option").get_by_text(option, exact=True).click()
 
-    def submit(self) -> None:
-        """Start the run that the form describes and open its page."""
+    def choices(self, name: str) -> list[str]:
+        """What the form offers for a parameter."""
+        button = self.field(name).locator(".p-select-button__control")
+        button.press("ArrowDown")
+        options = self.page.locator(".p-select-option")
+        expect(options.first).to_be_visible()
+        offered = [it.strip() for it in options.all_inner_texts()]
+        button.press("Escape")
+        return offered
+
+    def numbers(self, name: str, *numbers: int) -> None:
+        field = self.field(name)
+        for at, number in enumerate(numbers):
+            field.get_by_role("button", name="Add item").click()
+            field.locator("input").nth(at).fill(str(number))
+
+    def submit(self) -> str:
+        """Start the run that the form describes and open its page; returns its id."""
         with self.page.expect_response("**/create_flow_run") as created:
             self.page.get_by_role("button", name="Submit", exact=True).click()
         run = created.value.json()["id"]
+        self.open_run(run)
+        return str(run)
+
+    def open_run(self, run: str) -> None:
         self._go(f"/runs/flow-run/{run}")
+
+    def open_artifact_itself(self, artifact: str) -> None:
+        self._go(f"/artifacts/artifact/{artifact}")
 
     def follow(self) -> str:
         """Stay on the run's page until it has ended; returns its state."""

@@ -6,31 +6,30 @@ The tests share one installation and stand in the order of an afternoon. `make p
 from __future__ import annotations
 
 import io
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from rich.console import Console
 from rich.text import Text
 from sqlalchemy import Engine
 
 from eightbells.candles import grid
-from eightbells.database.engine import connect
+from eightbells.candles.timeframe import Interval
 from orchestration.declared import declared
-from tests.browser.person import HEIGHT, WIDTH, Person
+from tasks.archive import Source
+from tests.browser.conftest import PICTURES
+from tests.browser.person import Person
 from tests.control_room.installation import PATIENCE, Installation, eightbells, standing
 from tests.exchange import STEP, Simulator
 from tests.klines import one, rows_of
 from tests.surroundings import ROOT
 
-PICTURES = os.environ.get("PICTURES")  # the folder that is to keep what the tests see
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT"]
 LAST_SYMBOL = "XRPUSDT"  # no cycle has traded it when trading is halted: then there is something to refuse
 STRATEGIES = [
@@ -38,14 +37,6 @@ STRATEGIES = [
     {"name": "breakout", "kind": "donchian", "capital": "10000", "parameters": {"entry": 55, "exit": 20}},
     {"name": "hold", "kind": "tests.always:Always", "capital": "5000", "symbols": [LAST_SYMBOL, "BNBUSDT"]},
 ]
-# Without a graphics card each picture of a moving spinner is drawn by the processor, sixty in a second.
-MOTIONLESS = """
-document.addEventListener("DOMContentLoaded", () => {
-    const style = document.createElement("style")
-    style.textContent = "*, ::before, ::after { animation: none !important; transition: none !important }"
-    document.head.append(style)
-})
-"""
 WHY = "looking into a strange candle"
 
 
@@ -55,34 +46,6 @@ def up(folder: Path, market: Simulator) -> Iterator[Installation]:
     settings = {"symbols": [*SYMBOLS, LAST_SYMBOL], "strategies": STRATEGIES}
     with standing(folder / "up-browsed", market, **settings) as installation:
         yield installation
-
-
-@pytest.fixture(scope="module")
-def books(up: Installation) -> Iterator[Engine]:
-    engine = connect(up.database)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def browser() -> str:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"this machine has no browser: none of {', '.join(BROWSERS)} is on its path")
-    return found
-
-
-@pytest.fixture(scope="module")
-def person(browser: str, up: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
-    expect.set_options(timeout=30_000)  # machines are slow at times
-    pictures = Path(PICTURES or tmp_path_factory.mktemp("pictures"))
-    with sync_playwright() as playwright:
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium has none for root
-        window = playwright.chromium.launch(executable_path=browser, args=sandbox)
-        page = window.new_page(viewport={"width": WIDTH, "height": HEIGHT}, timezone_id="UTC", locale="en-GB")
-        page.add_init_script(MOTIONLESS)
-        yield Person(page, up.note.prefect_api.removesuffix("/api"), pictures)
-        window.close()
 
 
 def as_svg(said: str, title: str, width: int) -> str:
@@ -119,7 +82,9 @@ def test_a_backfill_is_started_from_its_form_and_reports_what_it_brought(
     person.list_of("symbols", "BTCUSDT", "ETHUSDT")
     person.day("start", "2025-03-01")
     person.day("end", "2025-03-31")
-    person.picture("backfill-form")
+    assert person.choices("interval") == list(get_args(Interval))
+    assert person.choices("source") == list(get_args(Source))
+    person.picture("backfill-form", height=1180)
     person.submit()
     assert person.follow() == "Completed"
     expect(person.page.get_by_text("BTCUSDT, ETHUSDT from 2025-03-01").first).to_be_visible()

@@ -15,6 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
     FlowRunFilter,
     FlowRunFilterId,
     LogFilter,
@@ -23,6 +24,7 @@ from prefect.client.schemas.filters import (
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 
+from eightbells.settings import load_settings
 from flows.housekeeping import housekeeping
 from tasks.pruning import prune_runs
 from tests.conftest import Configure
@@ -146,6 +148,14 @@ async def test_the_setting_says_how_much_is_kept(prefect_server: str, configure:
     run = await worked()
     await housekeeping()
     assert await exists(run)
+    site = load_settings().directory / "data-docs"
+    assert "<h1>Data Docs</h1>" in (site / "index.html").read_text()
+    async with get_client() as client:
+        (link, *_) = await client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["data-docs"]))
+        )
+    assert "http://127.0.0.1:9464/data-docs/" in link.data
+    assert str(site) in link.description
     configure(prefect__keep_days=0.000001)
     await housekeeping()
     assert not await exists(run)

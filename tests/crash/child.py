@@ -59,6 +59,11 @@ class _Sound:
     def warnings_of(looks: pd.DataFrame) -> dict[int, list[str]]:
         return {}
 
+    @staticmethod
+    def last_result() -> SimpleNamespace:
+        meta = {"great_expectations_version": "none"}
+        return SimpleNamespace(success=True, suite_name="sound", statistics={}, meta=meta, results=[])
+
 
 eightbells.quality.suite = _Sound  # type: ignore[attr-defined]
 

@@ -109,6 +109,7 @@ def without_prefect(run: str, wait: Wait = asyncio.sleep) -> Iterator[None]:
     put(importlib.import_module("tasks.session"), "flow_run", _FlowRun(run))
     put(importlib.import_module("orchestration.retries"), "task_run", _TaskRun)
     put(importlib.import_module("tasks.reports"), "acreate_markdown_artifact", _unpublished)
+    put(importlib.import_module("tasks.documenting"), "acreate_link_artifact", _unpublished)
     try:
         yield
     finally:

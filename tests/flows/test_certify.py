@@ -59,8 +59,8 @@ def test_the_map_has_a_row_per_symbol_and_year_and_marks_what_is_not_whole() -> 
     ]
     rows = [line.replace(" ", "") for line in coverage_markdown(found).splitlines()[-3:]]
     assert rows == [
-        "|BTCUSDT|2025||||||||||||🟩100||",
-        "|BTCUSDT|2026|🟨99|🟥50|||||||||||51|",
-        "|ETHUSDT|2026||🟥99|||||||||||1|",
+        "|BTCUSDT|2025||||||||||||✓||",
+        "|BTCUSDT|2026|99|✗50|||||||||||51|",
+        "|ETHUSDT|2026||✗99|||||||||||1|",
     ]
     assert "No candle is stored" in coverage_markdown([])

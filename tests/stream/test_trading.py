@@ -8,15 +8,19 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 from sqlalchemy import Engine, text
 
 from eightbells.candles import grid
+from eightbells.events import CANDLES_VALIDATED, ORDER_FILLED
 from tests.books import list_symbol
 from tests.conftest import Configure
 from tests.exchange import STEP, Simulator
 from tests.klines import one, rows_of
+from tests.prefect_server import events_since
 from tests.stream.watched import CLOSE, OPENED, STANDS
 
 Symbols = tuple[str, ...]
@@ -87,6 +91,7 @@ async def test_the_cycle_after_a_trade_on_the_close_places_no_order_again(
         exchange__clock_speed=str(STANDS),
     )
     market.control("clock", time=CLOSE - 1, speed=0)
+    began = datetime.now(UTC)
     async with streaming(engine, symbols):
         await asyncio.sleep(1)
         closed = time.time()
@@ -110,6 +115,14 @@ async def test_the_cycle_after_a_trade_on_the_close_places_no_order_again(
             strategies=STRATEGIES, candles__settle_seconds="0"
         )  # the clock stands: it would wait for ever
         await four_hour_cycle(candle=grid.to_time(OPENED))
+    async with httpx.AsyncClient(base_url=prefect_server, timeout=30) as api:
+        filled = await events_since(api, began, len(sent), ORDER_FILLED)
+        assert {it["payload"]["state"] for it in filled} == {"FILLED"}
+        assert sorted(it["payload"]["order"] for it in filled) == [
+            order for (order,) in rows_of(engine, "SELECT id FROM orders WHERE state = 'FILLED' ORDER BY id")
+        ]
+        validated = await events_since(api, began, 2, CANDLES_VALIDATED)
+        assert {it["payload"]["source"] for it in validated} >= {"ws"}
     assert len(orders_sent(market)) == len(sent)
     assert one(engine, "SELECT count(*) FROM orders") == len(sent)
     assert one(engine, "SELECT count(*) FROM evaluations") == len(sent)
