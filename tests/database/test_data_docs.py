@@ -119,7 +119,7 @@ def test_the_process_of_metrics_serves_the_site_and_nothing_else(
     (tmp_path / "secret.html").write_text("secret")
     admit(engine, [frame([kline(0, low="200")])], "rest", after(10))
     data_docs.build(tmp_path, _MOST)
-    port = metrics.serve(engine, configure(metrics__port=0), partial(data_docs.page_of, tmp_path))
+    port = metrics.serve(engine, configure(metrics__port=0), pages=partial(data_docs.page_of, tmp_path))
 
     def read(path: str) -> tuple[int, str]:
         try:
