@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 ENDED = re.compile("^(Completed|Failed|Crashed|Cancelled)$")
 WIDTH, HEIGHT = 1280, 1200  # high: what is not in sight is not even in the page
@@ -56,8 +57,13 @@ class Person:
         """Find a deployment by its name: the list shows ten a page."""
         self.open_deployments()
         self.page.get_by_placeholder("Search deployments").fill(name)
-        self.page.get_by_role("link", name=name, exact=True).first.click()
-        self.page.wait_for_url("**/deployments/deployment/*")
+        link = self.page.get_by_role("link", name=name, exact=True).first
+        for _ in range(3):  # a click while the list is drawn anew is lost
+            link.click()
+            with suppress(TimeoutError):
+                self.page.wait_for_url("**/deployments/deployment/*", timeout=10_000)
+                return
+        raise AssertionError(f"the deployment {name} does not open")
 
     def describes(self, words: str) -> None:
         """The deployment that is open says this of itself."""

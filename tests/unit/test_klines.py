@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from eightbells.candles import store
 from eightbells.candles.frame import KLINE
 from eightbells.candles.klines import Klines, PlainKlines, plain
+from eightbells.candles.timeframe import CYCLE
 from eightbells.quality import gate, oddities, suite
 from tests.klines import FIRST, STEP, after, kline
 
@@ -117,7 +118,7 @@ def test_what_is_odd_as_columns_is_odd_row_by_row(
     found = read(*rows)
     if found is None or not len(found) or (columns := gate._sound([found], NOW)) is None:
         return
-    by_rows = gate._by_rows([Klines("BTCUSDT", rows).frame], NOW, 0)
+    by_rows = gate._by_rows([Klines("BTCUSDT", rows).frame], NOW, 0, "rest", CYCLE)
     assert by_rows is not None
     assert odd_of(columns) == odd_of(by_rows)
 
