@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -132,7 +133,8 @@ def kill_server(place: Path) -> int:
     assert pid is not None
     family = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
     for process in family:
-        os.kill(process, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # without their parent the others end by themselves
+            os.kill(process, signal.SIGKILL)
     wait_until(lambda: not any(map(_runs, family)))
     return pid
 
