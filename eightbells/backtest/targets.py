@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -35,7 +36,7 @@ class Vectorised(Protocol):
 
 
 @dataclass
-class Wishes:
+class Wishes(ABC):
     """What one strategy wants of one symbol at each candle, from the first that may be decided on.
 
     Args:
@@ -60,9 +61,9 @@ class Wishes:
         found = self.opinions.get(index)
         return (None, None) if found is None else cast("_Levels", (found.stop, found.take_profit))
 
+    @abstractmethod
     def opinion(self, index: int) -> Opinion:
         """What the strategy says at a candle."""
-        raise NotImplementedError
 
     def objection(self, index: int) -> str | None:
         """Why nothing may be decided at a candle."""

@@ -153,7 +153,7 @@ def prune(directory: Path, most: int) -> None:
 
 
 def build(directory: Path, most: int, seconds: float = math.inf) -> int:
-    """Make the pages that are missing, and the index anew; returns how many validations it lists.
+    """Make the missing pages and write the index; returns how many validations it lists.
 
     A page takes half a second: this is nothing for the way of a candle to its order.
 

@@ -1,7 +1,7 @@
 """Cross-sectional momentum: long in the `top` symbols with the highest past return, if it is positive, at weights that
 keep their volatility together at a target per year.
 
-It is decided anew at every `rebalance`-th slot since 1970. In between the strategy says again what followed from the
+It decides at every `rebalance`-th slot since 1970. In between the strategy says again what followed from the
 newest of those slots, from the candles alone: it remembers nothing.
 """
 
@@ -87,9 +87,9 @@ class Momentum:
         close, member = universe["close"].to_numpy(), members.to_numpy()
         weights, rows = np.zeros(close.shape), np.arange(len(close))
         decided = rows - self._ages(universe.index)
-        anew = np.ones(len(rows), dtype=bool)
-        anew[1:] = (np.diff(decided) != 0) | (member[1:] != member[:-1]).any(axis=1)
-        begins = np.flatnonzero(anew)
+        is_new = np.ones(len(rows), dtype=bool)
+        is_new[1:] = (np.diff(decided) != 0) | (member[1:] != member[:-1]).any(axis=1)
+        begins = np.flatnonzero(is_new)
         for begin, end in zip(begins, [*begins[1:], len(rows)], strict=True):
             row, shown = int(decided[begin]), member[begin]
             first = row - self._lookback - self._skip
@@ -98,7 +98,7 @@ class Momentum:
         return weights
 
     def _ages(self, times: pd.Index[pd.Timestamp]) -> npt.NDArray[np.int64]:
-        """Of each slot how many slots ago it was decided anew."""
+        """How many slots before each slot the last decision was."""
         opens = pd.DatetimeIndex(times).as_unit("ms").asi8
         ages: npt.NDArray[np.int64] = opens // grid.STEP_MS % self._rebalance
         return ages

@@ -58,7 +58,7 @@ class Person:
         self.open_deployments()
         self.page.get_by_placeholder("Search deployments").fill(name)
         link = self.page.get_by_role("link", name=name, exact=True).first
-        for _ in range(3):  # a click while the list is drawn anew is lost
+        for _ in range(3):  # a click while the UI redraws the list is lost
             link.click()
             with suppress(TimeoutError):
                 self.page.wait_for_url("**/deployments/deployment/*", timeout=10_000)
