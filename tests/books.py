@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from eightbells.candles import grid
 from eightbells.trading import outbox
-from eightbells.trading.outbox import Order
+from eightbells.trading.outbox import Intent, Order
 from eightbells.trading.sizing import Sized
 from eightbells.trading.states import State
 from tests.klines import FIRST, admitted, after, kline, klines
@@ -80,7 +80,7 @@ def plan_order(
     """Plan the order of a signal as the product does."""
     sized = Sized(leg, "BUY", Decimal("0.5"), Decimal(100))  # type: ignore[arg-type]
     identity = ("trend", "1", "BTCUSDT", open_ms)
-    assert outbox.plan(connection, ACCOUNT, of, identity, sized, after(1), None, attempt)
+    assert outbox.plan(connection, Intent(ACCOUNT, of, identity, sized, after(1), None, attempt))
     return outbox.live(connection, ACCOUNT, {State.PLANNED})[-1]
 
 

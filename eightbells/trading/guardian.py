@@ -22,7 +22,7 @@ from eightbells.trading.holdings import Costs, HeldPosition, holdings
 from eightbells.trading.jumps import Close
 from eightbells.trading.lease import Lease, LeaseLost
 from eightbells.trading.moves import Move, Unable, next_move
-from eightbells.trading.outbox import Order
+from eightbells.trading.outbox import Intent, Order
 from eightbells.trading.states import IN_FLIGHT, State
 from eightbells.trading.unprotected import unprotected
 
@@ -244,31 +244,16 @@ class Guardian:
         origin = move.origin
         attempt = attempts.next_attempt(connection, origin.signal, move.sized.leg)
         account, run = self.settings.account, self.flow_run
-        planned = outbox.plan(
-            connection,
-            account,
-            origin.signal,
-            (holding.strategy, origin.version, holding.symbol, origin.open_ms),
-            move.sized,
-            now_ms,
-            run,
-            attempt,
-            move.old,
-        )
+        identity = holding.strategy, origin.version, holding.symbol, origin.open_ms
+        intent = Intent(account, origin.signal, identity, move.sized, now_ms, run, attempt)
+        planned = outbox.plan(connection, intent, move.old)
         above = move.sized.above
         if planned is not None and above is not None:
             of = holding.exit if above.leg == "exit" and holding.exit is not None else origin
-            outbox.plan(
-                connection,
-                account,
-                of.signal,
-                (holding.strategy, of.version, holding.symbol, of.open_ms),
-                above,
-                now_ms,
-                run,
-                attempts.next_attempt(connection, of.signal, above.leg),
-                listed_with=planned,
-            )
+            identity = holding.strategy, of.version, holding.symbol, of.open_ms
+            attempt = attempts.next_attempt(connection, of.signal, above.leg)
+            beside = Intent(account, of.signal, identity, above, now_ms, run, attempt, listed_with=planned)
+            outbox.plan(connection, beside)
         return planned
 
     async def _send(self, order: int, lease: Lease) -> None:

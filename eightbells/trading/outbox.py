@@ -78,87 +78,80 @@ INSERT INTO orders (
 """
 
 
-def row(
-    account: str,
-    signal: int,
-    identity: tuple[str, str, str, int],
-    sized: Sized,
-    now_ms: int,
-    flow_run: str | None,
-    attempt: int = 1,
-    replaced: int | None = None,
-    command: int | None = None,
-    listed_with: int | None = None,
-) -> dict[str, Any]:
-    """The values of a decision's order in the outbox. The arguments are those of `plan`."""
-    strategy, version, symbol, open_ms = identity
-    return {
-        "signal": signal,
-        "leg": sized.leg,
-        "attempt": attempt,
-        "account": account,
-        "strategy": strategy,
-        "symbol": symbol,
-        "opened": grid.to_time(open_ms),
-        "side": sized.side,
-        "type": sized.type,
-        "tif": "GTC" if sized.type in ("LIMIT", "STOP_LOSS_LIMIT") else None,
-        "listed": listed_with,
-        "paired": listed_with is not None,
-        "trailing": sized.trailing_delta,
-        "quantity": sized.quantity,
-        "price": sized.price,
-        "stop": sized.stop_price,
-        "sizing": sized.basis,
-        "now": grid.to_time(now_ms),
-        "run": flow_run,
-        "replaces": replaced,
-        "command": command,
-        "client": client_order_id(account, strategy, version, symbol, open_ms, sized.leg, attempt),
-    }
-
-
-def plan_purchases(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert the orders of decisions that buy, in one exchange with Postgres; a decision's order is never doubled.
+@dataclass(frozen=True)
+class Intent:
+    """An order that is to be planned: of which decision, and what it buys or sells.
 
     Args:
-        rows: as `row` gives them.
+        signal: id of the decision.
+        identity: strategy, its version, symbol and the candle's open time (ms).
+        command: what a sale by hand belongs to.
+        listed_with: the planned stop together with which it is to be placed.
     """
-    if rows:
-        connection.execute(text(_INSERT), list(rows))
+
+    account: str
+    signal: int
+    identity: tuple[str, str, str, int]
+    sized: Sized
+    now_ms: int
+    flow_run: str | None
+    attempt: int = 1
+    command: int | None = None
+    listed_with: int | None = None
+
+    def row(self, replaced: int | None = None) -> dict[str, Any]:
+        """Its values in the outbox."""
+        (strategy, version, symbol, open_ms), sized = self.identity, self.sized
+        leg, attempt = sized.leg, self.attempt
+        return {
+            "signal": self.signal,
+            "leg": leg,
+            "attempt": attempt,
+            "account": self.account,
+            "strategy": strategy,
+            "symbol": symbol,
+            "opened": grid.to_time(open_ms),
+            "side": sized.side,
+            "type": sized.type,
+            "tif": "GTC" if sized.type in ("LIMIT", "STOP_LOSS_LIMIT") else None,
+            "listed": self.listed_with,
+            "paired": self.listed_with is not None,
+            "trailing": sized.trailing_delta,
+            "quantity": sized.quantity,
+            "price": sized.price,
+            "stop": sized.stop_price,
+            "sizing": sized.basis,
+            "now": grid.to_time(self.now_ms),
+            "run": self.flow_run,
+            "replaces": replaced,
+            "command": self.command,
+            "client": client_order_id(self.account, strategy, version, symbol, open_ms, leg, attempt),
+        }
 
 
-def plan(
-    connection: Connection,
-    account: str,
-    signal: int,
-    identity: tuple[str, str, str, int],
-    sized: Sized,
-    now_ms: int,
-    flow_run: str | None,
-    attempt: int = 1,
-    replaces: Order | None = None,
-    command: int | None = None,
-    listed_with: int | None = None,
-) -> int | None:
+def plan_purchases(connection: Connection, intents: Sequence[Intent]) -> None:
+    """Insert the orders of decisions that buy, in one exchange with Postgres; a decision's order is never doubled."""
+    if intents:
+        connection.execute(text(_INSERT), [intent.row() for intent in intents])
+
+
+def plan(connection: Connection, intent: Intent, replaces: Order | None = None) -> int | None:
     """Insert the order of a decision; None where the decision has its order already, or its position is being sold.
 
     A sale is not planned either while fills of its position are not booked: they could be of another sale.
 
     Args:
-        identity: strategy, its version, symbol and the candle's open time (ms).
         replaces: the open sale in whose place this one comes. It is cancelled by the request that places this one.
-        command: what a sale by hand belongs to.
-        listed_with: the planned stop together with which it is to be placed.
     """
-    strategy, _, symbol, _ = identity
-    if sized.side == "SELL" and has_unbooked(connection, account, strategy, symbol):
+    strategy, _, symbol, _ = intent.identity
+    if intent.sized.side == "SELL" and has_unbooked(connection, intent.account, strategy, symbol):
         return None
     replaced = None if replaces is None else _yield(connection, replaces.id)
     if replaces is not None and replaced is None:
         return None  # it is over, or being replaced: what is held by now is not known here
-    values = row(account, signal, identity, sized, now_ms, flow_run, attempt, replaced, command, listed_with)
-    planned: int | None = connection.execute(text(f"{_INSERT} RETURNING id"), values).scalar_one_or_none()
+    planned: int | None = connection.execute(
+        text(f"{_INSERT} RETURNING id"), intent.row(replaced)
+    ).scalar_one_or_none()
     if planned is None and replaced is not None:
         _yield_no_more(connection, replaced)
     return planned

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
@@ -15,7 +14,7 @@ from eightbells.settings import Settings, StrategySettings
 from eightbells.strategies.decision import Decision, EvaluationContext, Refused
 from eightbells.trading import attempts, jumps, ledger, outbox, permission, risk, valuation
 from eightbells.trading.lease import Lease
-from eightbells.trading.outbox import Order
+from eightbells.trading.outbox import Intent, Order
 from eightbells.trading.planning_books import Books
 from eightbells.trading.refusals import record_refusals
 from eightbells.trading.sizing import Purse, Sized, Wanted, order_for, yearly_volatility
@@ -40,9 +39,7 @@ class Planner:
     last_prices: Mapping[str, Decimal]
     exposure: risk.Exposure
     books: Books
-    purchases: list[dict[str, Any]] = field(
-        default_factory=list
-    )  # rows of the outbox, to be inserted together
+    purchases: list[Intent] = field(default_factory=list)  # to be inserted together
 
     def plan(self, strategy: StrategySettings, decision: Decision) -> Refused | None:
         """Commit the order that a decision calls for, if it calls for one and has none; or say why not."""
@@ -79,48 +76,23 @@ class Planner:
         else:
             planned = self._commit_beside(decision, sized, attempt, stop)
             if planned is None:
-                planned = self._sell(decision, sized, attempt, stop)
+                planned = outbox.plan(self.connection, self._intent(decision, sized, attempt), stop)
             if planned is not None:
                 self.books.out.setdefault(decision.symbol, []).append(outbox.load(self.connection, planned))
         return None
 
     def _buy(self, strategy: StrategySettings, decision: Decision, sized: Sized, attempt: int) -> None:
-        account, context = self.settings.account, self.context
-        self.purchases.append(
-            outbox.row(
-                account,
-                decision.signal,
-                _identity(decision),
-                sized,
-                context.now_ms,
-                context.flow_run,
-                attempt,
-            )
-        )
+        self.purchases.append(self._intent(decision, sized, attempt))
         notional = sized.quantity * (sized.price or decision.price)
         self.exposure.add(decision.symbol, notional)
         self.books.reserved[strategy.name] = self._reserved(strategy) + notional
 
-    def _sell(
-        self,
-        decision: Decision,
-        sized: Sized,
-        attempt: int,
-        replaced: Order | None,
-        listed_with: int | None = None,
-    ) -> int | None:
-        return outbox.plan(
-            self.connection,
-            self.settings.account,
-            decision.signal,
-            _identity(decision),
-            sized,
-            self.context.now_ms,
-            self.context.flow_run,
-            attempt,
-            replaced,
-            listed_with=listed_with,
-        )
+    def _intent(
+        self, decision: Decision, sized: Sized, attempt: int, listed_with: int | None = None
+    ) -> Intent:
+        identity = decision.strategy, decision.version, decision.symbol, decision.open_ms
+        account, now, run = self.settings.account, self.context.now_ms, self.context.flow_run
+        return Intent(account, decision.signal, identity, sized, now, run, attempt, listed_with=listed_with)
 
     def _commit_beside(
         self, decision: Decision, sized: Sized, attempt: int, stop: Order | None
@@ -134,19 +106,14 @@ class Planner:
             return None
         again = Sized("stop", "SELL", stop.quantity, stop.price, stop.stop_price, "its stop, beside the exit")
         identity = (decision.strategy, decision.version, decision.symbol, grid.to_ms(stop.open_time))
+        account, now, run = self.settings.account, self.context.now_ms, self.context.flow_run
+        numbered = attempts.next_attempt(self.connection, stop.signal_id, "stop")
         planned = outbox.plan(
-            self.connection,
-            self.settings.account,
-            stop.signal_id,
-            identity,
-            again,
-            self.context.now_ms,
-            self.context.flow_run,
-            attempts.next_attempt(self.connection, stop.signal_id, "stop"),
-            stop,
+            self.connection, Intent(account, stop.signal_id, identity, again, now, run, numbered), stop
         )
         if planned is not None:
-            self._sell(decision, replace(sized, maker=True), attempt, None, planned)
+            exit_beside = self._intent(decision, replace(sized, maker=True), attempt, planned)
+            outbox.plan(self.connection, exit_beside)
         return planned
 
     def _is_renewed(self, order: Order, decision: Decision) -> bool:
@@ -275,10 +242,6 @@ def size(
         )
     wanted = Wanted(decision.target, decision.price, last, decision.weight, volatility)
     return order_for(wanted, purse, symbol_rules, strategy, settings.trading)
-
-
-def _identity(decision: Decision) -> tuple[str, str, str, int]:
-    return decision.strategy, decision.version, decision.symbol, decision.open_ms
 
 
 def _stands_for(order: Order, strategy: str) -> bool:

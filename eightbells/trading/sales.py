@@ -89,15 +89,8 @@ def plan_sales(
         planned.append(
             outbox.plan(
                 connection,
-                account,
-                last.id,
-                identity,
-                sized,
-                now_ms,
-                flow_run,
-                attempt,
+                outbox.Intent(account, last.id, identity, sized, now_ms, flow_run, attempt, command),
                 sales.get(it.place),
-                command,
             )
         )
     return [order for order in planned if order is not None]

@@ -124,7 +124,7 @@ def test_planning_the_same_decision_again_adds_nothing(decided: Engine, decision
         order = books.plan_order(connection, decision)
         sized = Sized("entry", "BUY", Decimal("0.7"), Decimal(101))
         identity = (order.strategy, "1", order.symbol, FIRST)
-        assert not outbox.plan(connection, ACCOUNT, decision, identity, sized, after(1), None)
+        assert not outbox.plan(connection, outbox.Intent(ACCOUNT, decision, identity, sized, after(1), None))
     assert one(decided, "SELECT count(*) FROM orders") == 1
 
 
@@ -209,7 +209,9 @@ def test_nothing_is_sold_while_fills_of_its_position_are_not_booked(decided: Eng
     with decided.begin() as connection:
         order = books.bring(connection, books.plan_order(connection, decision), *PATHS[State.FILLED])
         outbox.note_exchange(connection, order, 7, Decimal("0.5"))
-        assert outbox.plan(connection, ACCOUNT, decision, identity, sale, after(1), None) is None
+        assert (
+            outbox.plan(connection, outbox.Intent(ACCOUNT, decision, identity, sale, after(1), None)) is None
+        )
     by_hand = {**_row(decision), "side": "SELL", "leg": "exit", "client_order_id": "eb-by-hand-3"}
     with pytest.raises(IntegrityError, match="not booked yet"), decided.begin() as connection:
         books.insert(connection, "orders", by_hand)
@@ -219,4 +221,7 @@ def test_nothing_is_sold_while_fills_of_its_position_are_not_booked(decided: Eng
             order,
             [Fill(1, Decimal(100), Decimal("0.5"), Decimal(50), Decimal(0), "USDT", OPENED)],
         )
-        assert outbox.plan(connection, ACCOUNT, decision, identity, sale, after(1), None) is not None
+        assert (
+            outbox.plan(connection, outbox.Intent(ACCOUNT, decision, identity, sale, after(1), None))
+            is not None
+        )

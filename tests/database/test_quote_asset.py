@@ -65,9 +65,8 @@ def test_no_purchase_of_a_symbol_of_another_quote_can_be_inserted_and_a_sale_can
         books.planned_order(decided, decision)
     sale = Sized("exit", "SELL", books.Decimal("0.5"), books.Decimal(100))
     with decided.begin() as connection:
-        assert outbox.plan(
-            connection, books.ACCOUNT, decision, ("trend", "1", "BTCUSDT", FIRST), sale, after(1), None, 1
-        )
+        identity = ("trend", "1", "BTCUSDT", FIRST)
+        assert outbox.plan(connection, outbox.Intent(books.ACCOUNT, decision, identity, sale, after(1), None))
 
 
 @pytest.mark.parametrize("quote", ["USDT", "USDC"])

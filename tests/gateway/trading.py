@@ -13,7 +13,7 @@ from eightbells.candles import grid
 from eightbells.exchange import rules
 from eightbells.exchange.rules import SymbolRules
 from eightbells.trading import outbox
-from eightbells.trading.outbox import Order
+from eightbells.trading.outbox import Intent, Order
 from eightbells.trading.sizing import Sized
 from tests import books
 from tests.exchange import Simulator
@@ -51,7 +51,7 @@ class Books:
             evaluation = books.evaluation(connection, self.validation, strategy=name, account=account)
             signal = books.signal(connection, evaluation)
             identity = (name, "1", BTC, FIRST)
-            assert outbox.plan(connection, account, signal, identity, sized, after(1), None)
+            assert outbox.plan(connection, Intent(account, signal, identity, sized, after(1), None))
         return self._newest()
 
     def _newest(self) -> Order:
