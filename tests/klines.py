@@ -15,19 +15,6 @@ from eightbells.quality.gate import Admission, admit_klines
 
 STEP = 4 * 3600 * 1000
 FIRST = 1_614_556_800_000  # 2021-03-01T00:00Z
-FIELDS = (
-    "open_time",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "close_time",
-    "quote_volume",
-    "trades",
-    "taker_buy_base",
-    "taker_buy_quote",
-)
 
 
 def kline(slot: int = 0, **changed: Any) -> list[Any]:
