@@ -45,7 +45,8 @@ class Sender:
         self._client: SyncPrefectClient = get_client(
             sync_client=True, httpx_settings={"timeout": _TIMEOUT_SECONDS}
         )
-        threading.Thread(target=self._run, name="events", daemon=True).start()
+        name = f"events to {PREFECT_API_URL.value()}"
+        threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def send(self, event: Event) -> None:
         """Let an event be sent; it is dropped where too many wait."""

@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection
 
 from tests.exchange import Simulator
 
-PATIENCE = 3.0
+PATIENCE = 20.0
 
 
 @asynccontextmanager
