@@ -31,6 +31,7 @@ def facts(report: CycleReport) -> dict[str, Any]:
         "equity": str(report.equity),
         "problems": report.problems,
         "refused": [list(row) for row in report.refused],
+        "universe": [list(row) for row in report.universe],
         "placed": [_facts_of(report, order) for order in report.orders],
         "idle": report.idle.code if report.idle else None,
         "idle_reason": report.idle.words if report.idle else None,
@@ -68,6 +69,8 @@ def show(report: CycleReport) -> None:
         f"{ingested.checked} candles checked, {ingested.inserted} new, {ingested.quarantined} quarantined; "
         f"{len(report.evaluated.decisions)} signals",
     )
+    for line in _cut([f"{symbol} {what} the universe: {why}" for symbol, what, why in report.universe]):
+        _line(console, line)
     for line in _cut(list(_orders(report))):
         _line(console, line)
     for line in _cut([_refusal(it) for it in report.evaluated.refused if not isinstance(it, Failed)]):

@@ -148,6 +148,11 @@ def cycle_markdown(report: CycleReport) -> str:
         *([f"Nothing was ordered: {report.idle.words}."] if report.idle else []),
         "## Not traded",
         _table(("symbol", "strategy", "stage", "reason"), refused),
+        *(
+            ["## Universe", _table(("symbol", "change", "reason"), report.universe)]
+            if report.universe
+            else []
+        ),
         "## Positions",
         f"In {report.asset}, at the candle's close. Dust is too little for the exchange to take. Fees are those in "
         "a third asset, such as BNB; all others are in cost and profit.",

@@ -26,6 +26,7 @@ from eightbells.trading.outbox import Order
 from eightbells.trading.outcome import Found, Idle, placed_by, reasons, served_before, why_idle
 from eightbells.trading.refusals import record_refusals
 from eightbells.trading.valuation import PositionReport, Worth
+from eightbells.universe.members import changed
 from orchestration.exchange_task import exchange_task, limited_task
 from orchestration.limits import progressed
 from tasks.loading import Ingested
@@ -143,6 +144,9 @@ class CycleReport:
     placed: frozenset[int]  # which of the orders this run has placed
     idle: Idle | None  # why it has placed none
     reasons: dict[int, str]  # why orders are in their state, where their newest event says so
+    universe: list[
+        tuple[str, str, str]
+    ]  # who joined or left it since the cycle before: symbol, which, and why
 
 
 @exchange_task("close the books of {label}")
@@ -188,6 +192,12 @@ async def close_books(
             placed,
             idle,
             reasons(connection, [order.id for order in orders]),
+            changed(
+                connection,
+                session.settings,
+                grid.closes_at(grid.to_ms(before[-1].at)) if before else None,
+                grid.closes_at(opened),
+            ),
         )
         _save_cycle(session, connection, opened, report)
         keep_costs(connection, account)

@@ -72,6 +72,23 @@ def read(connection: Connection, settings: Settings, maker: Maker) -> list[Membe
     ]
 
 
+def changed(
+    connection: Connection, settings: Settings, after_ms: int | None, until_ms: int
+) -> list[tuple[str, str, str]]:
+    """Who joined and who left by the rule in a span: symbol, `joined` or `left`, and why.
+
+    Args:
+        after_ms: the close after which the span begins; None: from the first member on.
+    """
+    found: list[tuple[int, str, str, str]] = []
+    for it in read(connection, settings, "cycle") if settings.universe.top else []:
+        found.append((it.joined_ms, it.symbol, "joined", it.why_joined))
+        if it.left_ms is not None:
+            found.append((it.left_ms, it.symbol, "left", it.why_left or ""))
+    after = -1 if after_ms is None else after_ms
+    return [(symbol, what, why) for at, symbol, what, why in sorted(found) if after < at <= until_ms]
+
+
 def symbols_left(connection: Connection, settings: Settings) -> frozenset[str]:
     """Symbols that were members by the rule and are none now. One that never was a member is not among them."""
     found = read(connection, settings, "cycle") if settings.universe.top else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eightbells.candles import grid
+from tasks.reports import cycle_markdown
 from tests.exchange import LAST, START, STEP, SYMBOLS
 from tests.flows.conftest import Watch, strategy
 
@@ -30,14 +31,16 @@ async def test_the_cycle_chooses_and_trades_the_members(watch: Watch) -> None:
     }
     chosen = sorted(sorted(volumes, key=lambda it: -volumes[it])[:3])
     assert members(watch) == chosen
+    assert [row[:2] for row in report.universe] == [(symbol, "joined") for symbol in chosen]
     assert watch.orders() == [(symbol, "BUY", "FILLED") for symbol in chosen]
     for _, quote in watch.rows("SELECT symbol, sum(quote_quantity) FROM fills GROUP BY symbol"):
         assert 3200 < quote <= 3350  # a third of the capital
     assert watch.one("SELECT left_out ->> 'BTCUSDT' FROM universe_choices") == "universe.exclude names it"
     before, asked = watch.state(), watch.simulator.requests()["GET /api/v3/klines"]
-    assert (await watch.cycle()).outcome == "complete"
+    again = await watch.cycle()
+    assert (again.outcome, again.universe) == ("complete", report.universe)
     assert watch.state() == before
-    await watch.cycle(watch.next_candle())
+    assert (await watch.cycle(watch.next_candle())).universe == []
     # between two choices only the members' candles are asked for
     assert watch.simulator.requests()["GET /api/v3/klines"] - asked == 2 * len(chosen)
 
@@ -57,6 +60,8 @@ async def test_a_planted_delisting_is_left_in_time_and_what_is_held_stays_protec
     assert left[:2] == (gone, grid.to_time(opened + STEP))
     assert grid.to_ms(left[1]) < delisted
     assert left[2].startswith("the exchange stops trading it at")
+    assert report.universe == [(gone, "left", left[2])]
+    assert f"| {gone} | left | {left[2]} |" in cycle_markdown(report)
     assert members(watch) == others
     evaluated = watch.rows("SELECT symbol FROM evaluations WHERE open_time = :at", at=grid.to_time(opened))
     assert sorted(symbol for (symbol,) in evaluated) == others
