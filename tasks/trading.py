@@ -144,9 +144,7 @@ class CycleReport:
     placed: frozenset[int]  # which of the orders this run has placed
     idle: Idle | None  # why it has placed none
     reasons: dict[int, str]  # why orders are in their state, where their newest event says so
-    universe: list[
-        tuple[str, str, str]
-    ]  # who joined or left it since the cycle before: symbol, which, and why
+    universe: list[tuple[str, str, str]]  # who joined or left it since the cycle before, and why
 
 
 @exchange_task("close the books of {label}")
