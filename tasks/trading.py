@@ -15,6 +15,7 @@ from eightbells import metrics
 from eightbells.candles import grid
 from eightbells.exchange.permissions import require_trading_key
 from eightbells.exchange.rules import wire
+from eightbells.settings import Settings
 from eightbells.strategies.decision import Decision, EvaluationContext, Failed, Refused
 from eightbells.strategies.evaluation import evaluate
 from eightbells.strategies.obstacles import idle_strategies
@@ -26,7 +27,7 @@ from eightbells.trading.outbox import Order
 from eightbells.trading.outcome import Found, Idle, placed_by, reasons, served_before, why_idle
 from eightbells.trading.refusals import record_refusals
 from eightbells.trading.valuation import PositionReport, Worth
-from eightbells.universe.members import changed
+from eightbells.universe.members import changed, fingerprint
 from orchestration.exchange_task import exchange_task, limited_task
 from orchestration.limits import progressed
 from tasks.loading import Ingested
@@ -193,7 +194,7 @@ async def close_books(
             changed(
                 connection,
                 session.settings,
-                grid.closes_at(grid.to_ms(before[-1].at)) if before else None,
+                _close_before(connection, session.settings, opened),
                 grid.closes_at(opened),
             ),
         )
@@ -221,6 +222,18 @@ def _why_idle(
     )
 
 
+def _close_before(connection: Connection, settings: Settings, opened: int) -> int | None:
+    """The close (ms) of the cycle before that went by the same rule; None where there is none."""
+    before = connection.execute(
+        text(
+            "SELECT max(open_time) FROM cycles "
+            "WHERE account = :account AND open_time < :opened AND summary ->> 'rule' = :rule"
+        ),
+        {"account": settings.account, "opened": grid.to_time(opened), "rule": fingerprint(settings)},
+    ).scalar_one()
+    return None if before is None else grid.closes_at(grid.to_ms(before))
+
+
 def _refusals(connection: Connection, account: str, opened: int) -> list[tuple[str, str, str, str]]:
     rows = connection.execute(
         text(
@@ -242,6 +255,7 @@ def _save_cycle(session: Session, connection: Connection, opened: int, report: C
         "orders": len(report.orders),
         "fills": report.fills,
         "problems": report.problems,
+        "rule": fingerprint(session.settings) if session.settings.universe.top else None,
     }
     connection.execute(
         text(

@@ -78,15 +78,17 @@ def changed(
     """Who joined and who left by the rule in a span: symbol, `joined` or `left`, and why.
 
     Args:
-        after_ms: the close after which the span begins; None: from the first member on.
+        after_ms: the close after which the span begins; None: the rule is new, and its members have all joined.
     """
     found: list[tuple[int, str, str, str]] = []
-    for it in read(connection, settings, "cycle") if settings.universe.top else []:
+    members = read(connection, settings, "cycle") if settings.universe.top else []
+    if after_ms is None:
+        return [(it.symbol, "joined", it.why_joined) for it in members if it.holds(until_ms)]
+    for it in members:
         found.append((it.joined_ms, it.symbol, "joined", it.why_joined))
         if it.left_ms is not None:
             found.append((it.left_ms, it.symbol, "left", it.why_left or ""))
-    after = -1 if after_ms is None else after_ms
-    return [(symbol, what, why) for at, symbol, what, why in sorted(found) if after < at <= until_ms]
+    return [(symbol, what, why) for at, symbol, what, why in sorted(found) if after_ms < at <= until_ms]
 
 
 def symbols_left(connection: Connection, settings: Settings) -> frozenset[str]:

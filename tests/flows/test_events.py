@@ -119,7 +119,8 @@ async def test_a_server_that_does_not_answer_costs_events_and_no_time(
     assert sum("events are dropped" in it.getMessage() for it in said) == 1
     # the other case's thread lives on
     ours = [it.getMessage() for it in said if f":{port}/" in str(it.threadName)]
-    assert sum("the work goes on" in it for it in ours) <= 1
+    told = sum("the work goes on" in it for it in ours)
+    assert told <= 1 if answers else told == 1
 
 
 async def test_without_a_server_nothing_is_started() -> None:

@@ -80,6 +80,14 @@ async def test_a_planted_delisting_is_left_in_time_and_what_is_held_stays_protec
     assert gone not in members(watch)
 
 
+async def test_the_members_of_a_rule_that_begins_between_two_choices_are_told(watch: Watch) -> None:
+    assert (await watch.cycle()).universe == []
+    watch.use(universe={**RULE, "every_days": 30})  # its newest choice lies before the cycle that is over
+    report = await watch.cycle(watch.next_candle())
+    assert [row[:2] for row in report.universe] == [(symbol, "joined") for symbol in members(watch)]
+    assert (await watch.cycle(watch.next_candle())).universe == []
+
+
 async def test_a_strategy_with_symbols_of_its_own_trades_those(watch: Watch) -> None:
     watch.use(
         universe={**RULE, "top": 1},
