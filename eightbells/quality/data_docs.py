@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -165,22 +165,19 @@ def build(directory: Path, most: int, seconds: float = math.inf) -> int:
     prune(directory, most)
     folder = directory / FOLDER
     (folder / "validations").mkdir(parents=True, exist_ok=True)
-    listed = list[tuple[str, Mapping[str, Any]]]()
+    lines = list[str]()
     for file in sorted((folder / "results").glob("*.json"), reverse=True):
         try:
             kept = json.loads(file.read_text())
-        except (
-            FileNotFoundError,
-            ValueError,
-        ):  # pruned by another process, or cut off when the machine failed
-            continue
-        page = folder / "validations" / f"{file.stem}.html"
-        if not page.exists() and time.monotonic() < until:
-            replace_text(page, pages.validation(kept))
-        listed.append((file.stem if page.exists() else "", kept))
+            page = folder / "validations" / f"{file.stem}.html"
+            if not page.exists() and time.monotonic() < until:
+                replace_text(page, pages.validation(kept))
+            lines.append(pages.line(file.stem if page.exists() else "", kept))
+        except (FileNotFoundError, ValueError, LookupError, TypeError):
+            continue  # pruned by another process, cut off when the machine failed, or of another version
     replace_text(folder / "style.css", pages.STYLE)
-    replace_text(folder / "index.html", pages.index(listed))
-    return len(listed)
+    replace_text(folder / "index.html", pages.index(lines))
+    return len(lines)
 
 
 def page_of(directory: Path, path: str) -> tuple[str, bytes] | None:

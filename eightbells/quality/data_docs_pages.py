@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Great Expectations' page asks ten other hosts for scripts, fonts and a picture: none of them is loaded.
@@ -60,9 +60,8 @@ def validation(kept: Mapping[str, Any]) -> str:
     return _page(title, about + _rendered(kept["result"]), "../style.css")
 
 
-def index(listed: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
-    """The list of all kept results, the newest first; the name of one whose page is not made yet is empty."""
-    lines = [_line(name, kept) for name, kept in listed]
+def index(lines: Sequence[str]) -> str:
+    """The list of all kept results, made of their lines."""
     head = "".join(
         f"<th>{it}</th>"
         for it in ("validated", "batch", "rules", "source", "interval", "symbols", "candles", "result")
@@ -77,7 +76,8 @@ def index(listed: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
     )
 
 
-def _line(name: str, kept: Mapping[str, Any]) -> str:
+def line(name: str, kept: Mapping[str, Any]) -> str:
+    """A result in the list; the name of one whose page is not made yet is empty."""
     facts, result = kept["facts"], kept["result"]
     found = result["statistics"]["unsuccessful_expectations"]
     verdict = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -76,7 +77,8 @@ def record(
         seconds: how long it may take; the span ends there.
     """
     with (
-        _environment(simulator, engine, settings),
+        tempfile.TemporaryDirectory(prefix="eightbells-record-") as folder,
+        _environment(simulator, engine, {"database__directory": folder, **settings}),
         mock.patch.object(clock, "_steady_ms", return_value=0.0),
         mock.patch.object(Budgets, "take", _unlimited),
         mock.patch("tasks.session.open_database", side_effect=lambda _: nullcontext(engine)),

@@ -66,7 +66,8 @@ class World:
         administer(self.server, f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY FILE_COPY")
         self.simulator.begin()
         engine = connect(self.server.url(name))
-        trial = Trial(self.simulator, engine, {"strategies": [strategy()], **FAST, **settings})
+        own = {"strategies": [strategy()], "database__directory": str(self.server.data.parent)}
+        trial = Trial(self.simulator, engine, {**own, **FAST, **settings})
         try:
             trial.leap(0)
             yield trial

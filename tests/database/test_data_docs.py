@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -88,6 +91,32 @@ def test_a_run_makes_pages_for_so_long_and_the_next_build_makes_the_rest(
     assert "<a " not in (tmp_path / "data-docs/index.html").read_text()
     assert data_docs.build(tmp_path, _MOST) == 3
     assert len(_pages(tmp_path)) == 3
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda kept: json.dumps(kept)[:200],
+        lambda kept: json.dumps(kept | {"result": kept["result"] | {"statistics": {}}}),
+        lambda kept: json.dumps(kept | {"facts": {}}),
+        lambda kept: json.dumps(kept | {"result": kept["result"] | {"suite_name": "of-another-version"}}),
+        lambda kept: json.dumps([kept]),
+        lambda kept: "null",
+    ],
+    ids=["cut off", "no statistics", "no facts", "another suite", "a list", "nothing"],
+)
+def test_a_result_that_cannot_be_read_costs_the_others_nothing(
+    engine: Engine, tmp_path: Path, spoil: Callable[[dict[str, Any]], str]
+) -> None:
+    for slot in range(3):
+        admit(engine, [frame([kline(slot, low="200")])], "rest", after(100))
+    data_docs.write(tmp_path, _MOST)
+    file = sorted((tmp_path / "data-docs/results").iterdir())[1]
+    file.write_text(spoil(json.loads(file.read_text())))
+    assert data_docs.build(tmp_path, _MOST) == 2
+    index = (tmp_path / "data-docs/index.html").read_text()
+    assert index.count("validations/") == 2
+    assert file.stem not in index
 
 
 def test_a_refused_batch_has_a_page_too(engine: Engine, tmp_path: Path) -> None:
