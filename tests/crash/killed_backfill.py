@@ -114,8 +114,7 @@ def _world() -> Iterator[tuple[Simulator, Engine]]:
     from tests.benchmarks.surroundings import fresh_database, simulator
 
     generated = ("--generate", str(_SYMBOLS), "--clock", "2026-01-01T00:00:00Z")
-    with simulator(*generated) as address, fresh_database() as engine:
-        exchange = Simulator(address)
+    with simulator(*generated) as exchange, fresh_database() as engine:
         exchange.fault("GET /api/v3/klines", {"delay": _LATENCY}, times=10**6)
         yield exchange, engine
 
