@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State
+from prefect.utilities.annotations import opaque
 
 from orchestration.limits import limited
 from orchestration.retries import retried
@@ -44,7 +45,9 @@ class Step(Generic[P, R]):
         return_state = kwargs.pop("return_state", False)
         # When the last attempt raises, Prefect hands the caller the state in which the task awaited its retry
         # (task_engine.py of 3.8.8 looks at the returned value first). The final state is right.
-        state: State[R] = await self.task(*args, return_state=True, **kwargs)
+        # Prefect would look through all that an argument holds, thousands of pages or verdicts, for futures.
+        named = {name: opaque(value) for name, value in kwargs.items()}
+        state: State[R] = await self.task(*map(opaque, args), return_state=True, **named)
         return state if return_state else await state.aresult()
 
 

@@ -15,7 +15,7 @@ from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.universe import by_symbol, first_candle
 from orchestration.exchange_task import exchange_task
 from orchestration.limits import progressed
-from tasks.loading import Ingested, for_good, load, require_any
+from tasks.loading import Ingested, for_good, import_suite, load, require_any
 from tasks.progress import shown_progress
 from tasks.session import Session
 
@@ -75,7 +75,7 @@ async def plan_history(
         if listed is not None and listed <= end_ms:
             _plan_symbol(session, plan, symbol, max(start_ms, listed))
 
-    await asyncio.gather(*map(plan_one, symbols))
+    await asyncio.gather(import_suite(), *map(plan_one, symbols))
     plan.failed.update(for_good(failures))
     if plan.failed and len(plan.failed) == len(symbols):
         raise EightbellsError("no symbol's history could be found: " + next(iter(plan.failed.values())))

@@ -81,7 +81,7 @@ async def load(session: Session, pages: list[Page], progress: Progress | None = 
     """
     wanted = [page for page in pages if page not in session.loaded]
     if wanted:  # what is fetched while the suite is imported would be lost with the process
-        await asyncio.to_thread(importlib.import_module, "eightbells.quality.suite")
+        await import_suite()
     loading = _Loading(session, sum(page.slots for page in pages), progress)
     loading.done = loading.total - sum(page.slots for page in wanted)
     with _one_failure(), _no_garbage_looked_for():
@@ -213,6 +213,12 @@ def for_good(failures: Mapping[str, ExchangeError]) -> dict[str, str]:
 def require_any(pages: list[Page], ingested: Ingested) -> None:
     if pages and len(ingested.failed) == len({page.symbol for page in pages}):
         raise EightbellsError("no symbol's candles could be fetched: " + next(iter(ingested.failed.values())))
+
+
+async def import_suite() -> None:
+    """Import Great Expectations, which takes more than a second, beside whatever else there is to do."""
+    with _no_garbage_looked_for():
+        await asyncio.to_thread(importlib.import_module, "eightbells.quality.suite")
 
 
 @contextmanager

@@ -95,6 +95,28 @@ def test_what_is_old_or_torn_is_fetched_again(tmp_path: Path) -> None:
     spool.close()
 
 
+def test_a_doubt_outlives_another_kill_and_ends_after_an_hour(tmp_path: Path) -> None:
+    killed(tmp_path)
+    (asked,) = tmp_path.glob("*/asked")
+    with asked.open("a") as torn:
+        torn.write("+ 17")
+    others, second, third = Spool(tmp_path), Spool(tmp_path), Spool(tmp_path)
+    others.adopt(["ETHUSDT"], HOURS)
+    second.adopt(["BTCUSDT"], HOURS)
+    second.close()
+    third.adopt(["BTCUSDT"], HOURS)
+    assert third.doubtful == {UNANSWERED}
+    third.close()
+    (asked,) = (it for it in tmp_path.glob("*/asked") if it.stat().st_size)
+    sign, moment, name = asked.read_text().splitlines()[-1].split()
+    asked.write_text(f"{sign} {int(moment) - 3601} {name}\n")
+    last = Spool(tmp_path)
+    last.adopt(["BTCUSDT"], HOURS)
+    assert last.doubtful == set()
+    last.close()
+    others.close()
+
+
 def test_without_a_place_for_files_there_is_no_spool(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     spool = Spool(tmp_path / "file" / "below")
