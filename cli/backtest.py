@@ -15,9 +15,7 @@ from cli.answers import AsJson, listed, moment, plain
 from eightbells.errors import EightbellsError
 
 if TYPE_CHECKING:
-    from eightbells.backtest.history import History
-    from eightbells.backtest.request import Request
-    from eightbells.settings import Settings
+    from eightbells.backtest.request import Prepared, Request
 
 trials = typer.Typer()
 
@@ -94,8 +92,8 @@ def sweep(
     from eightbells.backtest.sweep import sweep as tried
 
     values = dict(map(_choice, choices))
-    settings, histories, span = _candles(_request(strategy, symbols, since, until, data))
-    found = tried(settings, histories, span, values, processes)
+    asked = _prepared(_request(strategy, symbols, since, until, data))
+    found = tried(asked.settings, asked.histories, asked.span, values, processes, asked.members)
     if as_json:
         facts: dict[str, Any] = {
             "tried": len(found.variants),
@@ -130,8 +128,8 @@ def walk_forward(
     from eightbells.backtest.walk_forward import walk_forward as walked
 
     values = dict(map(_choice, choices))
-    settings, histories, span = _candles(_request(strategy, symbols, since, until, data))
-    found = walked(settings, histories, span, values, (train_days, test_days), processes)
+    asked, days = _prepared(_request(strategy, symbols, since, until, data)), (train_days, test_days)
+    found = walked(asked.settings, asked.histories, asked.span, values, days, processes, asked.members)
     if as_json:
         facts: dict[str, Any] = {
             "tried": found.tried,
@@ -149,20 +147,14 @@ def walk_forward(
         show_walk_forward(found, list(values))
 
 
-def _candles(wanted: Request) -> tuple[Settings, list[History], tuple[int, int]]:
-    """The settings with what is asked for alone, the candles, and the open times (ms) of the first and the last one."""
+def _prepared(wanted: Request) -> Prepared:
     from eightbells.backtest import request as asked
     from eightbells.database.engine import open_database
     from eightbells.settings import load_settings
 
     settings = load_settings()
-    span, narrowed = asked.span(wanted), asked.chosen(settings, wanted)
-    if narrowed.universe.top:
-        raise EightbellsError(
-            "--symbols is missing: parameters are tried on symbols, not on the universe by rule"
-        )
     with nullcontext() if wanted.data is not None else open_database(settings) as engine:
-        return narrowed, asked.candles(narrowed, narrowed.symbols, span[1], wanted.data, engine), span
+        return asked.prepare(settings, wanted, engine)
 
 
 def _request(

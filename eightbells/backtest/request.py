@@ -125,13 +125,42 @@ def backtest(
     Raises:
         EightbellsError: it cannot be run; says why.
     """
+    asked = prepare(settings, request, engine)
+    found = run(asked.settings, asked.histories, *asked.span, members=asked.members, progress=progress)
+    return found, asked.histories, asked.settings
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a backtest runs on.
+
+    Args:
+        settings: with what is asked for alone.
+        span: open times (ms) of the first and the last candle.
+        members: who is a member of the universe by rule when; None without a rule.
+    """
+
+    settings: Settings
+    histories: list[History]
+    span: tuple[int, int]
+    members: Timeline | None
+
+
+def prepare(settings: Settings, request: Request, engine: Engine | None = None) -> Prepared:
+    """Read what is asked for.
+
+    Args:
+        engine: the database with the candles; not needed where the request names a folder.
+
+    Raises:
+        EightbellsError: there is no such strategy, nothing to trade, or no candle; says why.
+    """
     first, last = span(request)
     narrowed, timeline = chosen(settings, request), None
     if narrowed.universe.top:
         narrowed, timeline = by_rule(narrowed, first, last, request.data, engine)
     histories = candles(narrowed, narrowed.symbols, last, request.data, engine)
-    found = run(narrowed, histories, first, last, members=timeline, progress=progress)
-    return found, histories, narrowed
+    return Prepared(narrowed, histories, (first, last), timeline)
 
 
 def candles(

@@ -31,6 +31,7 @@ from eightbells.backtest.statistics import Figures, Floats, daily_returns, figur
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
 from eightbells.strategies.contract import build
+from eightbells.universe.walk import Timeline
 
 _EULER = 0.5772156649015329
 _NORMAL = NormalDist()
@@ -71,14 +72,18 @@ def sweep(
     span: tuple[int, int],
     choices: Mapping[str, Sequence[Any]],
     processes: int,
+    members: Timeline | None = None,
 ) -> Sweep:
     """Backtest the settings' one strategy with every combination of the choices.
+
+    Args:
+        members: who is a member of the universe by rule when.
 
     Raises:
         EightbellsError: there is not exactly one strategy, or it takes none of the combinations.
     """
     tried, refused = variants(settings, choices)
-    with runner(histories, min(processes, len(tried))) as run_all:
+    with runner(histories, min(processes, len(tried)), members) as run_all:
         found = best_first(run_all([(it, span) for it in tried]))
     return Sweep(found, refused, deflated_sharpe([it.returns for it in found]))
 
@@ -112,11 +117,11 @@ def variants(
 
 @contextmanager
 def runner(
-    histories: Sequence[History], processes: int
+    histories: Sequence[History], processes: int, members: Timeline | None = None
 ) -> Iterator[Callable[[Sequence[tuple[Settings, tuple[int, int]]]], list[Variant]]]:
     """Run backtests on the same candles, each with settings and a span of its own, in so many processes."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _begin, (list(histories), sys.path)) as pool:
+    with ProcessPoolExecutor(processes, context, _begin, (list(histories), members, sys.path)) as pool:
         yield lambda wanted: list(pool.map(_run, wanted))
 
 
@@ -128,17 +133,18 @@ def best_first(found: Sequence[Variant]) -> list[Variant]:
 
 
 _HISTORIES: list[History] = []
+_MEMBERS: list[Timeline | None] = []
 
 
-def _begin(histories: list[History], path: list[str]) -> None:
+def _begin(histories: list[History], members: Timeline | None, path: list[str]) -> None:
     """What a process gets once."""
     sys.path[:] = path
-    _HISTORIES[:] = histories
+    _HISTORIES[:], _MEMBERS[:] = histories, [members]
 
 
 def _run(wanted: tuple[Settings, tuple[int, int]]) -> Variant:
     settings, (first, last) = wanted
-    result = run(settings, _HISTORIES, first, last)
+    result = run(settings, _HISTORIES, first, last, members=_MEMBERS[0])
     equity = np.array([float(value) for value in result.equity])
     _, returns = daily_returns(result.times, equity, float(result.capital))
     return Variant(

@@ -14,6 +14,7 @@ from eightbells.backtest.sweep import best_first, runner, variants
 from eightbells.candles import grid
 from eightbells.errors import EightbellsError
 from eightbells.settings import Settings
+from eightbells.universe.walk import Timeline
 
 _DAY_MS = 86_400_000
 
@@ -61,19 +62,21 @@ def walk_forward(
     choices: Mapping[str, Sequence[Any]],
     days: tuple[int, int],
     processes: int,
+    members: Timeline | None = None,
 ) -> WalkForward:
     """Choose the parameters with the best Sharpe ratio on the training days, trade the test days with them, and repeat.
 
     Args:
         span: open times (ms) of the first and the last candle that may be used.
         days: how many training days and test days a step has.
+        members: who is a member of the universe by rule when.
 
     Raises:
         EightbellsError: the candles do not cover one step, or there is not exactly one strategy that takes a choice.
     """
     spans = steps(histories, span, days)
     tried, _ = variants(settings, choices)
-    with runner(histories, min(processes, len(tried) * len(spans))) as run_all:
+    with runner(histories, min(processes, len(tried) * len(spans)), members) as run_all:
         found = run_all([(it, trained_on) for trained_on, _ in spans for it in tried])
         groups = [found[at : at + len(tried)] for at in range(0, len(found), len(tried))]
         chosen = [best_first(group)[0] for group in groups]
