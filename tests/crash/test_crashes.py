@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.crash.cells import SCENARIOS, points
+import pytest
+
+from tests.crash.cells import SCENARIOS, Cell, points, run
 from tests.crash.matrix import sample, table, try_out
 from tests.crash.random_walk import walk
 from tests.crash.two_workers import meetings
@@ -24,6 +26,16 @@ def test_a_cycle_has_many_points_at_which_it_may_die(world: World) -> None:
         assert {f"commit {owner}, due", f"commit {owner}, done"} <= set(passed)
     for place in ("no permit", "permitted", "not sent", "on the wire", "answered"):
         assert f"order.place, {place}" in passed
+
+
+@pytest.mark.parametrize("point", ["commit begin_sending, done", "order.cancel, not sent"])
+@pytest.mark.parametrize("name", ["exit", "waiting exit"])
+def test_a_pair_that_was_never_sent_leaves_the_stop_that_it_was_to_replace(
+    world: World, name: str, point: str
+) -> None:
+    (scenario,) = (it for it in SCENARIOS if it.name == name)
+    (deed,) = (it for it in scenario.deeds if it.name == "rests")
+    assert run(world, Cell(scenario, deed, point)) == []
 
 
 def test_faults_and_kills_at_random_leave_exchange_and_books_agreed(world: World) -> None:
