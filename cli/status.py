@@ -19,6 +19,7 @@ from eightbells.addresses import shown
 from eightbells.candles import grid
 from eightbells.database import locks
 from eightbells.errors import EightbellsError
+from eightbells.exchange.budgets import closure
 from eightbells.exchange.rules import wire
 from eightbells.settings import Settings, config_file
 from eightbells.trading.costs import holdings
@@ -151,7 +152,7 @@ def _problems(connection: Connection, settings: Settings, found: Status) -> Iter
         yield from (f"the last cycle: {problem}" for problem in found.last_cycle.problems)
         if found.exchange_time - found.last_cycle.candle - grid.STEP > _LATE_AFTER:
             yield "no cycle has served a candle for 4 h 15 min: see NoCycle in docs/runbook.md"
-    yield from _of_data(connection)
+    yield from _of_data(connection, settings)
     yield from _of_runs(found.prefect)
     if not found.prefect:
         yield "no Prefect server answers, so no cycle is planned: `eightbells up`"
@@ -194,7 +195,7 @@ def _of_orders(connection: Connection, account: str) -> Iterator[str]:
     )
 
 
-def _of_data(connection: Connection) -> Iterator[str]:
+def _of_data(connection: Connection, settings: Settings) -> Iterator[str]:
     gaps = connection.execute(
         text("SELECT count(*), count(DISTINCT symbol) FROM candle_gaps WHERE state = 'open'")
     ).one()
@@ -214,11 +215,9 @@ def _of_data(connection: Connection) -> Iterator[str]:
             f"{quarantined[0]} rows in quarantine have no sound candle in their place: {quarantined[1]}; "
             "`eightbells quarantine list`"
         )
-    shut = connection.execute(
-        text("SELECT reason, closed_until FROM budgets WHERE closed_until > clock_timestamp()")
-    ).one_or_none()
-    if shut:
-        yield f"no request goes to the exchange until {shut.closed_until:%H:%M:%S} UTC: {shut.reason}"
+    if shut := closure(connection, settings.budgets):
+        reason, until = shut
+        yield f"no request goes to the exchange until {until:%H:%M:%S} UTC: {reason}"
 
 
 def _of_runs(api: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from datetime import date
 
 from prefect import flow
@@ -17,6 +18,9 @@ from tasks.history import ask_again, load_history, plan_history, symbols_quoted_
 from tasks.loading import Ingested, merged
 from tasks.reports import publish_backfill
 from tasks.session import Session, open_session
+from tasks.sharing import JOINED, groups, moment, start_runs
+
+_MOST_RUNS = 100
 
 
 def _run_name() -> str:
@@ -36,6 +40,7 @@ async def backfill(
     end: date | None = None,
     interval: Interval = CYCLE.name,
     source: Source = "rest",
+    runs: int = 1,
 ) -> Ingested:
     """Load the candles of a span into Postgres.
 
@@ -50,22 +55,34 @@ async def backfill(
         interval: Length of the candles, such as 1h. The cycle trades on 4h, whatever else is stored.
         source: rest; archive: files of the exchange's archive, and REST for what they lack; auto: files for months
             that take REST more than one request each.
+        runs: How many runs share the symbols. This one starts the others, which any worker may take.
     """
+    if not 1 <= runs <= _MOST_RUNS:
+        raise EightbellsError(f"runs is {runs}: it must lie between 1 and {_MOST_RUNS}")
     async with open_session("backfill_seconds") as session:
         timeframe = Timeframe.named(interval)
         first, last = _span(session, start, end, timeframe)
         if symbols and quote:
             raise EightbellsError("give symbols, or the asset that they are quoted in, not both")
+        since = moment(session) if runs > 1 else None
         wanted = await symbols_quoted_in(session, quote) if quote else symbols or session.settings.symbols
         universe = await refresh_rules(session, wanted, chosen=bool(symbols))
-        plan = await plan_history(session, universe.symbols, first, last, timeframe)
+        if runs > 1 and JOINED not in flow_run.tags:
+            await start_runs(runs - 1, flow_run.parameters)
         ingested = Ingested()
-        if source != "rest":
-            ingested = await load_archive(session, plan, source)
-            plan = await plan_history(session, universe.symbols, first, last, timeframe)
-        ingested = merged(ingested, await load_history(session, plan, plan.slots))
-        ingested = merged(ingested, await ask_again(session, plan))
-        ingested.failed |= universe.refused | plan.failed
+        async with aclosing(groups(session, universe.symbols, timeframe, runs)) as shared:
+            async for group in shared:
+                plan = await plan_history(session, group, first, last, timeframe, since)
+                ingested.failed |= plan.failed
+                if source != "rest":
+                    ingested = merged(ingested, await load_archive(session, plan, source))
+                    plan = await plan_history(session, group, first, last, timeframe, since)
+                ingested = merged(ingested, await load_history(session, plan, plan.slots))
+                ingested = merged(ingested, await ask_again(session, plan))
+        if universe.symbols and len(ingested.failed) == len(universe.symbols):
+            first_reason = next(iter(ingested.failed.values()))
+            raise EightbellsError(f"no symbol's candles could be fetched: {first_reason}")
+        ingested.failed |= universe.refused
         await publish_backfill(universe.symbols, first, last, timeframe, ingested)
         await publish_data_docs(session.settings)
         return ingested

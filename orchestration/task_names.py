@@ -23,6 +23,7 @@ TaskName = Literal[
     "report of {label}",
     "report of the reconciliation",
     "find what is missing",
+    "start {count} further runs",
     "symbols quoted in {quote}",
     "load {slots} candles",
     "load files of the archive",

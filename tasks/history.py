@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
+from sqlalchemy import Connection, text
 
-from eightbells.candles import gaps
+from eightbells.candles import gaps, grid
 from eightbells.candles.timeframe import CYCLE, Slots, Timeframe
 from eightbells.errors import EightbellsError
 from eightbells.exchange.history import Page, plan_pages
@@ -15,7 +17,7 @@ from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.universe import by_symbol, first_candle
 from orchestration.exchange_task import exchange_task
 from orchestration.limits import progressed
-from tasks.loading import Ingested, for_good, import_suite, load, require_any
+from tasks.loading import Ingested, for_good, import_suite, load
 from tasks.progress import shown_progress
 from tasks.session import Session
 
@@ -56,9 +58,18 @@ async def symbols_quoted_in(session: Session, quote: str) -> list[str]:
 
 @exchange_task("find what is missing")
 async def plan_history(
-    session: Session, symbols: tuple[str, ...], start_ms: int, end_ms: int, timeframe: Timeframe = CYCLE
+    session: Session,
+    symbols: tuple[str, ...],
+    start_ms: int,
+    end_ms: int,
+    timeframe: Timeframe = CYCLE,
+    since: datetime | None = None,
 ) -> Plan:
-    """Plan to load what is not stored from start to end; what a killed run has fetched is taken over."""
+    """Plan to load what is not stored from start to end; what a killed run has fetched is taken over.
+
+    Args:
+        since: newest candles that were stored after this moment of the database are not looked at again.
+    """
     plan = Plan(timeframe, start_ms, end_ms)
     left = session.spool.adopt(symbols, timeframe)
     room = asyncio.Semaphore(session.gateway.concurrency)
@@ -73,12 +84,10 @@ async def plan_history(
                 return
             progressed()
         if listed is not None and listed <= end_ms:
-            _plan_symbol(session, plan, symbol, max(start_ms, listed))
+            _plan_symbol(session, plan, symbol, max(start_ms, listed), since)
 
     await asyncio.gather(import_suite(), *map(plan_one, symbols))
     plan.failed.update(for_good(failures))
-    if plan.failed and len(plan.failed) == len(symbols):
-        raise EightbellsError("no symbol's history could be found: " + next(iter(plan.failed.values())))
     planned = {*plan.pages}
     plan.pages.extend(page for page in left if not page.again and page not in planned)
     # looks at the newest candles come last: a run that is killed before has not asked for them
@@ -86,16 +95,31 @@ async def plan_history(
     return plan
 
 
-def _plan_symbol(session: Session, plan: Plan, symbol: str, first_ms: int) -> None:
+def _plan_symbol(session: Session, plan: Plan, symbol: str, first_ms: int, since: datetime | None) -> None:
     timeframe, last = plan.timeframe, plan.last_ms
     with session.engine.connect() as connection:
+        is_fresh = since is not None and _stored_since(connection, symbol, last, timeframe, since)
         slots = gaps.missing(connection, [symbol], first_ms, last, timeframe, unasked=True)[symbol]
         plan.unsettled.update(gaps.open_slots(connection, [symbol], first_ms, last, timeframe, bad=True))
-    if last >= timeframe.last_closed(session.now_ms):
+    if last >= timeframe.last_closed(session.now_ms) and not is_fresh:
         newest = last - np.arange(session.settings.candles.refetch) * timeframe.step_ms
         newest = np.setdiff1d(newest[newest >= first_ms], plan.unsettled[symbol])
         slots = np.union1d(slots, newest)
     plan.pages.extend(plan_pages({symbol: slots}, timeframe))
+
+
+def _stored_since(
+    connection: Connection, symbol: str, open_ms: int, timeframe: Timeframe, since: datetime
+) -> bool:
+    """Whether a candle was stored after a moment."""
+    found = connection.execute(
+        text(
+            "SELECT b.recorded_at >= :since FROM candles AS c JOIN batches AS b ON b.id = c.batch_id "
+            'WHERE c.symbol = :symbol AND c."interval" = :interval AND c.open_time = :opened'
+        ),
+        {"symbol": symbol, "interval": timeframe.name, "opened": grid.to_time(open_ms), "since": since},
+    )
+    return bool(found.scalar())
 
 
 @exchange_task("load {slots} candles")
@@ -111,9 +135,7 @@ async def load_history(session: Session, plan: Plan, slots: int) -> Ingested:
             if session.progress:
                 session.progress(done, total)
 
-        ingested = await load(session, plan.pages, progress)
-        require_any(plan.pages, ingested)
-        return ingested
+        return await load(session, plan.pages, progress)
 
 
 @exchange_task("ask again for what is missing")

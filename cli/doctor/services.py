@@ -19,6 +19,7 @@ from eightbells.addresses import shown
 from eightbells.database import migrations
 from eightbells.database.engine import connect, database_url, require_mode, require_quote_asset
 from eightbells.errors import EightbellsError, WrongDatabase
+from eightbells.exchange.budgets import closure
 from eightbells.settings import Settings
 from orchestration.declared import declared
 
@@ -37,7 +38,7 @@ def look_at_postgres(settings: Settings) -> Iterator[Finding]:
                 yield (migrated := _migrations(engine, embedded))
                 if migrated.verdict == "ok":
                     yield _mode(engine, settings)
-                    yield from _ban(engine)
+                    yield from _ban(engine, settings)
             finally:
                 engine.dispose()
     except EightbellsError as error:
@@ -74,15 +75,12 @@ def _mode(engine: Engine, settings: Settings) -> Finding:
     return ok("database", f"of mode {settings.mode}, in {settings.quote_asset}")
 
 
-def _ban(engine: Engine) -> Iterator[Finding]:
+def _ban(engine: Engine, settings: Settings) -> Iterator[Finding]:
     with engine.connect() as connection:
-        row = connection.exec_driver_sql(
-            "SELECT reason, closed_until FROM budgets WHERE closed_until > clock_timestamp()"
-        ).one_or_none()
-    if row is not None:
-        words = (
-            f"no request may go to the exchange until {row.closed_until:%Y-%m-%d %H:%M:%S} UTC: {row.reason}"
-        )
+        shut = closure(connection, settings.budgets)
+    if shut is not None:
+        reason, until = shut
+        words = f"no request may go to the exchange until {until:%Y-%m-%d %H:%M:%S} UTC: {reason}"
         yield fail(BAN, words, "wait, and restart nothing: more requests make a ban longer")
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, text
 
 from eightbells import metrics
 from eightbells.database.address import parameters
@@ -27,6 +27,7 @@ WEIGHT = "weight"
 LOOKS = "looks"
 # What some may use of the exchange's weight, so that orders are never starved.
 _SHARES = {"klines": 0.9, LOOKS: 0.5}
+_OF_ADDRESS = {WEIGHT, "klines"}  # what Binance counts by address; the others it counts by account
 _MOST_AT_ONCE = 100
 # A longer wait is announced: what is waited for, and until when.
 ANNOUNCED_SECONDS = 3.0
@@ -39,6 +40,22 @@ def moment_after(seconds: float) -> str:
     now = datetime.now(UTC)
     end = now + timedelta(seconds=seconds)
     return f"{end:%H:%M:%S} UTC" if end.date() == now.date() else f"{end:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def row_of(budget: str, settings: BudgetSettings) -> str:
+    """The row of a budget in Postgres: machines with another public address have another one."""
+    return f"{budget}@{settings.address}" if settings.address and budget in _OF_ADDRESS else budget
+
+
+def closure(connection: Connection, settings: BudgetSettings) -> tuple[str, datetime] | None:
+    """Why, and until when, nobody at this machine's address may ask the exchange; None while they may."""
+    row = connection.execute(
+        text(
+            "SELECT reason, closed_until FROM budgets WHERE name = :name AND closed_until > clock_timestamp()"
+        ),
+        {"name": row_of(WEIGHT, settings)},
+    ).one_or_none()
+    return None if row is None else (row.reason, row.closed_until)
 
 
 @dataclass(frozen=True)
@@ -98,12 +115,12 @@ class Budgets:
         await self._wait_for(WEIGHT, weight, Limit(most, self.weight.seconds))
 
     async def close_until(self, seconds: float, reason: str) -> None:
-        """Nobody on this machine asks anything for so long: a 429 or 418 was met."""
+        """Nobody at this address asks anything for so long: a 429 or 418 was met."""
         await self._execute(
             "INSERT INTO budgets VALUES (%s, clock_timestamp() + %s * interval '1 second', %s) "
             "ON CONFLICT (name) DO UPDATE SET reason = excluded.reason, "
             "closed_until = greatest(budgets.closed_until, excluded.closed_until)",
-            (WEIGHT, seconds, reason),
+            (row_of(WEIGHT, self.settings), seconds, reason),
         )
 
     async def close(self) -> None:
@@ -155,7 +172,8 @@ class Budgets:
     async def _in_words(self, budget: str, limit: Limit, wait: float) -> str:
         """What a wait is for, and until when by this machine's clock."""
         row = await self._execute(
-            "SELECT reason FROM budgets WHERE name = %s AND closed_until > clock_timestamp()", (budget,)
+            "SELECT reason FROM budgets WHERE name = %s AND closed_until > clock_timestamp()",
+            (row_of(budget, self.settings),),
         )
         window = {60.0: "per minute", 1.0: "per second"}.get(limit.seconds, f"in {limit.seconds:g} s")
         named = "the exchange's request weight" if budget == WEIGHT else f"budgets.{budget}"
@@ -167,7 +185,13 @@ class Budgets:
         seen = self._seen_now() if budget == WEIGHT else None
         row = await self._execute(
             "SELECT * FROM take_permits(%s, %s, %s, %s, %s)",
-            (budget, costs[:_MOST_AT_ONCE], limit.allowed, limit.seconds + margin, seen),
+            (
+                row_of(budget, self.settings),
+                costs[:_MOST_AT_ONCE],
+                limit.allowed,
+                limit.seconds + margin,
+                seen,
+            ),
         )
         assert row is not None
         return int(str(row[0])), float(str(row[1]))

@@ -83,6 +83,7 @@ class BudgetSettings(_Section):
     klines: int | Literal["exchange"] = 50
     orders: int | Literal["exchange"] = 10
     account: int | Literal["exchange"] = 5
+    address: str = Field(default="", pattern=r"^[A-Za-z0-9.:_-]{0,64}$")
 
     @field_validator("klines", "orders", "account")
     @classmethod

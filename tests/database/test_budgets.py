@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
-from eightbells.exchange.budgets import Budgets, Limit
+from eightbells.exchange.budgets import Budgets, Limit, closure
 from eightbells.settings import BudgetSettings
 from tests.klines import one, rows_of
 
@@ -114,6 +114,27 @@ def test_a_closed_budget_grants_nothing_to_anybody(engine: Engine) -> None:
     run(engine, close)
     assert run(engine, take_in_vain)
     assert one(engine, "SELECT reason FROM budgets WHERE name = 'weight'") == "HTTP 429"
+
+
+def test_machines_at_another_address_have_a_limit_of_their_own_and_one_account(engine: Engine) -> None:
+    async def close(budgets: Budgets) -> bool:
+        await budgets.take("orders", 1)
+        await budgets.close_until(60, "HTTP 429")
+        return await withheld(budgets.take("klines", 1))
+
+    async def take(budgets: Budgets) -> bool:
+        return await granted(budgets.take("klines", 1)) and await withheld(budgets.take("orders", 1))
+
+    given = {"klines": 1, "orders": 1, "account": 1}
+    assert run(engine, close, **given, address="10.0.0.1")
+    assert run(engine, take, **given, address="10.0.0.2")
+    with engine.connect() as connection:
+        shut = {it: closure(connection, BudgetSettings(address=it)) for it in ("", "10.0.0.1", "10.0.0.2")}
+    assert {it: found and found[0] for it, found in shut.items()} == {
+        "": None,
+        "10.0.0.1": "HTTP 429",
+        "10.0.0.2": None,
+    }
 
 
 def test_a_shorter_closure_does_not_open_a_longer_one(engine: Engine) -> None:
