@@ -2,7 +2,7 @@
 
 Only accounts' orders rest on the book, so an order that arrives meets those of its own first, best price first, and
 then the market. A limit order meets every one that its limit crosses, a market order those that the last price has
-reached.
+reached; with the setting `deep_book` a limit order meets those as well, and no others.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Prevention:
     def meet(self, account: Account, order: Order, now: int) -> None:
         """Let an order that arrives meet those of its own: they trade with mode NONE, else parts of them expire."""
         price = self._engine.market.price(order.symbol, now)
-        limit = order.price or (as_decimal(price) if price is not None else None)
+        last = as_decimal(price) if price is not None else None
+        limit = last if self._engine.settings.deep_book and last else order.price or last
         if limit is None or (order.stp_mode == "NONE" and order.time_in_force == "FOK"):
             return
         for owner, maker in self._met(account, order.symbol, order.buys, limit):

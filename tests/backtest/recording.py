@@ -85,7 +85,9 @@ def record(
         mock.patch("tasks.orders._MOST_ONE_BY_ONE", 0),  # all open orders are asked for at once
     ):
         found = Recording(load_settings(), {}, first)
-        simulator.control("settings", limits=False, accounts={"paper": {"deposit": {"USDT": "10000000"}}})
+        simulator.control(
+            "settings", limits=False, deep_book=True, accounts={"paper": {"deposit": {"USDT": "10000000"}}}
+        )
         asyncio.run(_record(simulator, found, last, time.monotonic() + seconds, tell))
     with engine.connect() as connection:
         found.rules = rules.load_all(connection, {it.symbol for it in histories})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("store", "reads", "books", "cycle", "stream", "close", "backfill", "backtest")
+BENCHMARKS = ("store", "reads", "books", "cycle", "stream", "close", "backfill", "backtest", "table")
 
 for name in sys.argv[1:] or BENCHMARKS:
     if name not in BENCHMARKS:

@@ -18,7 +18,7 @@ ROUNDS = 5
 
 
 def main() -> None:
-    frames = [candle_frame(f"S{number}USDT", _klines(number)) for number in range(SYMBOLS)]
+    frames = [candle_frame(f"S{number}USDT", klines(number)) for number in range(SYMBOLS)]
     frame = concatenate(frames)
     now = grid.closes_at(int(frame["close_time"].max()))
     print(f"store: {len(frame):,} rows, {ROUNDS} rounds, median (slowest)")
@@ -44,7 +44,7 @@ def _timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _klines(seed: int) -> list[list[object]]:
+def klines(seed: int) -> list[list[object]]:
     """Candles with as many digits as real ones have."""
     source = np.random.default_rng(seed)
     rows: list[list[object]] = []

@@ -84,7 +84,7 @@ def test_a_backfill_is_started_from_its_form_and_reports_what_it_brought(
     person.day("end", "2025-03-31")
     assert person.choices("interval") == list(get_args(Interval))
     assert person.choices("source") == list(get_args(Source))
-    person.picture("backfill-form", height=1180)
+    person.picture("backfill-form", height=1310)
     person.submit()
     assert person.follow() == "Completed"
     expect(person.page.get_by_text("BTCUSDT, ETHUSDT from 2025-03-01").first).to_be_visible()

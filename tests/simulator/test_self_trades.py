@@ -108,6 +108,13 @@ def test_a_market_order_leaves_a_limit_that_the_price_has_not_reached(simulator:
     assert order(simulator, number)["status"] == "NEW"
 
 
+def test_in_a_deep_book_a_limit_order_leaves_it_too(simulator: Simulator) -> None:
+    simulator.control("settings", deep_book=True)
+    number, price = resting_sale(simulator)
+    assert simulator.order(price=price).json()["status"] == "FILLED"
+    assert order(simulator, number)["status"] == "NEW"
+
+
 def test_a_maker_only_order_may_not_meet_one_of_its_own(simulator: Simulator) -> None:
     price = below(simulator)
     simulator.control("settings", taker_fraction="0")

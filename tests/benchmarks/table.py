@@ -1,0 +1,90 @@
+"""The table of candles with 20 million rows: as fast to write and to read as in the beginning, and how large it is."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+
+from sqlalchemy import Engine, text
+
+from eightbells.candles import grid, store
+from eightbells.candles.frame import candle_frame, concatenate
+from tests.benchmarks.store import CANDLES, klines
+from tests.benchmarks.surroundings import fresh_database
+
+ROWS = 20_000_000
+TOGETHER = 5  # symbols in a batch
+MILLION = 1_000_000
+WINDOWS, WINDOW = 400, 500
+SLOWER, READ_SECONDS = (
+    0.2,
+    0.5,
+)  # the most that the last million may be slower than the first; a read of all windows
+
+
+def main() -> None:
+    frame = concatenate([candle_frame(f"S{number}", klines(number)) for number in range(TOGETHER)])
+    columns, now = store.ordered(frame), grid.closes_at(int(frame["close_time"].max()))
+    with fresh_database() as engine:
+        seconds = [_write(engine, columns, number, now) for number in range(-(-ROWS // (TOGETHER * CANDLES)))]
+        in_a_million = -(-MILLION // (TOGETHER * CANDLES))
+        first, last = (sum(part) for part in (seconds[:in_a_million], seconds[-in_a_million:]))
+        reads = [_read(engine) for _ in range(5)]
+        with engine.connect() as connection:
+            rows, size, index, dead = connection.execute(text(_FACTS)).one()
+            vacuumed = connection.execute(text(_VACUUMED)).one()
+    written = in_a_million * TOGETHER * CANDLES
+    slower, read = last / first - 1, statistics.median(reads)
+    print(f"table: {rows:,} rows of {len(seconds) * TOGETHER} symbols, {sum(seconds):.0f} s of writing")
+    print(f"  first million {written / first:>9,.0f} rows/s")
+    print(
+        f"  last million  {written / last:>9,.0f} rows/s   {slower:+.0%} time, "
+        f"target at most {SLOWER:+.0%}: {_met(slower <= SLOWER)}"
+    )
+    print(
+        f"  {WINDOWS} windows of {WINDOW} candles in {read * 1000:.0f} ms (slowest {max(reads) * 1000:.0f}), "
+        f"target {READ_SECONDS * 1000:.0f} ms: {_met(read <= READ_SECONDS)}"
+    )
+    print(f"  {size / rows:.0f} bytes a row, {index / rows:.0f} of them the key's; {dead:,} dead rows")
+    print(f"  vacuumed by itself {vacuumed.vacuums} times, analyzed {vacuumed.analyses} times")
+
+
+_FACTS = """
+SELECT (SELECT count(*) FROM candles), pg_total_relation_size('candles'), pg_indexes_size('candles'), n_dead_tup
+FROM pg_stat_user_tables WHERE relname = 'candles'
+"""
+_VACUUMED = """
+SELECT autovacuum_count AS vacuums, autoanalyze_count AS analyses FROM pg_stat_user_tables WHERE relname = 'candles'
+"""
+
+
+def _write(engine: Engine, columns: store.Columns, number: int, now: int) -> float:
+    """Seconds that a batch of symbols of its own takes."""
+    at = store.ORDER.index("symbol")
+    own = [
+        [f"{symbol}N{number:04}USDT" for symbol in columns[at]] if it == at else column
+        for it, column in enumerate(columns)
+    ]
+    started = time.perf_counter()
+    with engine.begin() as connection:
+        store.write(connection, own, "rest", now, None)
+    seconds = time.perf_counter() - started
+    if number % 20 == 19 and sys.stderr.isatty():
+        print(f"  {(number + 1) * len(columns[at]):,} rows", file=sys.stderr)
+    return seconds
+
+
+def _read(engine: Engine) -> float:
+    """Seconds that the windows of many symbols take, as a cycle reads them."""
+    with engine.connect() as connection:
+        names = [f"S{number % TOGETHER}N{number // TOGETHER:04}USDT" for number in range(WINDOWS)]
+        started = time.perf_counter()
+        frames = store.read_windows(connection, names, (CANDLES - 1) * grid.STEP_MS, WINDOW)
+        seconds = time.perf_counter() - started
+    assert sum(map(len, frames.values())) == WINDOWS * WINDOW
+    return seconds
+
+
+def _met(held: bool) -> str:
+    return "met" if held else "NOT met"
