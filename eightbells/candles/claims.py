@@ -10,6 +10,8 @@ from sqlalchemy import Engine, text
 from eightbells.candles.timeframe import Timeframe
 from eightbells.database import locks
 
+_KEEPALIVES = ("tcp_keepalives_idle = 30", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 3")
+
 
 class Claims:
     """The symbols that this run has claimed. Killed or cut off, it loses them, and another run may claim them."""
@@ -18,6 +20,8 @@ class Claims:
         self._timeframe = timeframe
         self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         self._connection.detach()  # not from the pool: a claim must not outlive its run in it
+        for setting in _KEEPALIVES:  # a machine that is gone without a word loses its claims within a minute
+            self._connection.execute(text(f"SET {setting}"))
 
     def take(self, symbols: Sequence[str], most: int) -> list[str]:
         """Claim the first of the symbols that no other run has claimed, at most so many."""

@@ -45,7 +45,7 @@ def worker(number: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to a worker and to all that it has started, as when its machine loses power."""
+    """SIGKILL to a worker and to all that it has started."""
     if process.poll() is None:
         for member in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
             member.kill()
