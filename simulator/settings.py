@@ -16,9 +16,7 @@ class Settings:
     fill_parts: int = 1  # trades that an order is filled in
     fill_gap_ms: int = 1000  # between two parts of a resting order
     slippage_ticks: int = 0  # each further part of a taker is worse by so many ticks
-    deep_book: bool = (
-        False  # others keep an account's orders from meeting before the last price has reached them
-    )
+    deep_book: bool = False  # an account's orders meet only where the last price has reached them
     limits: bool = True  # weights, order counts, bans
     ban_after: int = 10  # requests that may follow a 429 in its window before the address is banned
     ban_seconds: int = 120  # the first ban; each further one is five times as long, to 3 days

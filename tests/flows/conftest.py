@@ -83,6 +83,26 @@ class Watch:
     def one(self, statement: str, **values: Any) -> Any:
         return one(self.engine, statement, **values)
 
+    def incomplete(self) -> list[str]:
+        """Symbols of which the stored history is not what the exchange serves from its first candle on."""
+        return [symbol for symbol in SYMBOLS if self._stored(symbol) != self._served(symbol)]
+
+    def _stored(self, symbol: str) -> list[tuple[Any, ...]]:
+        return self.rows(
+            "SELECT open_time, open::text, volume::text, trades FROM candles WHERE symbol = :symbol ORDER BY open_time",
+            symbol=symbol,
+        )
+
+    def _served(self, symbol: str) -> list[tuple[Any, ...]]:
+        ((first, *_),) = self.simulator.get(
+            "/api/v3/klines", symbol=symbol, interval="4h", startTime=0, limit=1
+        ).json()
+        pages = range(first, LAST + 1, 1000 * STEP)
+        klines = [
+            it for page in pages for it in self.simulator.klines(symbol, page, min(page + 999 * STEP, LAST))
+        ]
+        return [(grid.to_time(it[0]), it[1], it[5], it[8]) for it in klines]
+
     def orders(self) -> list[tuple[Any, ...]]:
         """Symbol, side and state of every order in the books, by symbol."""
         return self.rows("SELECT symbol, side, state FROM orders ORDER BY symbol, id")
