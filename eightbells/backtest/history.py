@@ -25,7 +25,6 @@ from eightbells.exchange.rules import Step, SymbolRules
 from eightbells.quality.verdicts import Verdict
 from eightbells.quality.windows import objection
 
-_SHOWN = ("open", "high", "low", "close", "volume", "quote_volume", "trades")
 _AT = {"open": 1, "high": 2, "low": 3, "close": 4, "volume": 5, "quote_volume": 7, "trades": 8}
 _LATEST_MS = 4_102_444_800_000  # 2100: what is later is in microseconds
 _ALL = 10**6  # more candles than there are since 1970
@@ -38,7 +37,7 @@ class History:
     """The candles of one symbol, oldest first, with all that trading on them depends on.
 
     Args:
-        frame: as `store.read_windows` gives it.
+        frame: the candles, as `Window.exact` gives them.
         absent: slots (open times in ms) that the exchange never had a candle for.
         split_ms: the first candle in new coins, where the symbol was split.
         assumed: whether the rules are no exchange's, since none are known.
@@ -106,8 +105,8 @@ class History:
         open_ms = int(self.opens[index])
         proven = Verdict(self.symbol, open_ms, 1, 0, {}, 0)
         split = self.split_ms if self.split_ms is not None and self.split_ms <= open_ms else None
-        window_frame = self.frame.iloc[index + 1 - window : index + 1]
-        return objection(proven, open_ms, window_frame, self.absent, max_pause, split)
+        opens = self.opens[index + 1 - window : index + 1]
+        return objection(proven, open_ms, opens, self.absent, max_pause, split)
 
 
 def read_stored(connection: Connection, account: str, symbols: Sequence[str], last_ms: int) -> list[History]:
@@ -116,8 +115,8 @@ def read_stored(connection: Connection, account: str, symbols: Sequence[str], la
     Raises:
         EightbellsError: nothing is stored of a symbol.
     """
-    frames = store.read_windows(connection, symbols, last_ms, _ALL)
-    if missing := [symbol for symbol in symbols if frames[symbol].empty]:
+    windows = store.read_windows(connection, symbols, last_ms, _ALL)
+    if missing := [symbol for symbol in symbols if not len(windows[symbol])]:
         raise EightbellsError(
             f"no candles of {', '.join(missing)} are stored: load them with "
             f"`eightbells backfill --symbols {','.join(missing)}`, or name a folder with --data"
@@ -134,7 +133,7 @@ def read_stored(connection: Connection, account: str, symbols: Sequence[str], la
     return [
         History(
             symbol,
-            frames[symbol],
+            windows[symbol].exact,
             known.get(symbol) or assumed_rules(symbol),
             absent[symbol],
             grid.to_ms(splits[symbol]) if symbol in splits else None,

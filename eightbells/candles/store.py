@@ -6,12 +6,14 @@ import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, text
 
 from eightbells.candles import grid
 from eightbells.candles.frame import VALUES
 from eightbells.candles.timeframe import CYCLE, Timeframe
+from eightbells.candles.window import SHOWN, Window
 from eightbells.database import locks
 
 ORDER = ("symbol", "open_time", *VALUES)
@@ -107,51 +109,54 @@ def _copy(connection: Connection, columns: Columns) -> None:
             copy.write(block)
 
 
-_SHOWN = ("open", "high", "low", "close", "volume", "quote_volume", "trades")
 _READ = f"""
-SELECT w.symbol, c.open_time, {", ".join(f"c.{name}" for name in _SHOWN)}
-FROM unnest(CAST(:symbols AS text[])) AS w (symbol)
-CROSS JOIN LATERAL (
-    SELECT * FROM {{source}} AS s
-    WHERE s.symbol = w.symbol AND s."interval" = :interval AND s.open_time <= :last
-    ORDER BY s.open_time DESC LIMIT :count
-) AS c
-ORDER BY w.symbol, c.open_time
+COPY (
+    SELECT w.number, extract(EPOCH FROM c.open_time)::bigint * 1000, {", ".join(f"c.{name}" for name in SHOWN)}
+    FROM unnest(%(symbols)s::text[]) WITH ORDINALITY AS w (symbol, number)
+    CROSS JOIN LATERAL (
+        SELECT * FROM {{source}} AS s
+        WHERE s.symbol = w.symbol AND s."interval" = %(interval)s AND s.open_time <= %(last)s
+        ORDER BY s.open_time DESC LIMIT %(count)s
+    ) AS c
+) TO STDOUT
 """
 
 
 def read_windows(
     connection: Connection, symbols: Collection[str], last_ms: int, count: int, as_of_batch: int | None = None
-) -> dict[str, pd.DataFrame]:
+) -> dict[str, Window]:
     """Of each symbol the newest `count` candles up to and with the one that opened at `last_ms`, oldest first.
 
-    Returns:
-        Columns open, high, low, close, volume, quote_volume (Decimal) and trades (int); index open_time (UTC).
-        With `as_of_batch`, the candles as they were known right after that batch.
+    All are read as one text: to make an object of each figure takes four times as long.
+
+    Args:
+        as_of_batch: the batch right after which the candles are looked at; None: as they are now.
     """
-    source = "candles" if as_of_batch is None else "candles_as_of_batch(:batch)"
+    names = list(symbols)
+    source = "candles" if as_of_batch is None else "candles_as_of_batch(%(batch)s)"
     values = {
-        "symbols": list(symbols),
+        "symbols": names,
         "interval": grid.INTERVAL,
         "last": grid.to_time(last_ms),
         "count": count,
-        **({} if as_of_batch is None else {"batch": as_of_batch}),
+        "batch": as_of_batch,
     }
-    rows = connection.execute(text(_READ.format(source=source)), values).all()
-    table = pd.DataFrame([row[1:] for row in rows], columns=["open_time", *_SHOWN])
-    table = table.set_index(pd.DatetimeIndex(table.pop("open_time"), tz="UTC", name="open_time"))
-    windows = dict.fromkeys(symbols, table.iloc[:0])
-    start = 0
-    for symbol, found in itertools.groupby(rows, key=lambda row: str(row[0])):
-        end = start + sum(1 for _ in found)
-        windows[symbol] = table.iloc[start:end]
-        start = end
-    return windows
+    with connection.connection.cursor().copy(_READ.format(source=source), values) as copy:
+        lines = b"".join(copy).splitlines()
+    rows = np.fromstring(b" ".join(lines), sep=" ").reshape(len(lines), 2 + len(SHOWN))
+    order = np.lexsort((rows[:, 1], rows[:, 0]))
+    numbers, opens = rows[order, 2:], rows[order, 1].astype(np.int64)
+    ends = np.searchsorted(rows[order, 0], np.arange(len(names) + 1), side="right").tolist()
+    ordered_lines = [lines[at] for at in order]
+    return {
+        name: Window(opens[start:end], numbers[start:end], ordered_lines[start:end])
+        for name, start, end in zip(names, ends[:-1], ends[1:], strict=True)
+    }
 
 
 def read_window(
     connection: Connection, symbol: str, last_ms: int, count: int, as_of_batch: int | None = None
-) -> pd.DataFrame:
+) -> Window:
     """One symbol's window, as `read_windows` gives it."""
     return read_windows(connection, [symbol], last_ms, count, as_of_batch)[symbol]
 

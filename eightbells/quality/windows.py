@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from eightbells.candles import grid
 from eightbells.candles.timeframe import Slots
@@ -13,7 +12,7 @@ from eightbells.quality.verdicts import Verdict
 def objection(
     verdict: Verdict | None,
     open_ms: int,
-    window: pd.DataFrame,
+    opens: Slots,
     absent: Slots,
     max_pause: int,
     split_ms: int | None = None,
@@ -23,7 +22,7 @@ def objection(
     Args:
         verdict: what the suite said of the batch that brought the candle, if there was one.
         open_ms: the candle to decide on.
-        window: the candles that the decision looks at, as `store.read_windows` gives them.
+        opens: open times (ms) of the candles that the decision looks at, oldest first.
         absent: slots that the symbol never had, as `gaps.absent` gives them.
         max_pause: how many of them the window may have in a row.
         split_ms: the first candle in new coins, where the symbol was split.
@@ -32,9 +31,8 @@ def objection(
         return "the exchange did not deliver the candle"
     if not verdict.success:
         return f"validation failed: {verdict.words}"
-    if window.empty or grid.to_ms(window.index[-1]) != open_ms:
+    if not len(opens) or opens[-1] != open_ms:
         return "the candle is not stored"
-    opens = pd.DatetimeIndex(window.index).as_unit("ms").asi8
     wanted = np.arange(opens[0], open_ms + 1, grid.STEP_MS, dtype=np.int64)
     missing = np.setdiff1d(wanted, np.concatenate([opens, absent]))
     if missing.size:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib.metadata import version
 
-import pandas as pd
 from sqlalchemy import Connection, Engine, text
 
 from eightbells import metrics
 from eightbells.candles import gaps, grid, store
+from eightbells.candles.window import Window
 from eightbells.quality.verdicts import Verdict
 from eightbells.settings import PROJECT, StrategySettings
 from eightbells.strategies.contract import Opinion, checked
@@ -115,7 +115,7 @@ class Opined:
     entry: StrategySettings
     version: str
     symbol: str
-    window: pd.DataFrame
+    window: Window
     inputs: str
     validation: int
     opinion: Opinion
@@ -127,8 +127,7 @@ class Opined:
 
     @property
     def price(self) -> Decimal:
-        close: Decimal = self.window["close"].iloc[-1]
-        return close
+        return self.window.close
 
     @property
     def _levels(self) -> tuple[Decimal | None, ...]:
@@ -158,7 +157,7 @@ class Opined:
             "parameters": json.loads(parameters),
             "parameters_hash": content_hash(parameters),
             "symbol": self.symbol,
-            "start": self.window.index[0].isoformat(),
+            "start": grid.to_time(int(self.window.opens[0])).isoformat(),
             "candles": len(self.window),
             "inputs": self.inputs,
             "universe": self.universe,
@@ -190,9 +189,9 @@ def _ask_each(
         if refused := _refused(view, symbol, member, context):
             found[symbol] = refused
             continue
-        window = view.candles.iloc[-member.window :]
+        window = view.candles.newest(member.window)
         try:
-            opinion = panel.ask(member, view.shown.iloc[-member.window :])
+            opinion = panel.ask(member, window.shown)
         except NoAnswer as error:  # one strategy keeps no other from trading
             found[symbol] = Failed(symbol, member.name, "evaluation", str(error))
             continue
@@ -227,12 +226,13 @@ def _ask_all(
     traded = {symbol: view for symbol, view in shown.items() if symbol in views}
     if not traded:
         return found
-    windows = {symbol: view.shown.iloc[-member.window :] for symbol, view in shown.items()}
-    hashes = {symbol: view.hash(view.candles.iloc[-member.window :]) for symbol, view in shown.items()}
+    windows = {symbol: view.candles.newest(member.window) for symbol, view in shown.items()}
+    hashes = {symbol: view.hash(windows[symbol]) for symbol, view in shown.items()}
     inputs, universe = universe_hash(hashes), sorted(shown)
     opinions: Mapping[str, Opinion | str]
     try:
-        opinions = panel.ask_all(member, frame_of(windows, context.open_ms, member.window))
+        frames = {symbol: window.shown for symbol, window in windows.items()}
+        opinions = panel.ask_all(member, frame_of(frames, context.open_ms, member.window))
     except NoAnswer as error:
         opinions = dict.fromkeys(shown, str(error))
     for symbol, view in traded.items():
@@ -256,7 +256,7 @@ def _not_shown(
 
 def _refused(view: View, symbol: str, member: Member, context: EvaluationContext) -> Refused | None:
     """Why a strategy may not decide on a symbol."""
-    window = view.candles.iloc[-member.window :]
+    window = view.candles.newest(member.window)
     if reason := view.objection(context.open_ms, window):
         return Refused(symbol, member.name, "quality", reason)
     if len(window) < member.window:
@@ -268,11 +268,11 @@ def _refused(view: View, symbol: str, member: Member, context: EvaluationContext
 def _opined(
     view: View, symbol: str, member: Member, opinion: Opinion, inputs: str, universe: list[str] | None = None
 ) -> Failed | Opined:
-    window = view.candles.iloc[-member.window :]
+    window = view.candles.newest(member.window)
     assert view.verdict is not None
     try:
         # once more by the exact close: what the strategy was shown is a float
-        sound = checked(opinion, window["close"].iloc[-1])
+        sound = checked(opinion, window.close)
     except ValueError as error:
         return Failed(symbol, member.name, "evaluation", f"the strategy failed: {error}")
     validation = view.verdict.validation

@@ -121,7 +121,7 @@ class _Asked:
         strategy, count = self._strategy, self._strategy.window
         if any(len(window) < count for window in self._windows.values()):
             return {}
-        shown = {symbol: window.iloc[-count:].astype(float) for symbol, window in self._windows.items()}
+        shown = {symbol: window.newest(count).shown for symbol, window in self._windows.items()}
         if not sees_all(strategy):
             return {self._row.symbol: strategy.decide(shown[self._row.symbol])}
         return opinions(strategy, frame_of(shown, open_ms, count))

@@ -7,9 +7,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pandas as pd
-
 from eightbells.candles.timeframe import Slots
+from eightbells.candles.window import Window
 from eightbells.quality.verdicts import Verdict
 from eightbells.quality.windows import objection
 
@@ -22,26 +21,21 @@ class View:
         split_ms: the first candle in new coins, where the symbol was split.
     """
 
-    candles: pd.DataFrame
+    candles: Window
     absent: Slots
     verdict: Verdict | None
     max_pause: int
     split_ms: int | None
 
-    def objection(self, open_ms: int, window: pd.DataFrame) -> str | None:
+    def objection(self, open_ms: int, window: Window) -> str | None:
         """Why nothing may be decided on one of its windows."""
         if len(window) not in self._objections:
             self._objections[len(window)] = objection(
-                self.verdict, open_ms, window, self.absent, self.max_pause, self.split_ms
+                self.verdict, open_ms, window.opens, self.absent, self.max_pause, self.split_ms
             )
         return self._objections[len(window)]
 
-    @functools.cached_property
-    def shown(self) -> pd.DataFrame:
-        """The candles as strategies get them."""
-        return self.candles.astype(float)
-
-    def hash(self, window: pd.DataFrame) -> str:
+    def hash(self, window: Window) -> str:
         """The hash of one of its windows."""
         if len(window) not in self._hashes:
             self._hashes[len(window)] = inputs_hash(window)
@@ -57,11 +51,9 @@ class View:
         return {}
 
 
-def inputs_hash(window: pd.DataFrame) -> str:
+def inputs_hash(window: Window) -> str:
     """The hash of exactly what a strategy was shown: every time and every digit."""
-    times = pd.DatetimeIndex(window.index).as_unit("ms").asi8
-    rows = zip(times, *(window[name].tolist() for name in window.columns), strict=True)
-    return content_hash("\n".join(" ".join(map(str, row)) for row in rows))
+    return content_hash(window.digits)
 
 
 def universe_hash(hashes: Mapping[str, str]) -> str:

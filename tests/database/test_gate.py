@@ -179,7 +179,7 @@ def objecting(
     with engine.connect() as connection:
         candles = store.read_window(connection, "BTCUSDT", opened, window)
         absent = gaps.absent(connection, ["BTCUSDT"], opened)["BTCUSDT"]
-    return objection(verdict, opened, candles, absent, max_pause, split_ms)
+    return objection(verdict, opened, candles.opens, absent, max_pause, split_ms)
 
 
 def test_a_proven_window_meets_no_objection(engine: Engine) -> None:

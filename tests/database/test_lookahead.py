@@ -40,7 +40,7 @@ def decisions(engine: Engine, kind: str) -> list[tuple[Opinion, str]]:
     with engine.connect() as connection:
         for slot in range(strategy.window - 1, KNOWN):
             window = store.read_window(connection, "BTCUSDT", FIRST + slot * STEP, strategy.window)
-            found.append((strategy.decide(window.astype(float)), inputs_hash(window)))
+            found.append((strategy.decide(window.shown), inputs_hash(window)))
     return found
 
 

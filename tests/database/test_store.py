@@ -22,7 +22,7 @@ def write(engine: Engine, rows: list[list[object]], now_ms: int, symbol: str = "
 
 def window(engine: Engine, last: int, count: int, as_of_batch: int | None = None) -> pd.DataFrame:
     with engine.connect() as connection:
-        return store.read_window(connection, "BTCUSDT", FIRST + last * STEP, count, as_of_batch)
+        return store.read_window(connection, "BTCUSDT", FIRST + last * STEP, count, as_of_batch).exact
 
 
 def test_every_digit_that_came_is_stored(engine: Engine) -> None:
