@@ -15,7 +15,7 @@ from tasks.archive import Source, load_archive
 from tasks.candles import refresh_rules
 from tasks.documenting import publish_data_docs
 from tasks.history import ask_again, load_history, plan_history, symbols_quoted_in
-from tasks.loading import Ingested, merged
+from tasks.loading import Ingested, importing_suite, merged
 from tasks.reports import publish_backfill
 from tasks.session import Session, open_session
 from tasks.sharing import JOINED, groups, moment, start_runs
@@ -59,7 +59,7 @@ async def backfill(
     """
     if not 1 <= runs <= _MOST_RUNS:
         raise EightbellsError(f"runs is {runs}: it must lie between 1 and {_MOST_RUNS}")
-    async with open_session("backfill_seconds") as session:
+    async with importing_suite(), open_session("backfill_seconds") as session:
         timeframe = Timeframe.named(interval)
         first, last = _span(session, start, end, timeframe)
         if symbols and quote:

@@ -17,7 +17,7 @@ from eightbells.exchange.recovery import ExchangeError
 from eightbells.exchange.universe import by_symbol, first_candle
 from orchestration.exchange_task import exchange_task
 from orchestration.limits import progressed
-from tasks.loading import Ingested, for_good, import_suite, load
+from tasks.loading import Ingested, for_good, load
 from tasks.progress import shown_progress
 from tasks.session import Session
 
@@ -86,7 +86,7 @@ async def plan_history(
         if listed is not None and listed <= end_ms:
             _plan_symbol(session, plan, symbol, max(start_ms, listed), since)
 
-    await asyncio.gather(import_suite(), *map(plan_one, symbols))
+    await asyncio.gather(*map(plan_one, symbols))
     plan.failed.update(for_good(failures))
     planned = {*plan.pages}
     plan.pages.extend(page for page in left if not page.again and page not in planned)

@@ -6,8 +6,8 @@ import asyncio
 import gc
 import importlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
 from eightbells.candles import gaps
@@ -216,9 +216,19 @@ def require_any(pages: list[Page], ingested: Ingested) -> None:
 
 
 async def import_suite() -> None:
-    """Import Great Expectations, which takes more than a second, beside whatever else there is to do."""
+    """Import Great Expectations, or wait until somebody else has."""
     with _no_garbage_looked_for():
         await asyncio.to_thread(importlib.import_module, "eightbells.quality.suite")
+
+
+@asynccontextmanager
+async def importing_suite() -> AsyncIterator[None]:
+    """Import Great Expectations, which takes more than a second, beside whatever else there is to do."""
+    imported = asyncio.create_task(import_suite())
+    try:
+        yield
+    finally:
+        await imported
 
 
 @contextmanager

@@ -27,19 +27,35 @@ AS SELECT symbol, 0::bigint AS open_ms, 0::bigint AS close_ms, {", ".join(VALUES
 """
 _TIME = "timestamptz 'epoch' + {} * interval '1 millisecond'"
 _COPY = "COPY incoming FROM STDIN"
-_UPSERT = f"""
+_WRITE = f"""
 WITH written AS (
     INSERT INTO candles (symbol, "interval", open_time, {_FIELDS}, source, batch_id)
     SELECT
         symbol, :interval, {_TIME.format("open_ms")}, {_TIME.format("close_ms")}, {", ".join(VALUES[1:])},
         :source, :batch
     FROM incoming
-    ON CONFLICT (symbol, "interval", open_time) DO UPDATE
-    SET ({_FIELDS}, source, batch_id) = ({_NEW}, excluded.source, excluded.batch_id)
-    WHERE ({_STORED}) IS DISTINCT FROM ({_NEW})
+    {{restate}}
     RETURNING xmax = 0 AS inserted
 )
 SELECT count(*) FILTER (WHERE inserted), count(*) FILTER (WHERE NOT inserted) FROM written
+"""
+_RESTATE = f"""
+ON CONFLICT (symbol, "interval", open_time) DO UPDATE
+SET ({_FIELDS}, source, batch_id) = ({_NEW}, excluded.source, excluded.batch_id)
+WHERE ({_STORED}) IS DISTINCT FROM ({_NEW})
+"""
+_IS_NEW = f"""
+SELECT NOT EXISTS (
+    SELECT FROM (
+        SELECT symbol, {_TIME.format("min(open_ms)")} AS first, {_TIME.format("max(open_ms)")} AS last
+        FROM incoming GROUP BY symbol
+    ) AS i
+    CROSS JOIN LATERAL (
+        SELECT FROM candles AS c
+        WHERE c.symbol = i.symbol AND c."interval" = :interval AND c.open_time BETWEEN i.first AND i.last
+        ORDER BY c.open_time LIMIT 1
+    ) AS c
+)
 """
 _REPAIRED = f"""
 UPDATE candle_gaps AS g SET state = 'repaired', settled_at = :at
@@ -95,7 +111,10 @@ def write(
         {"source": source, "interval": timeframe.name, "known": grid.to_time(known_ms), "run": flow_run},
     ).scalar_one()
     values = {"interval": timeframe.name, "source": source, "batch": batch, "at": grid.to_time(known_ms)}
-    inserted, revised = connection.execute(text(_UPSERT), values).one()
+    # nobody else writes: the lock is held. Not to look for each row's old version takes half of the time.
+    is_new = connection.execute(text(_IS_NEW), values).scalar_one()
+    write_rows = _WRITE.format(restate="" if is_new else _RESTATE)
+    inserted, revised = connection.execute(text(write_rows), values).one()
     connection.execute(text(_REPAIRED), values)
     return Written(batch, inserted, revised)
 
