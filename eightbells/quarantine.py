@@ -155,7 +155,7 @@ def _store(connection: Connection, row: Quarantined) -> int:
             f"row {row.id} of {row.symbol} cannot be released: {words}; dismiss it, and backfill once the exchange has "
             "corrected its data"
         )
-    written = store.write(connection, store.ordered(frame), row.source, now_ms, None, timeframe)
+    written = store.write(connection, [store.lines_of(frame)], row.source, now_ms, None, timeframe)
     connection.execute(
         text("DELETE FROM incoming")
     )  # the table of a transaction's rows, of which this is not the last

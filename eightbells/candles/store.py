@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,19 +10,21 @@ import pandas as pd
 from sqlalchemy import Connection, text
 
 from eightbells.candles import grid
-from eightbells.candles.frame import VALUES
+from eightbells.candles.frame import KLINE, VALUES
 from eightbells.candles.timeframe import CYCLE, Timeframe
 from eightbells.candles.window import SHOWN, Window
 from eightbells.database import locks
 
-ORDER = ("symbol", "open_time", *VALUES)
+LINE = ("symbol", *KLINE)  # and a last field that is not stored
 _FIELDS = ", ".join(VALUES)
 _STORED = ", ".join(f"candles.{name}" for name in VALUES)
 _NEW = ", ".join(f"excluded.{name}" for name in VALUES)
 # times travel as milliseconds and become timestamps in Postgres, which is faster at it
+_TRAVELLING = {"open_time": "0::bigint AS open_ms", "close_time": "0::bigint AS close_ms"}
 _INCOMING = f"""
 CREATE TEMP TABLE IF NOT EXISTS incoming ON COMMIT DELETE ROWS
-AS SELECT symbol, 0::bigint AS open_ms, 0::bigint AS close_ms, {", ".join(VALUES[1:])} FROM candles WITH NO DATA
+AS SELECT symbol, {", ".join(_TRAVELLING.get(name, name) for name in KLINE)}, ''::text AS unused
+FROM candles WITH NO DATA
 """
 _TIME = "timestamptz 'epoch' + {} * interval '1 millisecond'"
 _COPY = "COPY incoming FROM STDIN"
@@ -74,17 +75,16 @@ class Written:
     revised: int
 
 
-Columns = list[Sequence[object]]
-
-
-def ordered(frame: pd.DataFrame) -> Columns:
-    """The columns of a candle frame in the order in which they are stored."""
-    return [frame[name].tolist() for name in ORDER]
+def lines_of(frame: pd.DataFrame) -> bytes:
+    """The rows of a candle frame as lines: the fields `LINE` and one more, separated by tabs."""
+    line = "\t".join(["%s"] * len(LINE)) + "\t\n"
+    rows = zip(*(frame[name].tolist() for name in LINE), strict=True)
+    return "".join([line % row for row in rows]).encode()
 
 
 def write(
     connection: Connection,
-    columns: Columns,
+    lines: Iterable[bytes],
     source: str,
     known_ms: int,
     flow_run: str | None,
@@ -96,12 +96,14 @@ def write(
     version. Gaps that the rows fill are marked repaired.
 
     Args:
-        columns: of judged candles, as `ordered` gives them: integers, and decimals or their digits.
+        lines: blocks of lines of judged candles, as `lines_of` gives them.
         source: `rest`, `ws` or `archive`.
         known_ms: the exchange's time at which the rows were judged.
     """
     connection.execute(text(_INCOMING))
-    _copy(connection, columns)
+    with connection.connection.cursor().copy(_COPY) as copy:
+        for block in lines:
+            copy.write(block)
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": locks.BATCHES})
     batch: int = connection.execute(
         text(
@@ -117,15 +119,6 @@ def write(
     inserted, revised = connection.execute(text(write_rows), values).one()
     connection.execute(text(_REPAIRED), values)
     return Written(batch, inserted, revised)
-
-
-def _copy(connection: Connection, columns: Columns) -> None:
-    line = "\t".join(["%s"] * len(columns)) + "\n"
-    rows = zip(*columns, strict=True)
-    with connection.connection.cursor().copy(_COPY) as copy:
-        # in blocks, so that Postgres reads one while the next is made
-        while block := "".join([line % row for row in itertools.islice(rows, 2000)]):
-            copy.write(block)
 
 
 _READ = f"""

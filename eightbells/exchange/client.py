@@ -12,6 +12,7 @@ import aiohttp
 import orjson
 from binance import AsyncClient
 
+from eightbells.candles.klines import rows_text
 from eightbells.errors import EightbellsError
 from eightbells.exchange.answers import BadAnswer
 from eightbells.exchange.clock import ExchangeClock
@@ -88,6 +89,8 @@ class StampedClient(AsyncClient):  # type: ignore[misc]
 
 def _read(body: bytes) -> Any:
     """JSON, and what only resembles it: one NaN among a thousand symbols is no reason to lose them all."""
+    if rows := rows_text(body):
+        return rows
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -20,7 +20,7 @@ from eightbells.exchange.budgets import LOOKS, Budgets
 from eightbells.exchange.classification import classify, requested_wait
 from eightbells.exchange.client import StampedClient
 from eightbells.exchange.clock import ExchangeClock
-from eightbells.exchange.json_fields import Readable, a_list, an_object, each, readable
+from eightbells.exchange.json_fields import Readable, an_object, each, readable, some_rows
 from eightbells.exchange.models import Balance, ListedOrder, OrderReport, Replacement, TradeReport
 from eightbells.exchange.order_requests import OrderRequest, pair, replacement, single
 from eightbells.exchange.recovery import Action, ExchangeError, remedies
@@ -121,7 +121,7 @@ class Gateway:
         end_ms: int | None = None,
         limit: int = 1000,
         interval: str = INTERVAL,
-    ) -> list[list[Any]]:
+    ) -> Sequence[Any]:
         """Klines as Binance lists them, from `start_ms` on; the last one may still run."""
         params = {
             "symbol": symbol,
@@ -130,7 +130,7 @@ class Gateway:
             "endTime": end_ms,
             "limit": limit,
         }
-        return await self._call("klines", 2, "klines", lambda: self._client.get_klines(**params), a_list)
+        return await self._call("klines", 2, "klines", lambda: self._client.get_klines(**params), some_rows)
 
     async def prices(self) -> dict[str, Decimal]:
         """Last price of every symbol that has one."""

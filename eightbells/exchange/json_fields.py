@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from eightbells.candles.klines import RowsText
 from eightbells.exchange.answers import UnreadableAnswer, shown
 
 T = TypeVar("T")
@@ -59,6 +60,11 @@ def an_object(answer: object) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise UnreadableAnswer("the answer is no JSON object")
     return answer
+
+
+def some_rows(answer: object) -> Sequence[Any]:
+    """An answer that must be rows of klines, or a JSON list."""
+    return answer if isinstance(answer, RowsText) else a_list(answer)
 
 
 def a_list(answer: object) -> list[Any]:

@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 
 from eightbells.atomic_file import replace_text
+from eightbells.candles.klines import as_json, rows_text
 from eightbells.candles.timeframe import TIMEFRAMES, Timeframe
 from eightbells.exchange.history import Page
 from eightbells.file_lock import FileLock
@@ -89,10 +90,11 @@ class Spool:
         """Whether the page's answer is here."""
         return page in self._answers
 
-    def rows(self, page: Page) -> list[Any] | None:
+    def rows(self, page: Page) -> Sequence[Any] | None:
         """The rows of the page's answer; None where there is none that can be read."""
         try:
-            found: list[Any] = orjson.loads(self._answers[page].read_bytes())
+            body = self._answers[page].read_bytes()
+            found: Sequence[Any] = rows_text(body) or orjson.loads(body)
         except (KeyError, OSError, orjson.JSONDecodeError):
             self._answers.pop(page, None)
             return None
@@ -106,7 +108,7 @@ class Spool:
             return
         answer = self._file(page)
         with suppress(OSError, TypeError):
-            answer.write_bytes(orjson.dumps(rows))
+            answer.write_bytes(as_json(rows))
             self._answers[page] = answer
             self._note("-", page)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from eightbells.candles.klines import Klines, PlainKlines, plain
 from eightbells.candles.timeframe import CYCLE, Timeframe
 from eightbells.errors import UnusableBatch
 from eightbells.quality import data_docs, oddities
-from eightbells.quality.oddities import Asked, Bounds
+from eightbells.quality.oddities import Asked, Bounds, Digits
 from eightbells.quality.verdicts import Verdict, keep_validations, validated, verdicts_of
 
 _BOUNDS = Bounds()
@@ -115,10 +116,11 @@ def admit_klines(
 class _Judged:
     """Rows after the suite: what is to be stored, the bad ones with their reasons, and the verdicts by symbol.
 
-    `numbers` are the good rows once more, as floats and integers; `result` is what Great Expectations returned.
+    `good` are blocks of lines, `numbers` the same rows as floats and integers; `result` is what Great Expectations
+    returned.
     """
 
-    good: store.Columns
+    good: Sequence[bytes]
     numbers: pd.DataFrame
     bad: pd.DataFrame
     reasons: dict[int, list[str]]
@@ -160,7 +162,7 @@ def _by_rows(
     numbers["symbol"] = pd.Categorical(good["symbol"])
     verdicts = verdicts_of(frame, reasons, now_ms)
     return _Judged(
-        store.ordered(good),
+        [store.lines_of(good)],
         numbers.reset_index(drop=True),
         frame[bad],
         reasons,
@@ -189,8 +191,7 @@ def _sound(found: Sequence[PlainKlines], now_ms: int, timeframe: Timeframe = CYC
     numbers["asked"] = np.concatenate([read.asked for read in found])
     if not suite.is_sound(numbers, now_ms, timeframe):
         return None
-    good: store.Columns = [list(numbers["symbol"])]
-    good += [[value for read in found for value in read.columns[name]] for name in store.ORDER[1:]]
+    good = [read.lines for read in found]
     return _Judged(good, numbers, pd.DataFrame(), {}, verdicts, len(numbers), timeframe, suite.last_result())
 
 
@@ -218,7 +219,7 @@ def _admit(
             warned, is_kept = Counter[str](), False
         else:  # news, or proven for the first time, though stored before
             verdicts = keep_validations(connection, verdicts, written.batch, suite.NAME, timeframe)
-            warned = _warn(connection, judged.good, odd, written.batch, timeframe)
+            warned = _warn(connection, judged.numbers, odd, written.batch, timeframe)
             _close_batch(connection, written, judged.checked, kept)
             is_kept = True
     _count(written, kept, judged.reasons, warned)
@@ -246,8 +247,8 @@ def _note_results(judged: _Judged, source: str, batch: int, odd: dict[int, list[
     )
     data_docs.note(replace(facts, rows=data_docs.first_rows(bad)), judged.result)
     if odd:
-        symbols, opens = judged.good[:2]
-        rows = ((symbols[at], opens[at], codes) for at, codes in odd.items())
+        symbols, opens = (judged.numbers[name] for name in ("symbol", "open_time"))
+        rows = ((symbols[at], int(opens[at]), codes) for at, codes in odd.items())
         data_docs.note(replace(facts, rows=data_docs.first_rows(rows)), oddness)
 
 
@@ -282,19 +283,25 @@ def _odd(engine: Engine, judged: _Judged, asked: Asked, bounds: Bounds) -> dict[
         return {}
     from eightbells.quality import suite
 
-    exact = dict(zip(store.ORDER, judged.good, strict=True))
     past = oddities.past_of(engine, judged.numbers, judged.timeframe)
-    return suite.warnings_of(oddities.look(judged.numbers, exact, past, asked, bounds, judged.timeframe))
+    digits = _digits(judged.good)
+    return suite.warnings_of(oddities.look(judged.numbers, digits, past, asked, bounds, judged.timeframe))
+
+
+def _digits(good: Sequence[bytes]) -> Digits:
+    """What gives a row's figures as they are stored; the lines are taken apart once, for the first of them."""
+    lines = functools.cache(lambda: b"".join(good).splitlines())
+    return lambda row: dict(zip(store.LINE, lines()[row].decode().split("\t"), strict=False))
 
 
 def _warn(
-    connection: Connection, good: store.Columns, odd: dict[int, list[str]], batch: int, timeframe: Timeframe
+    connection: Connection, numbers: pd.DataFrame, odd: dict[int, list[str]], batch: int, timeframe: Timeframe
 ) -> Counter[str]:
     """Note what is odd beside the candles; returns how often each code is new."""
     if not odd:
         return Counter()
-    symbols, opens = good[:2]
-    noted = [(symbols[row], opens[row], code) for row, codes in odd.items() for code in codes]
+    symbols, opens = numbers["symbol"], numbers["open_time"]
+    noted = [(symbols[row], int(opens[row]), code) for row, codes in odd.items() for code in codes]
     rows = connection.execute(
         text(
             'INSERT INTO candle_warnings (symbol, "interval", open_time, warning, batch_id) '

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import decimal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -23,6 +23,7 @@ _NEAR = 1e-9  # figures that differ by less, as a share, are compared as decimal
 _EXACT = decimal.Context(prec=250)  # a product of two decimals of MOST_DIGITS on either side of the point
 
 Asked = Mapping[str, Sequence[range]]
+Digits = Callable[[int], Mapping[str, str]]
 _Flags = npt.NDArray[np.bool_]
 
 
@@ -91,7 +92,7 @@ def past_of(engine: Engine, numbers: pd.DataFrame, timeframe: Timeframe = CYCLE)
 
 def look(
     numbers: pd.DataFrame,
-    exact: Mapping[str, Sequence[object]],
+    digits: Digits,
     past: Past,
     asked: Asked,
     bounds: Bounds,
@@ -101,7 +102,7 @@ def look(
 
     Args:
         numbers: `symbol` (categorical), times (ms), and the figures as floats.
-        exact: the same figures as decimals, or as their digits.
+        digits: gives the figures of a row as they are stored.
         past: what is stored before them.
         asked: the spans of open times that were asked for. Where none is known, no pause is seen.
     """
@@ -111,22 +112,23 @@ def look(
         {
             "closes_on_time": closed == opened + timeframe.step_ms - 1,
             "volume_has_trades": ((numbers["trades"] > 0) | (numbers["volume"] == 0)).to_numpy(),
-            "quote_volume_fits": _quote_volume_fits(numbers, exact),
+            "quote_volume_fits": _quote_volume_fits(numbers, digits),
             "no_jump": no_jump,
             "no_long_pause": no_pause,
         }
     )
 
 
-def _quote_volume_fits(numbers: pd.DataFrame, exact: Mapping[str, Sequence[object]]) -> _Flags:
+def _quote_volume_fits(numbers: pd.DataFrame, digits: Digits) -> _Flags:
     """Whether the average price lies between low and high. Floats decide, and decimals where floats cannot."""
     low, high, volume, quote = (
         numbers[name].to_numpy(dtype=float) for name in ("low", "high", "volume", "quote_volume")
     )
     fits: _Flags = (low * volume * (1 + _NEAR) <= quote) & (quote <= high * volume * (1 - _NEAR))
     for row in np.flatnonzero(~fits).tolist():
+        exact = digits(row)
         least, most, base, amount = (
-            Decimal(str(exact[name][row])) for name in ("low", "high", "volume", "quote_volume")
+            Decimal(exact[name]) for name in ("low", "high", "volume", "quote_volume")
         )
         fits[row] = _EXACT.multiply(least, base) <= amount <= _EXACT.multiply(most, base)
     return fits

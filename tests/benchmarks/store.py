@@ -35,7 +35,7 @@ def main() -> None:
 
 def _write(engine, frame, now: int) -> None:
     with engine.begin() as connection:
-        store.write(connection, store.ordered(frame), "rest", now, None)
+        store.write(connection, [store.lines_of(frame)], "rest", now, None)
 
 
 def _timed(action: Callable[[], object]) -> float:

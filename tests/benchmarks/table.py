@@ -25,9 +25,9 @@ SLOWER, READ_SECONDS = (
 
 def main() -> None:
     frame = concatenate([candle_frame(f"S{number}", klines(number)) for number in range(TOGETHER)])
-    columns, now = store.ordered(frame), grid.closes_at(int(frame["close_time"].max()))
+    lines, now = store.lines_of(frame), grid.closes_at(int(frame["close_time"].max()))
     with fresh_database() as engine:
-        seconds = [_write(engine, columns, number, now) for number in range(-(-ROWS // (TOGETHER * CANDLES)))]
+        seconds = [_write(engine, lines, number, now) for number in range(-(-ROWS // (TOGETHER * CANDLES)))]
         in_a_million = -(-MILLION // (TOGETHER * CANDLES))
         first, last = (sum(part) for part in (seconds[:in_a_million], seconds[-in_a_million:]))
         reads = [_read(engine) for _ in range(5)]
@@ -74,19 +74,16 @@ def _vacuumed(engine: Engine) -> str:
         time.sleep(5)
 
 
-def _write(engine: Engine, columns: store.Columns, number: int, now: int) -> float:
+def _write(engine: Engine, lines: bytes, number: int, now: int) -> float:
     """Seconds that a batch of symbols of its own takes."""
-    at = store.ORDER.index("symbol")
-    own = [
-        [f"{symbol}N{number:04}USDT" for symbol in columns[at]] if it == at else column
-        for it, column in enumerate(columns)
-    ]
+    for symbol in range(TOGETHER):
+        lines = lines.replace(f"S{symbol}\t".encode(), f"S{symbol}N{number:04}USDT\t".encode())
     started = time.perf_counter()
     with engine.begin() as connection:
-        store.write(connection, own, "rest", now, None)
+        store.write(connection, [lines], "rest", now, None)
     seconds = time.perf_counter() - started
     if number % 20 == 19 and sys.stderr.isatty():
-        print(f"  {(number + 1) * len(columns[at]):,} rows", file=sys.stderr)
+        print(f"  {(number + 1) * TOGETHER * CANDLES:,} rows", file=sys.stderr)
     return seconds
 
 

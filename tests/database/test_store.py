@@ -17,7 +17,7 @@ from tests.klines import FIRST, STEP, after, counts, frame, kline, klines, one, 
 
 def write(engine: Engine, rows: list[list[object]], now_ms: int, symbol: str = "BTCUSDT") -> Written:
     with engine.begin() as connection:
-        return store.write(connection, store.ordered(frame(rows, symbol)), "rest", now_ms, "run")
+        return store.write(connection, [store.lines_of(frame(rows, symbol))], "rest", now_ms, "run")
 
 
 def window(engine: Engine, last: int, count: int, as_of_batch: int | None = None) -> pd.DataFrame:
@@ -142,7 +142,7 @@ def test_batches_commit_in_the_order_of_their_numbers(engine: Engine) -> None:
     """A reader that sees a batch sees all before it: a second writer waits for the first one's commit."""
     with ThreadPoolExecutor(1) as pool:
         with engine.begin() as connection:
-            first = store.write(connection, store.ordered(frame([kline(0)])), "rest", after(1), None)
+            first = store.write(connection, [store.lines_of(frame([kline(0)]))], "rest", after(1), None)
             second = pool.submit(write, engine, [kline(1)], after(2))
             wait_until(lambda: one(engine, "SELECT count(*) FROM pg_locks WHERE NOT granted") == 1)
             assert not second.done()

@@ -98,7 +98,7 @@ def keep(engine: Engine, klines: list[tuple[str, list[Any]]]) -> None:
         by_symbol[symbol].append(row)
     frame = concatenate(candle_frame(symbol, rows) for symbol, rows in by_symbol.items())
     with engine.begin() as connection:
-        store.write(connection, store.ordered(frame), "rest", LAST, None)
+        store.write(connection, [store.lines_of(frame)], "rest", LAST, None)
 
 
 def give_notice(engine: Engine, symbol: str, seen_ms: int, delist_ms: int) -> None:

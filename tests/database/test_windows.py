@@ -52,7 +52,7 @@ def stored(engine: Engine) -> Engine:
     with engine.begin() as connection:
         for seed, symbol in enumerate(("BTCUSDT", "PEPEUSDT", "币安USDT")):
             rows = odd_klines(seed)[: COUNT - 10 * seed]
-            store.write(connection, store.ordered(frame(rows, symbol)), "rest", after(COUNT), None)
+            store.write(connection, [store.lines_of(frame(rows, symbol))], "rest", after(COUNT), None)
     return engine
 
 
@@ -121,6 +121,6 @@ def test_a_window_can_be_read_as_of_a_batch(stored: Engine) -> None:
     before = read(stored, ["BTCUSDT"], 5)["BTCUSDT"].digits
     with stored.begin() as connection:
         rows = [kline(COUNT - 1, close="101")]
-        store.write(connection, store.ordered(frame(rows, "BTCUSDT")), "rest", after(COUNT), None)
+        store.write(connection, [store.lines_of(frame(rows, "BTCUSDT"))], "rest", after(COUNT), None)
     assert read(stored, ["BTCUSDT"], 5)["BTCUSDT"].digits != before
     assert read(stored, ["BTCUSDT"], 5, batch)["BTCUSDT"].digits == before

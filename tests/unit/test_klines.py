@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from eightbells.candles import store
 from eightbells.candles.frame import KLINE
-from eightbells.candles.klines import Klines, PlainKlines, plain
+from eightbells.candles.klines import Klines, PlainKlines, as_json, plain, rows_text
 from eightbells.candles.timeframe import CYCLE
 from eightbells.quality import gate, oddities, suite
 from tests.klines import FIRST, STEP, after, kline
@@ -32,6 +33,12 @@ def judged(*rows: list[Any], asked: range = range(2**45)) -> bool:
     return found is not None and gate._sound([found], NOW) is not None
 
 
+def column(found: PlainKlines, name: str) -> list[str]:
+    """One field of the lines that would be stored."""
+    at = store.LINE.index(name)
+    return [line.split("\t")[at] for line in found.lines.decode().splitlines()]
+
+
 @pytest.mark.parametrize("places", [2, 8, 11])
 def test_columns_are_what_the_frame_reads(places: int) -> None:
     rows = [kline(slot) for slot in range(3)]
@@ -42,7 +49,7 @@ def test_columns_are_what_the_frame_reads(places: int) -> None:
     assert found is not None
     for name in KLINE:
         assert found.numbers[name].tolist() == [float(value) for value in frame[name]]
-        assert [Decimal(value) for value in found.columns[name]] == frame[name].tolist()
+        assert [Decimal(value) for value in column(found, name)] == frame[name].tolist()
 
 
 @pytest.mark.parametrize(
@@ -50,7 +57,7 @@ def test_columns_are_what_the_frame_reads(places: int) -> None:
     [
         {"low": "-1"}, {"low": "1e2"}, {"low": "NaN"}, {"low": ""}, {"low": "1.2.3"}, {"low": "."}, {"low": " "},
         {"low": 99.1}, {"low": None}, {"low": "1 2"}, {"low": "99,1"}, {"low": "9" * 61}, {"low": "٣"},
-        {"trades": True}, {"trades": "42"}, {"trades": 1.0}, {"trades": 2**45}, {"open_time": None},
+        {"trades": True}, {"trades": "42"}, {"trades": 1.0}, {"trades": 2**45}, {"trades": 10**18}, {"open_time": None},
         {"low": JUST_ABOVE, "open": JUST_BELOW}, {"taker_buy_base": JUST_ABOVE, "volume": JUST_BELOW},
     ],
 )  # fmt: skip
@@ -63,6 +70,41 @@ def test_rows_of_another_length_are_not_read_as_columns() -> None:
         assert read(kline(0), row) is None  # type: ignore[arg-type]
 
 
+def answer(*rows: list[Any]) -> bytes:
+    """Rows as the exchange writes them."""
+    return json.dumps(rows, separators=(",", ":")).encode()
+
+
+def test_an_answer_of_klines_stays_text_until_a_row_is_looked_at() -> None:
+    rows = [kline(slot) for slot in range(3)]
+    found = rows_text(answer(*rows))
+    assert found is not None
+    assert (len(found), found[1], [*found], as_json(found)) == (3, rows[1], rows, answer(*rows))
+    as_text, as_rows = (plain(Klines("BTCUSDT", given), NOW) for given in (found, rows))
+    assert as_text is not None
+    assert as_rows is not None
+    assert as_text.lines == as_rows.lines
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"[]", b"[[]]", b"[[],[]]", b'{"code":-1003,"msg":"Too much."}', answer(kline()[:11]),
+        answer([*kline(), "0"]), answer(kline(), {}), answer(kline(low=None)), answer(kline(low=99.1)),
+        answer(kline(low="-1")), answer(kline())[:-1],
+        answer(kline()) + b"\n", answer(kline()).replace(b",", b", "), answer([kline()]), answer(kline(low="\\u0031")),
+    ],
+)  # fmt: skip
+def test_what_has_another_shape_is_no_answer_of_klines(body: bytes) -> None:
+    assert rows_text(body) is None
+
+
+def test_rows_that_json_cannot_read_have_no_readable_field() -> None:
+    found = rows_text(answer(kline(trades=42), kline(1)).replace(b",42,", b",042,"))
+    assert found is not None
+    assert Klines("BTCUSDT", found).frame[[*KLINE]].isna().all(axis=None)
+
+
 def test_figures_that_are_the_same_as_floats_are_compared_exactly() -> None:
     assert judged(kline(0, low=JUST_BELOW, open=JUST_ABOVE))
     assert judged(kline(0, low=JUST_BELOW, open=JUST_BELOW))
@@ -71,7 +113,7 @@ def test_figures_that_are_the_same_as_floats_are_compared_exactly() -> None:
 def test_the_candle_that_still_runs_is_left_out() -> None:
     found = plain(Klines("BTCUSDT", [kline(0), kline(1)]), FIRST + STEP + 1)
     assert found is not None
-    assert found.columns["open_time"] == (FIRST,)
+    assert column(found, "open_time") == [str(FIRST)]
 
 
 def test_what_was_not_asked_for_is_not_sound() -> None:
@@ -82,11 +124,10 @@ def test_what_was_not_asked_for_is_not_sound() -> None:
 
 def odd_of(judged: gate._Judged) -> dict[int, list[str]]:
     """What is odd about judged rows of which nothing is stored, by open time."""
-    exact = dict(zip(store.ORDER, judged.good, strict=True))
     none = np.array([], dtype=np.int64)
     looks = oddities.look(
         judged.numbers,
-        exact,
+        gate._digits(judged.good),
         oddities.Past(none, none, none.astype(float)),
         {"BTCUSDT": [range(1, 2**45)]},
         oddities.Bounds(max_pause=1),
