@@ -18,7 +18,7 @@ _REMEDY = "change its symbols or capital in eightbells.toml"
 
 
 def look_at_strategies(settings: Settings, info: Mapping[str, Any]) -> Iterator[Finding]:
-    """A finding for each strategy that cannot trade all its symbols.
+    """A finding for each strategy that cannot trade all its symbols, and one where their stops are too many.
 
     It fails where the settings let it trade none of them. What the exchange has taken away is a warning: the other
     strategies go on, and what is held has to be protected.
@@ -38,6 +38,26 @@ def look_at_strategies(settings: Settings, info: Mapping[str, Any]) -> Iterator[
         ours = all(it.lasts and it.symbol not in refused for it in found)
         none = len(found) == len(settings.symbols_of(entry)) and (ours or not listed)
         yield (fail if none else warn)("strategy", in_words(entry, found), _REMEDY)
+    yield from _stops(settings, listed)
+
+
+def _stops(settings: Settings, listed: Mapping[str, SymbolRules]) -> Iterator[Finding]:
+    """A warning where so many strategies keep a stop on a symbol that the exchange would replace none of them.
+
+    While it replaces one it counts both.
+    """
+    crowded = dict[str, int]()
+    for symbol, rules in listed.items():
+        stops = sum(bool(entry.stop_loss) and entry.trades(symbol) for entry in settings.strategies)
+        if rules.max_stops and stops >= rules.max_stops:
+            crowded[symbol] = stops
+    if not crowded:
+        return
+    (symbol, stops), more = next(iter(crowded.items())), len(crowded) - 1
+    most = listed[symbol].max_stops
+    words = f"{symbol}: {stops} strategies keep a stop, and the exchange moves none once {most} are out"
+    others = f"; so it is with {more} more symbol{'s' * (more > 1)}" if more else ""
+    yield warn("stops", words + others, "let fewer strategies trade the symbol")
 
 
 def _listed(settings: Settings, info: Mapping[str, Any]) -> tuple[dict[str, SymbolRules], dict[str, str]]:

@@ -111,6 +111,22 @@ async def test_a_symbol_of_another_quote_and_strategies_that_cannot_trade(
     assert "'some' cannot trade ETHUSDT: it is quoted in FDUSD" in of(findings, "strategy", "warn").what
 
 
+@pytest.mark.parametrize("count", [4, 5])
+async def test_so_many_stops_that_none_can_be_moved(use: Use, count: int) -> None:
+    entries = [
+        {"name": f"s{number}", "kind": "donchian", "capital": "1000", "symbols": symbols, "stop_loss": "0.05"}
+        for number, symbols in enumerate([["BTCUSDT", "ETHUSDT"], *[["BTCUSDT"]] * (count - 1)])
+    ]
+    without = {"name": "bare", "kind": "donchian", "capital": "1000", "symbols": ["BTCUSDT"]}
+    findings = await gathered(look_at_exchange(use(strategies=[*entries, without])))
+    told = [finding for finding in findings if finding.name == "stops"]
+    if count == 4:
+        assert told == []
+    else:
+        words = "BTCUSDT: 5 strategies keep a stop, and the exchange moves none once 5 are out"
+        assert of(told, "stops", "warn").what == words
+
+
 async def test_an_entry_that_cannot_be_read_is_named_with_its_field_and_fails_nothing_else(
     use: Use, market: Simulator
 ) -> None:
