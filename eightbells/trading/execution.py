@@ -22,7 +22,7 @@ from eightbells.trading import attempts, outbox, permission
 from eightbells.trading.lease import Lease
 from eightbells.trading.outbox import Order
 from eightbells.trading.recording import Recorder
-from eightbells.trading.states import IN_FLIGHT, LIVE, State
+from eightbells.trading.states import IN_FLIGHT, LIVE, TAKEN_BACK, State
 
 # How long the exchange's engine may hold a request before it answers (BINANCE.md): after this and recvWindow
 # a request that was not accepted can no longer be.
@@ -258,7 +258,8 @@ class OrderExecutor:
         One that was planned and never sent, because a process died in between, is taken back in the books.
         """
         if order.state is State.PLANNED:
-            return self._recorder.move(order, State.DENIED, {"reason": "no longer wanted, it was never sent"})
+            detail = {"reason": "no longer wanted, it was never sent", "action": TAKEN_BACK}
+            return self._recorder.move(order, State.DENIED, detail)
         if order.exchange_order_id is None:
             return await self.refresh(order)
         try:

@@ -23,7 +23,7 @@ from eightbells.trading.jumps import Close
 from eightbells.trading.lease import Lease, LeaseLost
 from eightbells.trading.moves import Move, Unable, next_move
 from eightbells.trading.outbox import Intent, Order
-from eightbells.trading.states import IN_FLIGHT, State
+from eightbells.trading.states import IN_FLIGHT, TAKEN_BACK, State
 from eightbells.trading.unprotected import unprotected
 
 _ROUNDS = 12  # of one look: a sale that was refused, or only filled in part, goes on at once
@@ -319,7 +319,8 @@ def _unprotected(
 _REFUSED = """
 SELECT e.detail ->> 'reason' FROM orders AS o INNER JOIN order_events AS e ON e.order_id = o.id
 WHERE o.account = :account AND o.strategy = :strategy AND o.symbol = :symbol AND o.side = 'SELL'
-AND e.to_state IN ('REJECTED', 'DENIED') ORDER BY e.id DESC LIMIT 1
+AND e.to_state IN ('REJECTED', 'DENIED') AND e.detail ->> 'action' IS DISTINCT FROM :taken_back
+ORDER BY e.id DESC LIMIT 1
 """
 
 
@@ -327,7 +328,8 @@ def _last_refusal(connection: Connection, account: str, holding: HeldPosition) -
     """Why the newest attempt was refused, where the newest was."""
     if not holding.failures[0] or holding.blocked is not None:
         return None
-    values = {"account": account, "strategy": holding.strategy, "symbol": holding.symbol}
+    place = {"account": account, "strategy": holding.strategy, "symbol": holding.symbol}
+    values = place | {"taken_back": TAKEN_BACK}
     reason: str | None = connection.execute(text(_REFUSED), values).scalar_one_or_none()
     return reason
 

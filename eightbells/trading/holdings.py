@@ -17,6 +17,7 @@ from eightbells.trading import delistings, holds, ledger, outbox, switch
 from eightbells.trading.costs import average_cost
 from eightbells.trading.drift import blocked_symbols
 from eightbells.trading.outbox import Order
+from eightbells.trading.states import TAKEN_BACK
 from eightbells.universe.members import symbols_left
 
 # Why what is held of a symbol is sold that is no member any more (universe.sell_left).
@@ -143,7 +144,9 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT count(*) AS times, max(o.changed_at) AS at FROM orders AS o
     WHERE o.account = p.account AND o.strategy = p.strategy AND o.symbol = p.symbol AND o.side = 'SELL'
-    AND o.listed_with IS NULL AND o.state IN ('REJECTED', 'DENIED') AND o.id > coalesce((
+    AND o.listed_with IS NULL AND o.state IN ('REJECTED', 'DENIED') AND NOT EXISTS (
+        SELECT FROM order_events AS e WHERE e.order_id = o.id AND e.detail ->> 'action' = :taken_back
+    ) AND o.id > coalesce((
         SELECT max(q.id) FROM orders AS q
         WHERE q.account = p.account AND q.strategy = p.strategy AND q.symbol = p.symbol AND q.side = 'SELL'
         AND q.state NOT IN ('REJECTED', 'DENIED') AND NOT q.yields
@@ -170,7 +173,7 @@ def holdings(
         costs: what was found out before; is added to.
     """
     account, since = settings.account, grid.to_time(grid.last_closed(now_ms) - grid.STEP_MS)
-    rows = connection.execute(text(_HOLDINGS), {"account": account}).all()
+    rows = connection.execute(text(_HOLDINGS), {"account": account, "taken_back": TAKEN_BACK}).all()
     known = rules.load_all(connection, {row.symbol for row in rows})
     selling = [order for order in outbox.live(connection, account) if order.side == "SELL"]
     sales = {

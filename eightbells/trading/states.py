@@ -31,6 +31,9 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     S.PARTIALLY_FILLED: _CLOSED_BY_EXCHANGE,
 }
 IN_FLIGHT = frozenset({S.SENDING, S.UNKNOWN})
+# The `action` of the event that denies an order which nobody wanted any more, or which a process left unsent when it
+# died: nobody has refused anything.
+TAKEN_BACK = "taken back"
 LIVE = frozenset({S.PLANNED, S.OPEN, S.PARTIALLY_FILLED}) | IN_FLIGHT
 
 _OF_EXCHANGE = {

@@ -38,6 +38,12 @@ def test_a_pair_that_was_never_sent_leaves_the_stop_that_it_was_to_replace(
     assert run(world, Cell(scenario, deed, point)) == []
 
 
+def test_a_stop_that_was_never_sent_is_no_refusal_after_which_to_wait(world: World) -> None:
+    (scenario,) = (it for it in SCENARIOS if it.name == "stop and target")
+    (deed,) = (it for it in scenario.deeds if it.name == "list -1013")
+    assert run(world, Cell(scenario, deed, "order.place, permitted #3")) == []
+
+
 def test_faults_and_kills_at_random_leave_exchange_and_books_agreed(world: World) -> None:
     wrongs, counts = walk(world, 12, _SEED)
     assert wrongs == []
