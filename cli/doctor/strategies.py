@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cli.doctor.findings import Finding, fail, warn
 from eightbells.errors import EightbellsError
+from eightbells.exchange.fields import RulesUnreadable, filters_of, number
 from eightbells.exchange.rules import SymbolRules
 from eightbells.exchange.universe import by_symbol, objection
 from eightbells.settings import Settings
@@ -38,26 +39,34 @@ def look_at_strategies(settings: Settings, info: Mapping[str, Any]) -> Iterator[
         ours = all(it.lasts and it.symbol not in refused for it in found)
         none = len(found) == len(settings.symbols_of(entry)) and (ours or not listed)
         yield (fail if none else warn)("strategy", in_words(entry, found), _REMEDY)
-    yield from _stops(settings, listed)
+    yield from _stops(settings, {it: entries[0] for it, entries in by_symbol(info).items() if it in listed})
 
 
-def _stops(settings: Settings, listed: Mapping[str, SymbolRules]) -> Iterator[Finding]:
+def _stops(settings: Settings, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     """A warning where so many strategies keep a stop on a symbol that the exchange would replace none of them.
 
     While it replaces one it counts both.
     """
-    crowded = dict[str, int]()
-    for symbol, rules in listed.items():
-        stops = sum(bool(entry.stop_loss) and entry.trades(symbol) for entry in settings.strategies)
-        if rules.max_stops and stops >= rules.max_stops:
-            crowded[symbol] = stops
+    crowded = dict[str, tuple[int, int]]()
+    for symbol, entry in entries.items():
+        stops = sum(bool(it.stop_loss) and it.trades(symbol) for it in settings.strategies)
+        most = _most_stops(entry)
+        if most and stops >= most:
+            crowded[symbol] = stops, most
     if not crowded:
         return
-    (symbol, stops), more = next(iter(crowded.items())), len(crowded) - 1
-    most = listed[symbol].max_stops
+    (symbol, (stops, most)), more = next(iter(crowded.items())), len(crowded) - 1
     words = f"{symbol}: {stops} strategies keep a stop, and the exchange moves none once {most} are out"
     others = f"; so it is with {more} more symbol{'s' * (more > 1)}" if more else ""
     yield warn("stops", words + others, "let fewer strategies trade the symbol")
+
+
+def _most_stops(entry: Mapping[str, Any]) -> int:
+    """How many orders with a stop price the exchange takes of a symbol; 0 where it does not say."""
+    try:
+        return int(number(filters_of(entry).get("MAX_NUM_ALGO_ORDERS", {}), "maxNumAlgoOrders"))
+    except RulesUnreadable:
+        return 0
 
 
 def _listed(settings: Settings, info: Mapping[str, Any]) -> tuple[dict[str, SymbolRules], dict[str, str]]:

@@ -43,7 +43,6 @@ class SymbolRules:
 
     A quantity or price never has more digits than its asset: `base_unit` and `quote_unit` are the smallest amounts.
     `trailing` bounds how far below the price a trailing stop that sells may be, in hundredths of a percent.
-    Of orders with a stop price, `max_stops` may be out at a time.
     """
 
     symbol: str
@@ -68,7 +67,6 @@ class SymbolRules:
     max_orders: int
     takes_lists: bool = False
     trailing: tuple[int, int] = (0, 0)
-    max_stops: int = 0
 
     @classmethod
     def from_exchange_info(cls, entry: Mapping[str, Any]) -> SymbolRules:
@@ -104,7 +102,6 @@ class SymbolRules:
             max_orders=int(fields.number(filters.get("MAX_NUM_ORDERS", {}), "maxNumOrders")),
             takes_lists=entry.get("ocoAllowed") is True,
             trailing=_trailing_bounds(entry, filters.get("TRAILING_DELTA", {})),
-            max_stops=int(fields.number(filters.get("MAX_NUM_ALGO_ORDERS", {}), "maxNumAlgoOrders")),
         )
 
     def fit(
