@@ -272,6 +272,12 @@ class OrderExecutor:
         await self._follow_companion(order)
         return state
 
+    def deny(self, order_id: int, reason: str) -> None:
+        """Note why an order could not be sent, where it is still planned."""
+        order = self._load(order_id)
+        if order.state is State.PLANNED:
+            self._recorder.move(order, State.DENIED, {"reason": reason})
+
     def take_report(self, report: OrderReport) -> State | None:
         """Book what the user data stream reports of one of our orders; None where it is not ours."""
         with self._engine.connect() as connection:

@@ -261,8 +261,8 @@ class Guardian:
             await self.executor.send(order, lease)
         except LeaseLost:
             raise
-        except EightbellsError:  # its row says why, and the next round reads it
-            return
+        except EightbellsError as error:  # its row says why, and the next round reads it
+            self.executor.deny(order, str(error))
 
     def _note(self, prices: Mapping[str, Decimal]) -> list[str]:
         """Keep which holdings are unprotected; returns them in words."""
